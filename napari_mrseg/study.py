@@ -1,0 +1,210 @@
+"""One subject: the modalities that are there, on one grid, and the way back to each source file.
+
+Arrays are held in the order inferior, posterior, left ("IPL"): axis 0 grows towards the feet, axis 1 towards
+the back, axis 2 towards the patient's left, so that every plane shows radiologically in napari.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import Combination, Task
+
+Array = npt.NDArray[np.generic]
+
+SAME_GRID_MM = 0.1  # corner distance below which two grids are one
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sampling of space: ``shape`` voxels and the 4 × 4 ``affine`` from voxel index to RAS+ millimetres."""
+
+    shape: tuple[int, ...]
+    affine: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, shape: Iterable[int], affine: npt.ArrayLike) -> Grid:
+        rows = np.asarray(affine, dtype=np.float64)
+        return cls(tuple(int(n) for n in shape), tuple(tuple(float(v) for v in row) for row in rows))
+
+    @cached_property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """The affine as a (4, 4) array."""
+        return np.array(self.affine)
+
+    @cached_property
+    def spacing(self) -> tuple[float, ...]:
+        """Distance between voxel centres along each axis, mm."""
+        return tuple(float(v) for v in np.sqrt((self.matrix[:3, :3] ** 2).sum(0)))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel, mL."""
+        return float(abs(np.linalg.det(self.matrix[:3, :3]))) / 1000.0
+
+    def corners(self) -> npt.NDArray[np.float64]:
+        """(8, 3) RAS+ mm positions of the corner voxels' centres."""
+        ends = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1).T
+        return ends @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+
+    def same_as(self, other: Grid) -> bool:
+        """True if both grids have the same voxels at the same places."""
+        return self.shape == other.shape and bool(
+            np.abs(self.corners() - other.corners()).max() <= SAME_GRID_MM
+        )
+
+    @cached_property
+    def axis_codes(self) -> tuple[str, ...]:
+        """Letter of the direction each axis grows towards, e.g. ("L", "P", "S")."""
+        return tuple("RAS"[world] if flip > 0 else "LPI"[world] for world, flip in self._directions)
+
+    @cached_property
+    def _directions(self) -> tuple[tuple[int, int], ...]:
+        """Per array axis: (nearest RAS world axis, +1 or −1), each world axis once."""
+        from nibabel.orientations import io_orientation
+
+        ornt = io_orientation(self.matrix)
+        return tuple((int(world), int(flip)) for world, flip in ornt)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an array came from and how its axes lie there.
+
+    ``grid`` is the file's own; ``header`` holds the geometry fields that go, field by field, into results.
+    """
+
+    path: Path
+    grid: Grid
+    sha256: str
+    header: Mapping[str, object] = field(default_factory=dict)
+    reason: str = ""
+
+    @cached_property
+    def _order(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(source axis of each IPL axis, IPL axes to flip)."""
+        # World axes wanted in turn: S (flipped to I), A (flipped to P), R (flipped to L).
+        directions = self.grid._directions
+        axes = tuple(next(a for a, (w, _) in enumerate(directions) if w == world) for world in (2, 1, 0))
+        flips = tuple(i for i, axis in enumerate(axes) if directions[axis][1] > 0)
+        return axes, flips
+
+    def to_ipl(self, array: Array) -> Array:
+        """A view of a source-grid array with axes I, P, L. Lossless: flips and transposes only."""
+        axes, flips = self._order
+        return np.flip(array.transpose(axes), flips)
+
+    def from_ipl(self, array: Array) -> Array:
+        """The inverse of :meth:`to_ipl`."""
+        axes, flips = self._order
+        return np.flip(array, flips).transpose(np.argsort(axes))
+
+    @cached_property
+    def ipl_grid(self) -> Grid:
+        """The source grid with axes in the order I, P, L."""
+        axes, flips = self._order
+        move = np.zeros((4, 4))
+        move[3, 3] = 1
+        for ipl, axis in enumerate(axes):
+            last = self.grid.shape[axis] - 1
+            move[axis, ipl] = -1 if ipl in flips else 1
+            move[axis, 3] = last if ipl in flips else 0
+        return Grid.of((self.grid.shape[a] for a in axes), self.grid.matrix @ move)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One modality: ``data`` is float32, shape (I, P, L), read-only."""
+
+    data: npt.NDArray[np.float32]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A segmentation loaded beside the scans: ``labels`` is uint8 in the task's codes, shape (I, P, L)."""
+
+    labels: npt.NDArray[np.uint8]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Note:
+    """A warning about the input, with a stable ``code`` for scripts. ``modality`` is whose file it concerns."""
+
+    code: str
+    message: str
+    modality: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One subject. ``images`` holds the modalities that are there, in the task's order, all on one grid."""
+
+    task: Task
+    case: str
+    images: Mapping[str, Image]
+    reference: Reference | None = None
+    notes: tuple[Note, ...] = ()
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        order = self.task.combination(self.images)
+        object.__setattr__(self, "images", MappingProxyType({name: self.images[name] for name in order}))
+        for name, image in self.images.items():
+            image.data.setflags(write=False)
+            if not self.grid.same_as(image.source.ipl_grid):
+                raise InputError(
+                    f"{image.source.path.name} ({name}) lies on another grid than "
+                    f"{self.images[order[0]].source.path.name} ({order[0]}): {_describe(image.source.ipl_grid)} "
+                    f"against {_describe(self.grid)}; register and resample it to the same grid first."
+                )
+        if self.reference is not None and not self.grid.same_as(self.reference.source.ipl_grid):
+            raise InputError(
+                f"{self.reference.source.path.name} (reference) lies on another grid than the scans: "
+                f"{_describe(self.reference.source.ipl_grid)} against {_describe(self.grid)}; resample it, "
+                "or open the study without a reference."
+            )
+
+    @property
+    def present(self) -> Combination:
+        """Names of the modalities that are there, in the task's order."""
+        return tuple(self.images)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the first modality that is there, axes I, P, L."""
+        return next(iter(self.images.values())).source.ipl_grid
+
+    def only(self, combination: Iterable[str]) -> Study:
+        """The study as if no other modality's file had ever been there. Raises InputError if one is missing."""
+        wanted = self.task.combination(combination)
+        missing = [name for name in wanted if name not in self.images]
+        if missing:
+            raise InputError(
+                f"{self.case} has no {' and no '.join(missing)}; there is {', '.join(self.present)}."
+            )
+        notes = tuple(n for n in self.notes if n.modality is None or n.modality in wanted)
+        return replace(self, images={name: self.images[name] for name in wanted}, notes=notes)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the content: 16 hex digits over names, files' hashes and the task."""
+        text = "|".join([self.task.name, *(f"{n}:{i.source.sha256}" for n, i in self.images.items())])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _describe(grid: Grid) -> str:
+    size = "×".join(str(n) for n in grid.shape)
+    spacing = "×".join(f"{v:.3g}" for v in grid.spacing)
+    origin = ", ".join(f"{v:.1f}" for v in grid.matrix[:3, 3])
+    return f"{size} voxels of {spacing} mm at ({origin})"

@@ -1,0 +1,197 @@
+"""What can be asked of a model: modalities, regions, labels. A task is data; nothing else in the house names a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations as _subsets
+from typing import Any, Literal
+
+from napari_mrseg.errors import InputError
+
+Combination = tuple[str, ...]
+"""Names of the modalities in use, in the task's order."""
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One input channel.
+
+    ``names`` are the words that files of this modality carry in their names, lower case. A name is matched
+    against whole words of the file name; a longer one wins over a shorter one (``ce-gad_t1w`` over ``t1w``).
+    """
+
+    name: str
+    title: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One code of the label map. ``colour`` is RGB, safe for the colour-blind (Okabe and Ito)."""
+
+    code: int
+    name: str
+    title: str
+    colour: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is measured and compared: the union of the label ``codes``.
+
+    ``paints`` is the code given to voxels of this region that no later region claims. ``needs`` lists the
+    modalities without which the region is an estimate, ``unseen`` says so in the field's words.
+    """
+
+    name: str
+    title: str
+    codes: tuple[int, ...]
+    paints: int
+    needs: tuple[str, ...] = ()
+    unseen: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An ordered set of modalities and the regions a model finds in them.
+
+    Attributes
+    ----------
+    nested
+        True: each region lies within the one before it (WT ⊇ TC ⊇ ET). False: regions exclude each other.
+    fill
+        What stands in for a missing modality: ``zero``, or ``copy`` of the first one there.
+    aliases
+        Codes of older data sets and what they are read as, e.g. BraTS 2021's 4 for enhancing tumour.
+    unit
+        Unit of a region's size: ``mL`` for volumes, ``px`` for images.
+    """
+
+    name: str
+    title: str
+    modalities: tuple[Modality, ...]
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+    nested: bool
+    fill: Literal["zero", "copy"]
+    ndim: Literal[2, 3]
+    aliases: tuple[tuple[int, int], ...] = ()
+    reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
+
+    @property
+    def unit(self) -> str:
+        return "mL" if self.ndim == 3 else "px"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all modalities, in the task's order."""
+        return tuple(m.name for m in self.modalities)
+
+    def modality(self, name: str) -> Modality:
+        for modality in self.modalities:
+            if modality.name == name:
+                return modality
+        raise InputError(
+            f"“{name}” is not a modality of the task {self.name}; it has {', '.join(self.names)}."
+        )
+
+    def region(self, name: str) -> Region:
+        for region in self.regions:
+            if region.name == name:
+                return region
+        raise KeyError(name)
+
+    def combination(self, names: Iterable[str]) -> Combination:
+        """``names`` in the task's order, each once. Raises InputError for an unknown name or none at all."""
+        wanted = {self.modality(name.strip().lower()).name for name in names}
+        if not wanted:
+            raise InputError(f"No modality is in use; switch on at least one of {', '.join(self.names)}.")
+        return tuple(name for name in self.names if name in wanted)
+
+    def combinations(self, present: Iterable[str] | None = None) -> tuple[Combination, ...]:
+        """All non-empty subsets of ``present`` (default: of all modalities), largest first."""
+        there = self.names if present is None else self.combination(present)
+        return tuple(c for size in range(len(there), 0, -1) for c in _subsets(there, size))
+
+    def estimated(self, combination: Sequence[str]) -> tuple[Region, ...]:
+        """Regions that ``combination`` cannot show, because a modality they need is off."""
+        return tuple(r for r in self.regions if not set(r.needs) <= set(combination))
+
+    def estimated_labels(self, combination: Sequence[str]) -> tuple[Label, ...]:
+        """Labels whose border depends on a modality that is off."""
+        return tuple(label for label in self.labels if not set(label.needs) <= set(combination))
+
+    def label_map(self, probabilities: Any) -> Any:
+        """Label codes from regions' probabilities.
+
+        ``probabilities``: (regions, ...) array or tensor in [0, 1]. Returns (...) of integer codes. Nested
+        regions are made nested first (min with the region outside), so a voxel is in a region only if it is in
+        every region around it.
+        """
+        if self.nested:
+            inside = probabilities[0] >= 0.5
+            labels = inside * self.regions[0].paints
+            for region, p in zip(self.regions[1:], probabilities[1:], strict=True):
+                inside = inside & (p >= 0.5)
+                labels = labels + inside * (region.paints - labels)
+            return labels
+        best, labels = 1 - probabilities.sum(0), (probabilities[0] < 0) * 0
+        for region, p in zip(self.regions, probabilities, strict=True):
+            wins = p > best
+            labels = labels + wins * (region.paints - labels)
+            best = best + wins * (p - best)
+        return labels
+
+
+def key(combination: Sequence[str]) -> str:
+    """The combination's name in files and tables, e.g. ``flair+t1ce``."""
+    return "+".join(combination)
+
+
+BRATS = Task(
+    name="brats",
+    title="Glioma on multi-parametric MRI (BraTS)",
+    modalities=(
+        Modality("flair", "FLAIR", ("flair", "t2f", "t2flair", "t2-flair", "t2_flair", "fla", "fl", "flr", "t2 flair")),
+        Modality("t1", "T1", ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage")),
+        Modality(
+            "t1ce",
+            "T1ce",
+            (
+                "t1ce", "t1c", "t1gd", "t1post", "t1-post", "t1_post", "t1-ce", "t1_ce", "t1_c", "t1-gd", "t1_gd",
+                "t1contrast", "t1wce", "t1w-ce", "t1w_ce", "t1wpost", "t1w_post", "t1_gad", "t1gad", "postcontrast",
+                "ce-gad_t1w", "ce-gadolinium_t1w", "ce-gd_t1w", "ce-gado_t1w", "t1km", "t1_km",
+            ),
+        ),
+        Modality("t2", "T2", ("t2", "t2w", "t2tse", "t2_tse")),
+    ),
+    labels=(
+        Label(1, "NCR", "necrotic / non-enhancing core", "#D55E00", needs=("t1ce",)),
+        Label(2, "ED", "oedema", "#56B4E9"),
+        Label(3, "ET", "enhancing tumour", "#F0E442", needs=("t1ce",)),
+    ),
+    regions=(
+        Region("WT", "whole tumour", (1, 2, 3), paints=2),
+        Region("TC", "tumour core", (1, 3), paints=1),
+        Region(
+            "ET", "enhancing tumour", (3,), paints=3, needs=("t1ce",), unseen="no contrast: not observable"
+        ),
+    ),
+    nested=True,
+    fill="zero",
+    ndim=3,
+    aliases=((4, 3),),
+    reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "gt"),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name. Raises InputError that lists the known ones."""
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise InputError(f"Unknown task “{name}”; known: {', '.join(TASKS)}.") from None
