@@ -1,0 +1,197 @@
+"""The live runner: one background thread that serves the newest request, then fills in the other combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from threading import Condition, Thread, current_thread
+from typing import TYPE_CHECKING, Literal
+
+from napari_mrseg.errors import Cancelled
+from napari_mrseg.inference.cache import PredictionCache
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination
+
+if TYPE_CHECKING:
+    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.models.store import Model
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run under way. ``fraction`` in [0, 1]; ``stage`` says whether someone waits for it."""
+
+    combination: Combination
+    fraction: float
+    stage: Literal["asked", "background"]
+
+
+@dataclass(frozen=True)
+class _Request:
+    number: int
+    study: Study
+    engine: Engine
+    combination: Combination
+    sweep: tuple[Combination, ...]
+
+
+class Live:
+    """Runs an engine on a thread of its own. Callbacks are called from that thread.
+
+    The newest request wins: the network asks between its blocks whether a newer one has come, and gives way by
+    raising Cancelled. Results of an older request are dropped, never delivered.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_prediction: Callable[[Study, Prediction], None],
+        on_progress: Callable[[Progress | None], None],
+        on_error: Callable[[Exception], None],
+        cache: PredictionCache | None = None,
+    ) -> None:
+        self.focus: tuple[int, ...] | None = None
+        self.cache = PredictionCache() if cache is None else cache
+        self._on_prediction, self._on_progress, self._on_error = on_prediction, on_progress, on_error
+        self._engine: Engine | None = None
+        self._wake = Condition()
+        self._number = 0
+        self._request: _Request | None = None
+        self._asked_done = True
+        self._all_done = True
+        self._closed = False
+        self._thread: Thread | None = None
+
+    # -- called by the session ----------------------------------------------------------------------------
+
+    def set_engine(self, model: Model, device: str, precision: str) -> None:
+        """Raises DeviceError before anything is given up."""
+        from napari_mrseg.inference.engine import Engine
+
+        engine = Engine(model, device=device, precision=precision)
+        self.stop()
+        self._engine = engine
+
+    def cached(self, study: Study, combination: Combination) -> Prediction | None:
+        return None if self._engine is None else self.cache.get(_key(self._engine, study, combination))
+
+    def made_by_present_engine(self, prediction: Prediction) -> bool:
+        engine = self._engine
+        return engine is not None and (
+            prediction.model["sha256"], prediction.device, prediction.precision
+        ) == (engine.model.sha256, engine.device_name, engine.precision)
+
+    def request(self, study: Study, combination: Combination, sweep: Sequence[Combination] = ()) -> None:
+        """Compute ``combination``, then what ``sweep`` lists; replaces any request before it."""
+        if self._engine is None:
+            return
+        with self._wake:
+            self._number += 1
+            self._request = _Request(self._number, study, self._engine, combination, tuple(sweep))
+            self._asked_done = self._all_done = False
+            if self._thread is None:
+                self._thread = Thread(target=self._serve, name="mrseg-live", daemon=True)
+                self._thread.start()
+            self._wake.notify_all()
+
+    def stop(self) -> None:
+        """Drop the request; the run ends at its next check."""
+        with self._wake:
+            self._number += 1
+            self._request = None
+            self._asked_done = self._all_done = True
+            self._wake.notify_all()
+
+    def wait(self, timeout: float | None = None, sweep: bool = False) -> bool:
+        """Block until the asked combination (or, with ``sweep``, all of them) is done or stopped."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._all_done if sweep else self._asked_done, timeout)
+
+    def close(self) -> None:
+        self.stop()
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._thread is not None and self._thread is not current_thread():
+            self._thread.join(timeout=30)
+        self.cache.clear()
+
+    # -- on the thread ------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._request is not None or self._closed)
+                if self._closed:
+                    return
+                request = self._request
+                assert request is not None
+            try:
+                self._answer(request)
+            except Cancelled:
+                continue
+            except Exception as error:
+                # Everything, also RuntimeError from the network: an error that vanishes freezes the dock.
+                if self._current(request):
+                    self._on_error(error)
+            self._finish(request)
+
+    def _answer(self, request: _Request) -> None:
+        self._compute(request, request.combination, "asked")
+        with self._wake:
+            if self._current(request):
+                self._asked_done = True
+                self._wake.notify_all()
+        for combination in request.sweep:
+            self._compute(request, combination, "background")
+
+    def _compute(
+        self, request: _Request, combination: Combination, stage: Literal["asked", "background"]
+    ) -> None:
+        study, engine = request.study, request.engine
+        place = _key(engine, study, combination)
+        ready = self.cache.get(place)
+        if ready is not None:
+            if stage == "asked":
+                self._deliver(request, ready)
+            return
+
+        def check() -> None:
+            if not self._current(request):
+                raise Cancelled(f"{'+'.join(combination)}: stopped on request.")
+
+        def progress(fraction: float) -> None:
+            if self._current(request):
+                self._on_progress(Progress(combination, fraction, stage))
+
+        progress(0.0)
+        asked = stage == "asked"
+        for prediction in engine.run(
+            study, combination, preview=asked, focus=self.focus, check=check, progress=progress
+        ):
+            if not prediction.preview:
+                self.cache.put(place, prediction)
+            self._deliver(request, prediction)
+
+    def _deliver(self, request: _Request, prediction: Prediction) -> None:
+        if not self._current(request):
+            raise Cancelled("A newer request took its place.")
+        self._on_prediction(request.study, prediction)
+
+    def _finish(self, request: _Request) -> None:
+        with self._wake:
+            if not self._current(request):
+                return
+            self._request = None
+            self._asked_done = self._all_done = True
+        self._on_progress(None)
+        with self._wake:
+            self._wake.notify_all()
+
+    def _current(self, request: _Request) -> bool:
+        return request.number == self._number
+
+
+def _key(engine: Engine, study: Study, combination: Combination) -> Hashable:
+    return study.only(combination).digest, engine.model.sha256, engine.device_name, engine.precision

@@ -1,0 +1,316 @@
+"""The one mutable object: what is open, what is switched on, what is shown. No Qt; widgets show it and ask it.
+
+Every request returns at once; work runs on one background thread (:mod:`napari_mrseg.inference.live`) and its
+results arrive as signals *from that thread*. A Qt program connects with ``thread="main"``; a script may instead
+call :meth:`Session.wait`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.inference.live import Live, Progress
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import BRATS, Combination, Task, key
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.store import Model
+
+RESEARCH_USE = "research use only"
+
+
+class Session:
+    """One study under one model.
+
+    Signals carry nothing but ``failed`` (the sentence for the user); listeners read the attributes.
+
+    Attributes
+    ----------
+    study, model
+        What is open, or None.
+    combination
+        Modalities switched on, in the task's order; () while no study is open.
+    shown
+        The prediction on screen, or None. While ``stale``, it belongs to an earlier combination, model or
+        device, and its replacement is being computed or was cancelled.
+    running
+        The run in progress (combination, stage, fraction), or None.
+    predictions
+        Finals of this study, model and device that are in memory, by combination.
+    """
+
+    study_changed = Signal()
+    model_changed = Signal()
+    combination_changed = Signal()
+    shown_changed = Signal()
+    running_changed = Signal()
+    predictions_changed = Signal()
+    opening_changed = Signal()
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        *,
+        task: Task = BRATS,
+        device: str = "auto",
+        precision: str = "auto",
+        sweep: bool = True,
+    ) -> None:
+        self.task = task
+        self.device = device
+        self.precision = precision
+        self.sweep = sweep
+        self.study: Study | None = None
+        self.paths: tuple[str, ...] = ()
+        self.assigned: dict[str, str | None] = {}
+        self.model: Model | None = None
+        self.combination: Combination = ()
+        self.shown: Prediction | None = None
+        self.running: Progress | None = None
+        self.error: str | None = None
+        self.opening = False
+        self._lock = RLock()
+        self._live = Live(on_prediction=self._arrived, on_progress=self._progressed, on_error=self._broke)
+
+    # -- what is open -------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        assign: Mapping[str, str | None] | None = None,
+        reference: bool | str | Path = True,
+        assume_ras: bool = False,
+    ) -> None:
+        """Read a study and show it. Raises MrsegError, and then everything stays as it was."""
+        from napari_mrseg.io import open_study
+
+        study = open_study(
+            paths, task=self.task, assign=assign, reference=reference, assume_ras=assume_ras
+        )
+        with self._lock:
+            self.paths = tuple(str(p) for p in paths)
+            self.assigned = dict(assign or {})
+        self.set_study(study)
+
+    def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
+        """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
+
+        def work() -> None:
+            try:
+                self.open(paths, **options)
+            except Exception as error:
+                self._broke(error)
+            finally:
+                self.opening = False
+                self.opening_changed.emit()
+
+        self.opening = True
+        self.opening_changed.emit()
+        Thread(target=work, name="mrseg-open", daemon=True).start()
+
+    def set_study(self, study: Study | None) -> None:
+        """Show a study that is already read, with all its modalities on; None closes."""
+        with self._lock:
+            self._live.stop()
+            self.study = study
+            self.combination = study.present if study else ()
+            self.shown = None
+            self.running = None
+            self.error = None
+        self.study_changed.emit()
+        self.combination_changed.emit()
+        self.shown_changed.emit()
+        self.running_changed.emit()
+        self.predictions_changed.emit()
+        self.run()
+
+    def assign(self, file: str, role: str | None) -> None:
+        """Correct what a file was taken for (a modality, ``reference``, or None for neither) and reopen."""
+        self.open_later(self.paths, assign={**self.assigned, file: role})
+
+    def load_model(self, name: str | Path | None = None) -> None:
+        """Take another model (None: the bundled one). Raises MrsegError; then the old one stays."""
+        from napari_mrseg.models.store import load_model
+
+        self.set_model(load_model(name, task=self.task))
+
+    def set_model(self, model: Model) -> None:
+        with self._lock:
+            self.model = model
+            self._live.set_engine(model, self.device, self.precision)
+        self._renewed()
+
+    def set_device(self, device: str, precision: str = "auto") -> None:
+        """Run elsewhere from now on. Raises DeviceError if there is no such device; then the old one stays."""
+        with self._lock:
+            if self.model is not None:
+                self._live.set_engine(self.model, device, precision)
+            self.device, self.precision = device, precision
+        self._renewed()
+
+    def _renewed(self) -> None:
+        self.model_changed.emit()
+        self.shown_changed.emit()
+        self.predictions_changed.emit()
+        self.run()
+
+    # -- what is switched on ------------------------------------------------------------------------------
+
+    def use(self, names: Iterable[str]) -> None:
+        """Switch to a combination. Raises InputError if it is empty or holds a modality that is not there."""
+        if self.study is None:
+            raise InputError("Open a study first; there are no modalities to switch.")
+        combination = self.task.combination(names)
+        self.study.only(combination)
+        with self._lock:
+            if combination == self.combination:
+                return
+            self.combination = combination
+        self.combination_changed.emit()
+        self.run()
+
+    def toggle(self, name: str) -> None:
+        """Switch one modality on or off."""
+        self.use(set(self.combination) ^ {name})
+
+    def look_at(self, index: tuple[int, ...] | None) -> None:
+        """Tell the engine where the user looks (voxel of the study's grid), to begin there."""
+        self._live.focus = index
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Show the present combination: from memory at once, else computed. A newer request replaces it."""
+        with self._lock:
+            study, combination = self.study, self.combination
+            if study is None or self.model is None or not combination:
+                return
+            self.error = None
+            ready = self._live.cached(study, combination)
+            if ready is not None:
+                self.shown = ready
+            sweep = study.task.combinations(study.present) if self.sweep else ()
+            self._live.request(study, combination, sweep)
+        self.shown_changed.emit()
+
+    def cancel(self) -> None:
+        """Stop the run and the sweep. What is on screen stays, marked stale if it is."""
+        self._live.stop()
+        with self._lock:
+            self.running = None
+        self.running_changed.emit()
+        self.shown_changed.emit()
+
+    def wait(self, timeout: float | None = None) -> Prediction:
+        """Block until the present combination's final is shown, and return it. Raises what stopped it."""
+        self._live.wait(timeout)
+        with self._lock:
+            if self.error is not None:
+                raise MrsegError(self.error)
+            if self.shown is None or self.stale or self.shown.preview:
+                raise MrsegError("There is no finished prediction; it was cancelled or is still running.")
+            return self.shown
+
+    def wait_for_sweep(self, timeout: float | None = None) -> None:
+        """Block until every combination is computed, or the sweep was stopped."""
+        self._live.wait(timeout, sweep=True)
+
+    def close(self) -> None:
+        """Stop all work, end the thread, and let the arrays go."""
+        self._live.close()
+        with self._lock:
+            self.study, self.shown, self.combination = None, None, ()
+
+    # -- what there is to show ----------------------------------------------------------------------------
+
+    @property
+    def stale(self) -> bool:
+        """True if what is shown is not what is switched on, of this model, on this device."""
+        shown = self.shown
+        return shown is not None and (
+            self.study is None
+            or shown.combination != self.combination
+            or not self._live.made_by_present_engine(shown)
+        )
+
+    @property
+    def predictions(self) -> dict[Combination, Prediction]:
+        if self.study is None:
+            return {}
+        found = {c: self._live.cached(self.study, c) for c in self.task.combinations(self.study.present)}
+        return {c: p for c, p in found.items() if p is not None}
+
+    def describe(self) -> str:
+        """The line that says what is on screen. Nothing shown is ever unlabelled."""
+        if self.study is None:
+            return f"No study open · {RESEARCH_USE}"
+        shown = self.shown
+        parts = []
+        if self.study.simulated:
+            parts.append("simulated, not a patient")
+        if shown is None:
+            parts += [f"{self.titles(self.combination)}: no segmentation yet", RESEARCH_USE]
+            return " · ".join(parts)
+        everything = self.task.combinations()
+        parts.append(
+            f"combination {everything.index(shown.combination) + 1} of {len(everything)}: "
+            f"{self.titles(shown.combination)}"
+        )
+        parts.append(f"model {shown.model['name']} {shown.model['version']}")
+        parts.append(f"{'preview' if shown.preview else 'final'} at {shown.spacing:g} mm")
+        parts.append(f"{shown.device} {shown.precision}, {shown.seconds:.1f} s")
+        if self.stale:
+            wait = "computing" if self.running else "not computed"
+            parts.insert(0, f"STALE: {self.titles(self.combination)} {wait}")
+        parts.append(RESEARCH_USE)
+        return " · ".join(parts)
+
+    def titles(self, combination: Iterable[str]) -> str:
+        return " + ".join(self.task.modality(name).title for name in combination)
+
+    def save(self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any) -> dict[str, Any]:
+        """Write predictions (default: the one shown) as label files and result.json into ``out``."""
+        from napari_mrseg.io.export import write_results
+
+        if self.study is None or self.model is None:
+            raise InputError("There is nothing to save; open a study first.")
+        if predictions is None:
+            if self.shown is None or self.stale or self.shown.preview:
+                raise InputError(f"{key(self.combination)} is not finished; wait for the final result, then save.")
+            predictions = (self.shown,)
+        return write_results(self.study, predictions, out, model=self.model.info, **options)
+
+    # -- arrivals from the worker thread --------------------------------------------------------------------
+
+    def _arrived(self, study: Study, prediction: Prediction) -> None:
+        with self._lock:
+            if study is not self.study:
+                return
+            on_screen = prediction.combination == self.combination
+            if on_screen:
+                self.shown = prediction
+        if on_screen:
+            self.shown_changed.emit()
+        if not prediction.preview:
+            self.predictions_changed.emit()
+
+    def _progressed(self, progress: Progress | None) -> None:
+        with self._lock:
+            self.running = progress
+        self.running_changed.emit()
+
+    def _broke(self, error: Exception) -> None:
+        sentence = str(error) if isinstance(error, MrsegError) else f"Unexpected {type(error).__name__}: {error}"
+        with self._lock:
+            self.error = sentence
+            self.running = None
+        self.running_changed.emit()
+        self.failed.emit(sentence)
