@@ -1,0 +1,122 @@
+"""The reverse attention adapter, which makes up for missing modalities at one level of the encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
+
+from napari_mrseg.models.blocks import Check, ConvNorm, stop_if_asked
+
+
+class Swin(nn.Module):
+    """One unshifted 3-D Swin block over ``window``³ voxels: (B, C, I, P, L) -> same shape.
+
+    Extents that are not a multiple of the window are padded inside the block.
+    """
+
+    def __init__(self, channels: int, heads: int, window: int) -> None:
+        super().__init__()
+        # Here, not above: MONAI takes seconds to import and a model without adapters does not need it.
+        from monai.networks.nets.swin_unetr import SwinTransformerBlock
+
+        self.block = SwinTransformerBlock(
+            channels, heads, (window,) * 3, (0, 0, 0), mlp_ratio=4.0, use_flash_attention=True
+        )
+        # A constant that follows from the window: 1 MB a level that need not be in the weights file.
+        attention = self.block.attn
+        attention.register_buffer(
+            "relative_position_index", attention.relative_position_index, persistent=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(
+            0, 2, 3, 4, 1
+        )  # (B, C, I, P, L) -> (B, I, P, L, C), a contiguous view of channels_last_3d
+        x = self.block(x, None)
+        return x.permute(0, 4, 1, 2, 3)  # -> (B, C, I, P, L), again channels_last_3d
+
+
+class ReverseAdapter(nn.Module):
+    """A_i of the paper (UniMRSeg, section on reverse attention adapters).
+
+    With F̂_cp the level's own features and F̂_{i-1} those of the level before, already compensated::
+
+        a = conv(F̂_{i-1})            h = conv(F̂_cp + a)           s = Swin(h)
+        m = sigmoid(mean of s over channels and slices)            result = (1 − m) · h
+
+    The caller adds the result to F̂_cp. Where the description says "conv" this is a plain 3³ convolution with
+    bias. h starts at zero, so an untrained adapter leaves the features as they are.
+
+    Parameters
+    ----------
+    before, channels
+        Channels of F̂_{i-1} (None at the first level: no a) and of F̂_cp.
+    pooling
+        Average-pool h by this factor, which must divide the extents, before the Swin block. m is an average
+        anyway; it is brought back to full size in the plane.
+    reverse
+        False (ablation): m instead of 1 − m.
+    mutual
+        False (ablation): no average; each channel and slice keeps its own map.
+    mixer
+        ``swin``, or ``conv`` (ablation): a convolution in its place.
+    """
+
+    def __init__(
+        self,
+        before: int | None,
+        channels: int,
+        *,
+        heads: int,
+        window: int,
+        pooling: int,
+        reverse: bool,
+        mutual: bool,
+        mixer: str,
+    ) -> None:
+        super().__init__()
+        self.inward = None if before is None else nn.Conv3d(before, channels, 3, padding=1)
+        self.hidden = nn.Conv3d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.hidden.weight)
+        nn.init.zeros_(self.hidden.bias)  # type: ignore[arg-type]
+        self.mixer: nn.Module = (
+            Swin(channels, heads, window) if mixer == "swin" else ConvNorm(channels, channels)
+        )
+        self.pooling, self.reverse, self.mutual = pooling, reverse, mutual
+
+    def forward(self, own: Tensor, before: Tensor | None, check: Check | None = None) -> Tensor:
+        """``own`` (B, C, I, P, L), ``before`` (B, C', I, P, L) on the same map -> (B, C, I, P, L) to be added."""
+        x = own
+        if self.inward is not None:
+            assert before is not None
+            x = own + self.inward(before)
+            stop_if_asked(check)
+        h = self.hidden(x)
+        stop_if_asked(check)
+        s = self.mixer(_pool(h, self.pooling))
+        stop_if_asked(check)
+        m = self._map(s)
+        return (1 - m) * h if self.reverse else m * h
+
+    def _map(self, s: Tensor) -> Tensor:
+        """m, (B, 1, 1, P, L), or (B, C, I, P, L) without the average."""
+        k = float(self.pooling)
+        if self.mutual:
+            s = s.mean((1, 2), keepdim=True)  # (B, C, i, p, l) -> (B, 1, 1, p, l)
+        if k > 1:
+            factors = (1.0 if self.mutual else k, k, k)
+            s = F.interpolate(s, scale_factor=factors, mode="trilinear", align_corners=False)
+        return torch.sigmoid(s)
+
+
+def _pool(x: Tensor, k: int) -> Tensor:
+    """Average over k³ voxels, (B, C, I, P, L) -> (B, C, I/k, P/k, L/k).
+
+    ``avg_pool3d`` has no bfloat16 on the CPU and drops channels_last_3d.
+    """
+    if k == 1:
+        return x
+    b, c, *extents = x.shape
+    i, p, q = (n // k for n in extents)
+    return x.view(b, c, i, k, p, k, q, k).mean((3, 5, 7))

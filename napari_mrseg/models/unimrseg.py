@@ -1,0 +1,207 @@
+"""UniMRSeg in 3-D: one set of parameters for every combination of modalities (NeurIPS 2025, arXiv 2509.16170).
+
+Written from the paper's description. One stream takes all modalities as channels; a missing one has been filled
+by the caller. Where a modality is missing, an adapter per level adds what the encoder would have seen.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
+
+from napari_mrseg.models.adapter import ReverseAdapter
+from napari_mrseg.models.blocks import Check, ConvNorm, DoubleConv, Pyramid, Up, stop_if_asked
+
+STRIDE = 8
+"""Input extents must be multiples of this: three poolings by two."""
+
+LEVELS = 5
+"""Four levels of the encoder, and the atrous pyramid on the deepest as the fifth."""
+
+PerLevel = tuple[int, int, int, int, int]
+
+
+class Settings(BaseModel):
+    """All that decides the network's shape. ``adapters``: "none" or "reverse" (one per level)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    in_channels: int = Field(4, ge=1, le=16)
+    regions: int = Field(3, ge=1, le=64)
+    width: int = Field(64, ge=1, le=256)
+    aspp_rates: tuple[int, ...] = Field((1, 6, 12, 18), min_length=1, max_length=8)
+    adapters: Literal["none", "reverse"] = "reverse"
+    heads: PerLevel = (2, 4, 8, 16, 16)
+    attention_window: int = Field(7, ge=1, le=16)
+    attention_pooling: PerLevel = (1, 1, 1, 1, 1)
+    reverse: bool = True
+    mutual: bool = True
+    mixer: Literal["swin", "conv"] = "swin"
+
+    @property
+    def channels(self) -> PerLevel:
+        """Channels of the five features."""
+        c = self.width
+        return (c, 2 * c, 4 * c, 8 * c, 8 * c)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if any(not 1 <= rate <= 64 for rate in self.aspp_rates):
+            raise ValueError("aspp_rates must lie in 1..64")
+        for pooling, extent in zip(self.attention_pooling, (8, 4, 2, 1, 1), strict=True):
+            if pooling < 1 or extent % pooling:
+                raise ValueError(
+                    "attention_pooling must divide (8, 4, 2, 1, 1), the least extents of the levels"
+                )
+        for channels, heads in zip(self.channels, self.heads, strict=True):
+            if heads < 1 or channels % heads:
+                raise ValueError(f"heads: {channels} channels cannot be split into {heads} heads")
+        return self
+
+
+SIZES: dict[str, Settings] = {
+    # As published: 91.4 M parameters, 55.9 M without adapters.
+    "paper": Settings(width=64),
+    "compact": Settings(
+        width=12, aspp_rates=(1, 2, 4, 6), heads=(1, 2, 4, 8, 8), attention_pooling=(4, 2, 1, 1, 1)
+    ),
+}
+
+
+class UniMRSeg(nn.Module):
+    """Encoder, atrous pyramid, reverse attention adapters and decoder.
+
+    ``forward`` takes (B, M, I, P, L) and gives logits (B, R, I, P, L); a sigmoid of each is a region's
+    probability. Extents are multiples of 8, not necessarily equal.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        c1, c2, c3, c4, c5 = settings.channels
+        inputs = (settings.in_channels, c1, c2, c3)
+        self.encoder = nn.ModuleList(
+            DoubleConv(a, b) for a, b in zip(inputs, settings.channels[:4], strict=True)
+        )
+        self.pyramid = Pyramid(c4, settings.aspp_rates)
+        self.adapters: nn.ModuleList | None = None
+        if settings.adapters != "none":
+            before = (None, c1, c2, c3, c4)
+            self.adapters = nn.ModuleList(
+                ReverseAdapter(
+                    before[i],
+                    settings.channels[i],
+                    heads=settings.heads[i],
+                    window=settings.attention_window,
+                    pooling=settings.attention_pooling[i],
+                    reverse=settings.reverse,
+                    mutual=settings.mutual,
+                    mixer=settings.mixer,
+                )
+                for i in range(LEVELS)
+            )
+        self.decoder = nn.ModuleList(
+            (
+                Up(c5, c4, c3, scale=1),  # feature 5 lies on the map of level 4: nothing to enlarge
+                Up(c3, c3, c2, scale=2),
+                Up(c2, c2, c1, scale=2),
+                Up(c1, c1, c1, scale=2),
+            )
+        )
+        self.head = nn.Conv3d(c1, settings.regions, 1)
+        self.encoder_frozen = False
+
+    def forward(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+        """Logits (B, R, I, P, L) of ``x`` (B, M, I, P, L), missing modalities already filled.
+
+        ``present``: (B, M) bool, which modalities are there. A sample that has them all (or ``present`` None)
+        leaves the adapters out. ``check`` is called between blocks and may raise to stop. Raises ValueError
+        for shapes that do not fit.
+        """
+        return self.decode(self.encode(x, present, check=check), check=check)
+
+    def encode(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> list[Tensor]:
+        """The five features, compensated where modalities are missing.
+
+        Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..).
+        """
+        self._validate(x, present)
+        missing = self._incomplete(present)
+        features: list[Tensor] = []
+        for level in range(LEVELS):
+            stop_if_asked(check)
+            if level in (1, 2, 3):
+                x = F.max_pool3d(x, 2)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
+            block = self.encoder[level] if level < 4 else self.pyramid
+            own = block(x, check)
+            x = self._compensate(level, own, x, missing, check)
+            features.append(x)
+        return features
+
+    def decode(self, features: list[Tensor], *, check: Check | None = None) -> Tensor:
+        """Logits (B, R, I, P, L) of the five features of :meth:`encode`."""
+        x = features[4]
+        for step, skip in zip(self.decoder, reversed(features[:4]), strict=True):
+            x = step(x, skip, check)
+        return self.head(x)
+
+    def freeze_encoder(self) -> None:
+        """Stage 3: encoder and pyramid get no gradient and keep their statistics; adapters and decoder learn."""
+        self.encoder_frozen = True
+        for module in (self.encoder, self.pyramid):
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> UniMRSeg:
+        super().train(mode)
+        if self.encoder_frozen:
+            self.encoder.eval()
+            self.pyramid.eval()
+        return self
+
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> UniMRSeg:
+        """A copy in eval mode with norms folded into convolutions (in fp32), then cast, channels last."""
+        copied = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in copied.modules():
+            if isinstance(module, ConvNorm):
+                module.fold()
+        return copied.to(dtype=dtype, memory_format=torch.channels_last_3d)
+
+    def _compensate(
+        self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None
+    ) -> Tensor:
+        """F̂_i = F̂_cp + F̂_ada for the samples listed in ``missing``; the others are left as they are."""
+        if missing is None or self.adapters is None:
+            return own
+        adapter = self.adapters[level]
+        if len(missing) == len(own):
+            return own + adapter(own, before, check)
+        some = adapter(own[missing], before[missing], check)  # (b, C, I, P, L), b incomplete samples
+        return own.index_add(0, missing, some.to(own.dtype))
+
+    @staticmethod
+    def _incomplete(present: Tensor | None) -> Tensor | None:
+        """Indices of samples that lack a modality; None if there are none."""
+        if present is None:
+            return None
+        missing = torch.nonzero(~present.all(1)).flatten()
+        return missing if len(missing) else None
+
+    def _validate(self, x: Tensor, present: Tensor | None) -> None:
+        channels = self.settings.in_channels
+        if x.ndim != 5 or x.shape[1] != channels:
+            raise ValueError(f"Input must be (B, {channels}, I, P, L), not {tuple(x.shape)}.")
+        if any(n % STRIDE or n == 0 for n in x.shape[2:]):
+            raise ValueError(
+                f"Extents {tuple(x.shape[2:])} must be multiples of {STRIDE}; pad the image first."
+            )
+        if present is not None and (present.shape != x.shape[:2] or present.dtype != torch.bool):
+            raise ValueError(
+                f"present must be a bool tensor of shape {tuple(x.shape[:2])}, "
+                f"not {present.dtype} of {tuple(present.shape)}."
+            )
