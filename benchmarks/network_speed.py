@@ -1,4 +1,4 @@
-"""Seconds of one pass of the network, as the viewer runs it: norms folded, channels last, bf16, one combination.
+"""Seconds of one pass of the network as the viewer runs it: norms folded, channels last, bf16.
 
 python benchmarks/network_speed.py                  the compact size, whole brain at 1 mm and 2 mm
 python benchmarks/network_speed.py --widths 12 14 16 --repeats 5 --json
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ EXTENTS = ((144, 176, 144), (72, 88, 72))
 def measure(
     settings: Settings, extents: tuple[int, ...], dtype: torch.dtype, *, incomplete: bool, repeats: int
 ) -> dict[str, Any]:
-    """Least seconds of ``repeats`` passes and the longest time between two calls of ``check`` in any of them."""
+    """Over ``repeats`` passes the least seconds and the least longest time between two calls of ``check``."""
     torch.manual_seed(0)
     network = UniMRSeg(settings).for_inference(dtype)
     x = torch.randn(1, settings.in_channels, *extents, dtype=dtype)
@@ -32,10 +33,10 @@ def measure(
     with torch.inference_mode():
         for _ in range(repeats):
             ticks = [time.perf_counter()]
-            network(x, present, check=lambda ticks=ticks: ticks.append(time.perf_counter()))  # type: ignore[misc]
+            network(x, present, check=lambda ticks=ticks: ticks.append(time.perf_counter()))
             ticks.append(time.perf_counter())
             seconds.append(ticks[-1] - ticks[0])
-            gaps.append(max(b - a for a, b in zip(ticks, ticks[1:], strict=False)))
+            gaps.append(max(b - a for a, b in pairwise(ticks)))
     return {
         "width": settings.width,
         "million_parameters": round(sum(p.numel() for p in UniMRSeg(settings).parameters()) / 1e6, 2),

@@ -34,7 +34,7 @@ class Swin(nn.Module):
             0, 2, 3, 4, 1
         )  # (B, C, I, P, L) -> (B, I, P, L, C), a contiguous view of channels_last_3d
         x = self.block(x, None)
-        return x.permute(0, 4, 1, 2, 3)  # -> (B, C, I, P, L), again channels_last_3d
+        return x.permute(0, 4, 1, 2, 3)  # -> (B, C, I, P, L), channels_last_3d
 
 
 class ReverseAdapter(nn.Module):
@@ -43,10 +43,10 @@ class ReverseAdapter(nn.Module):
     With F̂_cp the level's own features and F̂_{i-1} those of the level before, already compensated::
 
         a = conv(F̂_{i-1})            h = conv(F̂_cp + a)           s = Swin(h)
-        m = sigmoid(mean of s over channels and slices)            result = (1 − m) · h
+        m = sigmoid(mean of s over channels and slices)            F̂_i = F̂_cp + (1 − m) · h
 
-    The caller adds the result to F̂_cp. Where the description says "conv" this is a plain 3³ convolution with
-    bias. h starts at zero, so an untrained adapter leaves the features as they are.
+    Where the description says "conv" this is a plain 3³ convolution with bias. h starts at zero, so that an
+    untrained adapter leaves the features as they are.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class ReverseAdapter(nn.Module):
         self.pooling, self.reverse, self.mutual = pooling, reverse, mutual
 
     def forward(self, own: Tensor, before: Tensor | None, check: Check | None = None) -> Tensor:
-        """``own`` (B, C, I, P, L), ``before`` (B, C', I, P, L) on the same map -> (B, C, I, P, L) to be added."""
+        """F̂_i (B, C, I, P, L) from F̂_cp ``own`` (B, C, I, P, L) and F̂_{i-1} ``before`` (B, C', I, P, L)."""
         x = own
         if self.inward is not None:
             assert before is not None
@@ -97,7 +97,7 @@ class ReverseAdapter(nn.Module):
         s = self.mixer(_pool(h, self.pooling))
         stop_if_asked(check)
         m = self._map(s)
-        return (1 - m) * h if self.reverse else m * h
+        return torch.addcmul(own, 1 - m if self.reverse else m, h)
 
     def _map(self, s: Tensor) -> Tensor:
         """m, (B, 1, 1, P, L), or (B, C, I, P, L) without the average."""
@@ -111,12 +111,11 @@ class ReverseAdapter(nn.Module):
 
 
 def _pool(x: Tensor, k: int) -> Tensor:
-    """Average over k³ voxels, (B, C, I, P, L) -> (B, C, I/k, P/k, L/k).
-
-    ``avg_pool3d`` has no bfloat16 on the CPU and drops channels_last_3d.
-    """
+    """Average over k³ voxels, (B, C, I, P, L) -> (B, C, I/k, P/k, L/k)."""
     if k == 1:
         return x
-    b, c, *extents = x.shape
-    i, p, q = (n // k for n in extents)
-    return x.view(b, c, i, k, p, k, q, k).mean((3, 5, 7))
+    if x.device.type != "cpu":
+        return F.avg_pool3d(x, k)
+    # On the CPU avg_pool3d has no bfloat16 and drops channels_last_3d; this does neither and is quick.
+    weight = x.new_full((x.shape[1], 1, k, k, k), 1 / k**3)
+    return F.conv3d(x, weight, stride=k, groups=x.shape[1])

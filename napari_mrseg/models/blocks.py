@@ -56,9 +56,9 @@ class DoubleConv(nn.Module):
 class Pyramid(nn.Module):
     """Atrous spatial pyramid (ASPP) on the deepest map: one 3³ branch per dilation rate and a global average.
 
-    (B, C, I, P, L) -> same shape. A rate that is not smaller than the map's extent sees only padding beside its
-    centre tap, so the rates should fit the map. The global branch has no norm: it is a single voxel per sample,
-    on which a batch of one has no statistics.
+    (B, C, I, P, L) -> same shape. A rate that is not smaller than the map's extent sees only padding beside
+    its centre tap, so the rates should fit the map. The global branch has no norm: it is a single voxel per
+    sample, on which a batch of one has no statistics.
     """
 
     def __init__(self, channels: int, rates: Sequence[int]) -> None:

@@ -1,13 +1,14 @@
-"""UniMRSeg in 3-D: one set of parameters for every combination of modalities (NeurIPS 2025, arXiv 2509.16170).
+"""UniMRSeg in 3-D: one set of parameters for every combination of modalities.
 
-Written from the paper's description. One stream takes all modalities as channels; a missing one has been filled
-by the caller. Where a modality is missing, an adapter per level adds what the encoder would have seen.
+Written from the description in arXiv 2509.16170 (NeurIPS 2025). One stream takes all modalities as channels;
+a missing one has been filled by the caller. Where a modality is missing, an adapter per level adds what the
+encoder would have seen.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,13 +32,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    in_channels: int = Field(4, ge=1, le=16)
-    regions: int = Field(3, ge=1, le=64)
-    width: int = Field(64, ge=1, le=256)
-    aspp_rates: tuple[int, ...] = Field((1, 6, 12, 18), min_length=1, max_length=8)
+    in_channels: Annotated[int, Field(ge=1, le=16)] = 4
+    regions: Annotated[int, Field(ge=1, le=64)] = 3
+    width: Annotated[int, Field(ge=1, le=256)] = 64
+    aspp_rates: Annotated[tuple[int, ...], Field(min_length=1, max_length=8)] = (1, 6, 12, 18)
     adapters: Literal["none", "reverse"] = "reverse"
     heads: PerLevel = (2, 4, 8, 16, 16)
-    attention_window: int = Field(7, ge=1, le=16)
+    attention_window: Annotated[int, Field(ge=1, le=16)] = 7
     attention_pooling: PerLevel = (1, 1, 1, 1, 1)
     reverse: bool = True
     mutual: bool = True
@@ -151,7 +152,7 @@ class UniMRSeg(nn.Module):
         return self.head(x)
 
     def freeze_encoder(self) -> None:
-        """Stage 3: encoder and pyramid get no gradient and keep their statistics; adapters and decoder learn."""
+        """Stage 3: encoder and pyramid get no gradient and no new statistics; adapters and decoder learn."""
         self.encoder_frozen = True
         for module in (self.encoder, self.pyramid):
             module.requires_grad_(False)
@@ -170,7 +171,8 @@ class UniMRSeg(nn.Module):
         for module in copied.modules():
             if isinstance(module, ConvNorm):
                 module.fold()
-        return copied.to(dtype=dtype, memory_format=torch.channels_last_3d)
+        copied.to(dtype=dtype)
+        return copied.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def _compensate(
         self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None
@@ -180,9 +182,9 @@ class UniMRSeg(nn.Module):
             return own
         adapter = self.adapters[level]
         if len(missing) == len(own):
-            return own + adapter(own, before, check)
+            return adapter(own, before, check)
         some = adapter(own[missing], before[missing], check)  # (b, C, I, P, L), b incomplete samples
-        return own.index_add(0, missing, some.to(own.dtype))
+        return own.index_copy(0, missing, some.to(own.dtype))
 
     @staticmethod
     def _incomplete(present: Tensor | None) -> Tensor | None:
