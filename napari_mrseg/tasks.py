@@ -42,7 +42,8 @@ class Region:
     """What is measured and compared: the union of the label ``codes``.
 
     ``paints`` is the code given to voxels of this region that no later region claims. ``needs`` lists the
-    modalities without which the region is an estimate, ``unseen`` says so in the field's words.
+    modalities without which the region is an estimate, ``unseen`` says so in the field's words, and
+    ``unseen_code`` is that warning's name in results.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Region:
     paints: int
     needs: tuple[str, ...] = ()
     unseen: str = ""
+    unseen_code: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,13 @@ BRATS = Task(
         Region("WT", "whole tumour", (1, 2, 3), paints=2),
         Region("TC", "tumour core", (1, 3), paints=1),
         Region(
-            "ET", "enhancing tumour", (3,), paints=3, needs=("t1ce",), unseen="no contrast: not observable"
+            "ET",
+            "enhancing tumour",
+            (3,),
+            paints=3,
+            needs=("t1ce",),
+            unseen="no contrast: not observable",
+            unseen_code="et_without_contrast",
         ),
     ),
     nested=True,

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 FLOOR = 0.01  # of the 99th percentile of |intensity|: below it a voxel is background
 TAIL = 3.0  # robust standard deviations above which the scale turns logarithmic
+
+
+class Intensities(NamedTuple):
+    """What normalisation needs to know of one volume, all in the volume's own units."""
+
+    floor: float
+    centre: float
+    spread: float
+
+
+def foreground_floor(volume: Tensor) -> float:
+    """The |intensity| up to which a voxel of ``volume`` (I, P, L) is background."""
+    sample = volume[::2, ::2, ::2].abs().reshape(-1)
+    rank = max(1, int(0.99 * sample.numel()))
+    return FLOOR * float(torch.kthvalue(sample, rank).values)
 
 
 def foreground(volume: Tensor) -> Tensor:
@@ -15,27 +32,37 @@ def foreground(volume: Tensor) -> Tensor:
     Background need not be exactly zero (resampling leaves small values of either sign); the threshold scales
     with the image, so units do not matter.
     """
-    magnitude = volume.abs()
-    sample = magnitude[::2, ::2, ::2].reshape(-1)
-    rank = max(1, int(0.99 * sample.numel()))
-    return magnitude > FLOOR * torch.kthvalue(sample, rank).values
+    return volume.abs() > foreground_floor(volume)
 
 
-def normalise(volume: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Zero median and unit robust spread over the subject's own voxels, background 0.
+def measure(volume: Tensor, mask: Tensor | None = None) -> Intensities:
+    """Median and robust spread over the subject's voxels (``mask``, by default :func:`foreground`).
 
-    ``volume``: (I, P, L) float32; ``mask``: (I, P, L) bool, by default :func:`foreground`. The spread is
-    1.4826 × the median absolute deviation (the standard deviation if that is zero); values are cut at −5 and
-    compressed logarithmically above 3, so that vessels and outliers do not drown the rest.
+    The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero.
     """
-    mask = foreground(volume) if mask is None else mask
-    inside = volume[mask]
+    floor = foreground_floor(volume)
+    inside = volume[volume.abs() > floor if mask is None else mask]
     if inside.numel() == 0:
-        return torch.zeros_like(volume)
+        return Intensities(floor, 0.0, 1.0)
     centre = inside.median()
     spread = 1.4826 * (inside - centre).abs().median()
     if spread <= 0:
-        spread = inside.std(unbiased=False).clamp_min(1e-6)
-    scaled = ((volume - centre) / spread).clamp_min(-5.0)
-    tail = TAIL + torch.log1p((scaled - TAIL).clamp_min(0.0))
-    return torch.where(scaled > TAIL, tail, scaled) * mask
+        spread = inside.std(unbiased=False)
+    return Intensities(floor, float(centre), max(float(spread), 1e-20))
+
+
+def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Tensor:
+    """``volume``, or a part of it, with zero median and unit spread; background 0.
+
+    Values are cut at −5 and compressed logarithmically above 3, so that vessels and outliers do not drown the
+    rest.
+    """
+    mask = volume.abs() > known.floor if mask is None else mask
+    scaled = ((volume - known.centre) / known.spread).clamp_min_(-5.0)
+    tail = (scaled - TAIL).clamp_min_(0.0)
+    return (scaled - tail).add_(tail.log1p_()).mul_(mask)
+
+
+def normalise(volume: Tensor, mask: Tensor | None = None) -> Tensor:
+    """:func:`measure` and :func:`scale` of a whole volume: (I, P, L) float32 → the same shape."""
+    return scale(volume, measure(volume, mask), mask)

@@ -1,0 +1,87 @@
+"""Where the network looks: the brain's box, and windows over it where one is not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+
+import torch
+from torch import Tensor
+
+STRIDE = 8  # extents the networks accept are multiples of this
+OVERLAP = 0.25  # of a window's extent, where windows meet
+SAME_SPACING = 0.01  # relative difference below which voxels are taken as they are
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The network's sampling of a box of scan voxels.
+
+    ``box``: the scan's voxels covered, one slice an axis. Network voxel j of an axis begins at scan voxel
+    ``start + j · step`` (its lower face), ``size`` of them, a multiple of the stride; what reaches beyond the
+    scan is background.
+    """
+
+    box: tuple[slice, ...]
+    start: tuple[int, ...]
+    step: tuple[float, ...]
+    size: tuple[int, ...]
+
+
+def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float) -> Frame:
+    """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
+
+    Depends on nothing but these numbers: not on free memory, not on the view.
+    """
+    start, step, size = [], [], []
+    for (low, high), millimetres in zip(bounds, spacing, strict=True):
+        ratio = wanted / millimetres
+        width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
+        count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
+        start.append(low - int((count * width - (high - low)) // 2))  # the spare room goes to both sides
+        step.append(width)
+        size.append(count)
+    return Frame(tuple(slice(a, b) for a, b in bounds), tuple(start), tuple(step), tuple(size))
+
+
+def tile(size: Sequence[int], largest: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Windows of at most ``largest`` voxels that cover ``size``; one if it fits."""
+    axes = []
+    for whole, limit in zip(size, largest, strict=True):
+        extent = min(whole, max(STRIDE, limit - limit % STRIDE))
+        count = 1 if extent == whole else 1 + ceil((whole - extent) / (extent * (1 - OVERLAP)))
+        starts = [round(i * (whole - extent) / max(1, count - 1)) for i in range(count)]
+        axes.append([slice(s, s + extent) for s in starts])
+    return list(product(*axes))
+
+
+def nearest_first(windows: Sequence[tuple[slice, ...]], focus: Sequence[float] | None) -> list[int]:
+    """Order in which to compute windows: those nearest to ``focus`` (network voxels) first."""
+    if focus is None:
+        return list(range(len(windows)))
+
+    def distance(i: int) -> float:
+        return sum(max(w.start - f, f - w.stop, 0) ** 2 for w, f in zip(windows[i], focus, strict=True))
+
+    return sorted(range(len(windows)), key=lambda i: (distance(i), i))
+
+
+def blend(outputs: Sequence[Tensor], windows: Sequence[tuple[slice, ...]], size: Sequence[int]) -> Tensor:
+    """Windows' outputs (R, i, p, l) joined to (R, *size), summed in the order of ``windows``.
+
+    Weights fall linearly towards a window's faces, so that they matter only where windows meet.
+    """
+    if len(windows) == 1:
+        return outputs[0]
+    total = torch.zeros((outputs[0].shape[0], *size), dtype=torch.float32, device=outputs[0].device)
+    weight = torch.zeros(tuple(size), dtype=torch.float32, device=total.device)
+    for output, window in zip(outputs, windows, strict=True):
+        ramp = torch.ones((), device=total.device)
+        for extent in output.shape[1:]:
+            line = torch.arange(1, extent + 1, dtype=torch.float32, device=total.device)
+            ramp = ramp[..., None] * torch.minimum(line, line.flip(0)).clamp_max(max(1, extent * OVERLAP))
+        total[(slice(None), *window)] += output * ramp
+        weight[window] += ramp
+    return total / weight
