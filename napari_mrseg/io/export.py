@@ -1,0 +1,282 @@
+"""Label files on the source's own grid, and ``result.json``. Either everything is written, or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io.nifti import GEOMETRY
+from napari_mrseg.study import Note, Source, Study
+from napari_mrseg.tasks import Combination, Task, key
+
+if TYPE_CHECKING:
+    from napari_mrseg.inference.prediction import Prediction
+
+RESULT = "result.json"
+_LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
+
+Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
+
+
+def label_file(combination: Sequence[str]) -> str:
+    """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``."""
+    return f"{key(combination)}.nii.gz"
+
+
+def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | os.PathLike[str]) -> None:
+    """Write (I, P, L) label codes as a uint8 NIfTI on the grid of ``source``.
+
+    qform, sform, their codes, pixdim and units are copied field by field from the source's header into
+    an otherwise fresh one: no description, auxiliary file or extension, which may hold a patient's name. A file at
+    ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(f"{path.name} is not a NIfTI name; end it in .nii.gz.")
+    if labels_ipl.shape != source.ipl_grid.shape:
+        raise InputError(
+            f"{path.name} was not written: its labels have the shape {labels_ipl.shape}, but the grid of "
+            f"{source.path.name} has {source.ipl_grid.shape}; choose the scan they belong to."
+        )
+    labels = source.from_ipl(labels_ipl.astype(np.uint8, copy=False))
+    header = _header(source, labels.shape)
+    content = io.BytesIO()
+    header.write_to(content)
+    content.write(labels.tobytes(order="F"))
+    data = content.getvalue()
+    if path.name.lower().endswith(".gz"):
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    _write_bytes(path, data)
+
+
+def check_outputs(
+    out: str | os.PathLike[str],
+    combinations: Iterable[Combination] = (),
+    *,
+    study: Study | None = None,
+    grid: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Raise InputError now for what :func:`write_results` would refuse later. Writes nothing."""
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out.name} is a file; give a folder to write into.")
+    wanted = tuple(combinations)
+    if grid is not None and study is not None:
+        for combination in wanted:
+            _grid_of(combination, grid, study.task)
+    names = [label_file(combination) for combination in wanted] + [RESULT]
+    there = [name for name in names if (out / name).exists()]
+    if study is not None:
+        sources = [image.source.path for image in study.images.values()]
+        sources += [study.reference.source.path] if study.reference else []
+        for name in there:
+            if any(_same_file(out / name, source) for source in sources):
+                raise InputError(
+                    f"{name} in {out.name} is one of the scans themselves; write into another folder."
+                )
+    if there and not overwrite:
+        raise InputError(
+            f"{there[0]} is already in {out.name}; write into another folder or use --overwrite."
+        )
+
+
+def write_results(
+    study: Study,
+    predictions: Iterable[Prediction],
+    out: str | os.PathLike[str],
+    *,
+    model: Mapping[str, Any],
+    grid: str | None = None,
+    overwrite: bool = False,
+    warnings: Iterable[Note] = (),
+    dice: Dice | None = None,
+) -> dict[str, Any]:
+    """Write a label file per prediction and ``result.json`` into the folder ``out``; return the latter's content.
+
+    ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the last one
+    is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the first used modality in the
+    task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per region, or None.
+    Raises InputError if an output is already there and ``overwrite`` is not set, if one would replace a scan
+    of the study, or if ``grid`` is not among a prediction's modalities.
+    """
+    out = Path(out)
+    check_outputs(out, study=study, overwrite=overwrite)
+    done: list[Prediction] = []
+    entries: list[dict[str, Any]] = []
+    with _aside(out) as temporary:
+        for prediction in predictions:
+            if prediction.preview:
+                raise ValueError("A preview is not a result; wait for the final one.")
+            check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite)
+            name = label_file(prediction.combination)
+            source = study.images[_grid_of(prediction.combination, grid, study.task)].source
+            write_labels(prediction.labels, source, temporary / name)
+            entries.append(_entry(prediction, name, dice(prediction) if dice else None))
+            done.append(prediction)
+        if not done:
+            raise ValueError("There is no prediction to write.")
+        document = {
+            "task": study.task.name,
+            "model": {field: model.get(field) for field in ("name", "version", "sha256")},
+            "case": study.case,
+            "device": ", ".join(dict.fromkeys(p.device for p in done)),
+            "precision": ", ".join(dict.fromkeys(p.precision for p in done)),
+            "versions": versions(),
+            "predictions": entries,
+            "warnings": _warnings(study, done, warnings),
+        }
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        _write_bytes(temporary / RESULT, text.encode())
+        _move_in(temporary, [*dict.fromkeys(str(e["file"]) for e in entries), RESULT], out)
+    return document
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part, without importing it."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _entry(prediction: Prediction, name: str, dice: Mapping[str, float | None] | None) -> dict[str, Any]:
+    unit = prediction.task.unit
+    return {
+        "combination": list(prediction.combination),
+        "file": name,
+        "sizes": {r: {"value": _number(v), "unit": unit} for r, v in prediction.sizes.items()},
+        "seconds": _number(prediction.seconds),
+        "dice": None if dice is None else {region: _number(value) for region, value in dice.items()},
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """A JSON number; None for what has no value (Dice of two empty regions, say)."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 6)
+
+
+def _warnings(study: Study, done: Sequence[Prediction], more: Iterable[Note]) -> list[dict[str, str]]:
+    used = {name for prediction in done for name in prediction.combination}
+    notes = [n for n in study.notes if n.modality is None or n.modality in used]
+    notes += [note for prediction in done for note in prediction.notes]
+    notes += list(more)
+    unique = dict.fromkeys((note.code, note.message) for note in notes)
+    return [{"code": code, "message": message} for code, message in unique]
+
+
+def _grid_of(combination: Combination, grid: str | None, task: Task) -> str:
+    if grid is None:
+        return combination[0]
+    name = task.modality(grid).name
+    if name not in combination:
+        raise InputError(
+            f"The grid of {name} was asked for, but {key(combination)} does not use {name}; "
+            f"choose {' or '.join(combination)}."
+        )
+    return name
+
+
+def _header(source: Source, shape: tuple[int, ...]) -> Any:
+    fields = source.header
+    kind = nib.Nifti2Header if fields.get("sizeof_hdr") == 540 else nib.Nifti1Header
+    header = kind()
+    header.set_data_shape(shape)
+    header.set_data_dtype(np.uint8)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    if all(name in fields for name in GEOMETRY):
+        for name in GEOMETRY:
+            header[name] = fields[name]
+    else:  # not from a NIfTI file
+        header.set_xyzt_units("mm")
+        header.set_sform(source.grid.matrix, code=1)
+        header.set_qform(source.grid.matrix, code=1, strip_shears=True)
+    return header
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A hidden folder on the same file system as ``out``, gone afterwards."""
+    base = Path(os.path.abspath(out))
+    while not base.is_dir():
+        base = base.parent
+    temporary = base / f".mrseg-{uuid.uuid4().hex[:8]}.partial"
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(f"{out.name} cannot be written ({error.strerror}); choose another folder.") from None
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_in(temporary: Path, names: Sequence[str], out: Path) -> None:
+    """Move the files into ``out``, result.json last; on any failure the earlier files are put back."""
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
+    moved: list[str] = []
+    kept: list[str] = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if (out / name).exists():
+                os.replace(out / name, temporary / f"{name}.before")
+                kept.append(name)
+            os.replace(temporary / name, out / name)
+            moved.append(name)
+    except BaseException as error:
+        for name in moved:
+            (out / name).unlink(missing_ok=True)
+        for name in kept:
+            os.replace(temporary / f"{name}.before", out / name)
+        for folder in created:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{out.name} cannot be written ({error.strerror}); choose another folder."
+            ) from None
+        raise
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """Write through a file beside it, so that ``path`` is never half written."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path.name} cannot be written ({error.strerror}); choose another folder."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return False

@@ -1,0 +1,119 @@
+"""What ``mrseg inspect`` tells: which file is what and why, how it lies, and what stands in the way. Runs no model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import nifti
+from napari_mrseg.io.open import Paths, build, settle
+from napari_mrseg.io.recognise import is_nifti_name
+from napari_mrseg.study import Note, Source
+from napari_mrseg.tasks import BRATS, Task, key
+
+_Read = tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]
+
+
+def inspect(
+    paths: Paths,
+    *,
+    task: Task = BRATS,
+    assign: Mapping[str, str | None] | None = None,
+    reference: bool | str | os.PathLike[str] = True,
+    assume_ras: bool = False,
+) -> dict[str, Any]:
+    """Look at a subject's files without raising for what is wrong in them.
+
+    Options as for :func:`~napari_mrseg.io.open_study`. Returns a JSON-able dictionary: ``files`` (name, role,
+    reason, shape, spacing in mm, orientation as the letters the axes run towards, problems), ``present`` and
+    ``missing`` modalities, ``combinations``, ``reference``, ``problems``, ``warnings`` and ``usable``. Raises InputError only
+    for paths and options that make no sense.
+    """
+    recognition = settle(paths, task=task, assign=assign, reference=reference)
+    results: dict[Path, _Read | InputError] = {}
+    files = []
+    for found in recognition.files:
+        entry: dict[str, Any] = {
+            "name": found.path.name,
+            "role": found.role,
+            "reason": found.reason,
+            "shape": None,
+            "spacing": None,
+            "orientation": None,
+            "problems": [],
+        }
+        files.append(entry)
+        if not is_nifti_name(found.path) and found.role is None:
+            continue
+        try:
+            # Files without a role are not judged as scans: a mask may well be empty.
+            labels = found.role not in task.names
+            results[found.path] = nifti.read(found.path, assume_ras=assume_ras, labels=labels)
+        except InputError as error:
+            results[found.path] = error
+            entry["problems"].append(str(error))
+            continue
+        data, source, _ = results[found.path]  # type: ignore[misc]
+        results[found.path] = (data if found.role else data[:0], source, results[found.path][2])  # type: ignore[index]
+        entry["shape"] = list(source.grid.shape)
+        entry["spacing"] = [round(v, 4) for v in source.grid.spacing]
+        entry["orientation"] = "".join(source.grid.axis_codes)
+
+    def replay(path: Path, labels: bool) -> _Read:
+        result = results[path]
+        if isinstance(result, InputError):
+            raise result
+        return result
+
+    problems = list(recognition.problems(task))
+    present = [name for name in task.names if recognition.of(name)]
+    warnings: list[Note] = []
+    used_reference = None
+    try:
+        study = build(recognition, task, replay)
+        warnings = list(study.notes)
+        used_reference = study.reference.source.path.name if study.reference else None
+    except InputError as error:
+        broken = [p for entry in files for p in entry["problems"] if entry["role"]]
+        problems += [p for p in dict.fromkeys([*broken, str(error)]) if p not in problems]
+    return {
+        "task": task.name,
+        "case": recognition.case,
+        "files": files,
+        "present": present,
+        "missing": [name for name in task.names if name not in present],
+        "combinations": [] if problems else [key(c) for c in task.combinations(present)],
+        "reference": used_reference,
+        "problems": problems,
+        "warnings": [{"code": note.code, "message": note.message} for note in warnings],
+        "usable": not problems,
+    }
+
+
+def describe(inspection: Mapping[str, Any]) -> str:
+    """The inspection as text for people."""
+    lines = [f"{inspection['case']} (task {inspection['task']})", ""]
+    for entry in inspection["files"]:
+        lines.append(f"  {entry['role'] or '–':<10} {entry['name']}")
+        detail = entry["reason"]
+        if entry["shape"]:
+            size = "×".join(map(str, entry["shape"]))
+            spacing = "×".join(f"{v:g}" for v in entry["spacing"])
+            detail += f"; {size} voxels of {spacing} mm, axes {entry['orientation']}"
+        lines.append(f"  {'':<10}   {detail}")
+    lines += ["", f"Modalities: {', '.join(inspection['present']) or 'none'}"]
+    if inspection["missing"]:
+        lines[-1] += f"; missing: {', '.join(inspection['missing'])}"
+    lines.append(f"Reference: {inspection['reference'] or 'none'}")
+    count = len(inspection["combinations"])
+    if count:
+        lines.append(f"{count} combination{'s' if count > 1 else ''}: {' '.join(inspection['combinations'])}")
+    lines += [f"Warning ({w['code']}): {w['message']}" for w in inspection["warnings"]]
+    lines += [f"Problem: {p}" for p in inspection["problems"]]
+    return "\n".join(lines)

@@ -1,0 +1,317 @@
+"""One NIfTI volume behind a gate: what cannot be trusted is refused with one sentence before it is used.
+
+The header is decoded by nibabel; sizes, geometry and voxels are checked here, because readers differ in what they let
+through (a truncated file, a NaN affine, a guessed affine).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.spatialimages import HeaderDataError
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.study import Grid, Note, Source
+
+MAX_VOXELS = 2**29  # 812³: above any brain scan, below what fills the memory of a laptop
+DIFFER_MM = 1.0  # distance of a corner between qform and sform above which they disagree
+_GZIP_RATIO = 1100  # deflate cannot do better than about 1032 to 1
+
+# Copied field by field into results, so that they lie exactly where the source lies.
+GEOMETRY = (
+    "pixdim", "xyzt_units", "qform_code", "sform_code",
+    "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+    "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+
+Notes = tuple[Note, ...]
+
+
+def read(
+    path: Path | str, *, assume_ras: bool = False, labels: bool = False
+) -> tuple[npt.NDArray[np.float32], Source, Notes]:
+    """Read a 3-D volume.
+
+    Returns the voxels as float32 in the file's own axis order, the source (grid in RAS+ mm, sha256 of the file's bytes,
+    geometry fields of its header) and doubts about it. ``assume_ras`` accepts a file with neither qform
+    nor sform as axis-aligned RAS+. ``labels`` allows an empty or constant volume, as a mask may be.
+    Raises InputError, one sentence, for everything else.
+    """
+    path = Path(path)
+    raw = _bytes(path)
+    body = _Body(path, raw)
+    header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
+    shape = _shape(path, header)
+    dtype = _dtype(path, header)
+    affine, notes = _affine(path, header, shape, assume_ras)
+    data = _voxels(path, header, body, shape, dtype)
+    _check_voxels(path, data, labels)
+    fields: dict[str, object] = {name: _native(header[name]) for name in (*GEOMETRY, "dim", "sizeof_hdr")}
+    source = Source(path, Grid.of(shape, affine), hashlib.sha256(raw).hexdigest(), fields)
+    return data, source, notes
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path.name} is a folder, not a NIfTI file; give the file inside it.")
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path.name} does not exist; check the path.") from None
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read ({error.strerror}); check its permissions.") from None
+    if not raw:
+        raise InputError(f"{path.name} is empty (0 bytes); copy or download it again.")
+    return raw
+
+
+class _Body:
+    """The file's content, unpacked where it is gzip; never more of it than asked for."""
+
+    def __init__(self, path: Path, raw: bytes) -> None:
+        self.path, self.size = path, len(raw)
+        self.packed = raw[:2] == b"\x1f\x8b"
+        self._stream: Any = gzip.GzipFile(fileobj=io.BytesIO(raw)) if self.packed else io.BytesIO(raw)
+
+    def take(self, count: int, start: int) -> bytes:
+        """``count`` bytes from ``start``, fewer where the file ends before."""
+        try:
+            self._stream.seek(start)
+            return bytes(self._stream.read(count))
+        except (EOFError, OSError, zlib.error) as error:
+            raise self.damaged(str(error)) from None
+
+    def check_end(self) -> None:
+        """Read on to the gzip checksum, which shows bytes lost or changed anywhere."""
+        if self.packed:
+            try:
+                for _ in range(64):
+                    if not self._stream.read(1 << 20):
+                        return
+            except (EOFError, OSError, zlib.error) as error:
+                raise self.damaged(str(error)) from None
+            raise InputError(f"{self.path.name} goes on far beyond its voxels; save it again.")
+
+    def damaged(self, why: str) -> InputError:
+        short = "end-of-stream" in why
+        what = "is truncated" if short else "is damaged (its compressed data do not add up)"
+        return InputError(f"{self.path.name} {what}; copy or download it again.")
+
+
+def _header_size(path: Path, first: bytes) -> int:
+    sizes = {int.from_bytes(first, order) for order in ("little", "big")} if len(first) == 4 else set()
+    for size in (348, 540):
+        if size in sizes:
+            return size
+    raise InputError(f"{path.name} is not a NIfTI file, whatever its name says; convert the scan to .nii.gz.")
+
+
+def _header(path: Path, block: bytes) -> Any:
+    kind = nib.Nifti2Header if len(block) > 348 else nib.Nifti1Header
+    if len(block) not in (348, 540):
+        raise InputError(f"{path.name} is truncated within its header; copy or download it again.")
+    header = kind(block, check=False)
+    magic = bytes(header["magic"]).rstrip(b"\0 ")[:3]
+    if magic in (b"ni1", b"ni2"):
+        raise InputError(f"{path.name} is half of a .hdr/.img pair; convert the pair to one .nii.gz file.")
+    if magic not in (b"n+1", b"n+2"):
+        raise InputError(
+            f"{path.name} is not a NIfTI file (Analyze, or damaged); convert the scan to .nii.gz."
+        )
+    return header
+
+
+def _shape(path: Path, header: Any) -> tuple[int, int, int]:
+    dim = [int(n) for n in header["dim"]]
+    if not 1 <= dim[0] <= 7 or any(n < 1 for n in dim[1 : dim[0] + 1]):
+        raise InputError(f"{path.name} has a damaged header (dim {dim}); convert the original scan again.")
+    shape = dim[1 : dim[0] + 1]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) > 3:
+        count = int(np.prod(shape[3:], dtype=object))
+        raise InputError(
+            f"{path.name} is {len(shape)}-D with {count} volumes; save the one volume that is meant as a 3-D file."
+        )
+    if len(shape) < 3 or min(shape) < 2:
+        size = "×".join(map(str, shape))
+        raise InputError(f"{path.name} is a single slice ({size} voxels); a whole 3-D volume is needed.")
+    if int(np.prod(shape, dtype=object)) > MAX_VOXELS:
+        size = "×".join(map(str, shape))
+        raise InputError(
+            f"{path.name} asks for {size} voxels, more than the {MAX_VOXELS:,} allowed; its header is damaged "
+            "or the scan must be resampled."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _dtype(path: Path, header: Any) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(header.get_data_dtype())
+    except (HeaderDataError, KeyError, TypeError):
+        raise InputError(
+            f"{path.name} has an unknown voxel type (code {int(header['datatype'])}); save it as int16 or float32."
+        ) from None
+    if dtype.kind not in "iuf" or dtype.itemsize == 0:
+        what = {"c": "complex", "V": "colour"}.get(dtype.kind, str(dtype))
+        raise InputError(f"{path.name} has {what} voxels; save one grey value per voxel, e.g. as float32.")
+    return dtype
+
+
+def _voxels(
+    path: Path, header: Any, body: _Body, shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> npt.NDArray[np.float32]:
+    offset, first = float(header["vox_offset"]), (352 if int(header["sizeof_hdr"]) == 348 else 544)
+    offset = first if offset == 0 else offset
+    if not first <= offset <= 2**31:
+        raise InputError(f"{path.name} has a damaged header (vox_offset {offset:g}); convert the scan again.")
+    count = int(np.prod(shape, dtype=np.int64))
+    size = count * dtype.itemsize
+    if body.size * (_GZIP_RATIO if body.packed else 1) < offset + size:
+        raise _too_short(path, shape, body.size, packed=body.packed)
+    block = body.take(size, int(offset))
+    if len(block) < size:
+        raise _too_short(path, shape, len(block), packed=False)
+    body.check_end()
+    data = np.frombuffer(block, dtype=dtype, count=count).reshape(shape, order="F")
+    try:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError:
+        raise InputError(
+            f"{path.name} has a scale without a valid intercept (scl_inter); correct its header."
+        ) from None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if (slope, inter) in ((None, None), (1.0, 0.0)):
+            return data.astype(np.float32)
+        return (data * np.float64(slope) + np.float64(inter or 0.0)).astype(np.float32)
+
+
+def _too_short(path: Path, shape: tuple[int, ...], there: int, *, packed: bool) -> InputError:
+    size = "×".join(map(str, shape))
+    held = f"{there:,} {'compressed ' if packed else ''}bytes"
+    return InputError(
+        f"{path.name} is truncated: its header asks for {size} voxels, but there are only {held}; "
+        "copy or download it again."
+    )
+
+
+def _check_voxels(path: Path, data: npt.NDArray[np.float32], labels: bool) -> None:
+    low, high = float(data.min()), float(data.max())  # NaN carries through both
+    if not np.isfinite([low, high]).all():
+        bad = int((~np.isfinite(data)).sum())
+        raise InputError(f"{path.name} has {bad:,} voxels that are NaN or infinite; replace them, e.g. by 0.")
+    if low == high and not labels:
+        what = "all zeros" if low == 0 else f"constant (every voxel is {low:g})"
+        raise InputError(f"{path.name} is {what}; give the scan itself.")
+
+
+def _affine(
+    path: Path, header: Any, shape: tuple[int, int, int], assume_ras: bool
+) -> tuple[npt.NDArray[np.float64], Notes]:
+    """Voxel index → RAS+ mm: the sform, else the qform; a code of 0 means absent."""
+    qcode, scode = int(header["qform_code"]), int(header["sform_code"])
+    qform = _qform(header) if qcode > 0 else None
+    if scode > 0:
+        affine = _checked(path, np.asarray(header.get_sform(), dtype=np.float64), "sform")
+    elif qcode > 0:
+        affine = _checked(path, qform, "qform")
+    elif assume_ras:
+        sizes = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+        affine = _checked(path, np.diag([*sizes, 1.0]), "voxel size")
+    else:
+        raise InputError(
+            f"{path.name} does not say how it lies in the body (qform_code and sform_code are 0); convert it again "
+            "from the original, or use --assume-ras if its axes are known to run right, anterior, superior."
+        )
+    factor, doubt = _unit(path, header, affine)
+    scale = np.diag([factor, factor, factor, 1.0])
+    affine = scale @ affine
+    notes = [doubt] if doubt else []
+    if scode > 0 and qcode > 0:
+        qform = None if qform is None else scale @ qform
+        if qform is None or _mirrored(qform, affine) or _distance(qform, affine, shape) > DIFFER_MM:
+            notes.append(_conflict(path, qform, affine, shape))
+    elif scode <= 0 and qcode <= 0:
+        notes.append(
+            Note(
+                "assumed_ras",
+                f"{path.name} does not say how it lies (no qform, no sform): taken as RAS, as asked.",
+            )
+        )
+    return affine, tuple(notes)
+
+
+def _qform(header: Any) -> npt.NDArray[np.float64] | None:
+    try:
+        matrix = np.asarray(header.get_qform(), dtype=np.float64)
+    except (HeaderDataError, ValueError):
+        return None
+    return matrix if _sound(matrix) else None
+
+
+def _sound(matrix: npt.NDArray[np.float64]) -> bool:
+    """Finite, and its axes span space (the ratio is 1 for perpendicular axes)."""
+    if not np.isfinite(matrix).all():
+        return False
+    lengths = np.sqrt((matrix[:3, :3] ** 2).sum(0))
+    return bool(lengths.min() > 0 and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3)
+
+
+def _checked(path: Path, matrix: npt.NDArray[np.float64] | None, what: str) -> npt.NDArray[np.float64]:
+    if matrix is not None and _sound(matrix):
+        return matrix
+    wrong = "singular" if matrix is not None and np.isfinite(matrix).all() else "not finite or invalid"
+    raise InputError(
+        f"{path.name} has no usable position: its {what} is {wrong}; convert the original scan again."
+    )
+
+
+def _mirrored(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
+    return bool(np.linalg.det(a[:3, :3]) * np.linalg.det(b[:3, :3]) < 0)
+
+
+def _distance(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    corners = Grid.of(shape, a).corners() - Grid.of(shape, b).corners()
+    return float(np.sqrt((corners**2).sum(1)).max())
+
+
+def _conflict(path: Path, qform: npt.NDArray[np.float64] | None, sform: Any, shape: tuple[int, ...]) -> Note:
+    if qform is None:
+        what = "its qform is invalid"
+    elif _mirrored(qform, sform):
+        what = "its qform and sform are mirror images of each other"
+    else:
+        what = f"its qform and sform differ by up to {_distance(qform, sform, shape):.1f} mm"
+    return Note(
+        "qform_sform_differ",
+        f"{path.name} says two things about how it lies ({what}): the sform is used; check left and right.",
+    )
+
+
+def _unit(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[float, Note | None]:
+    """Factor to millimetres. A stated unit that would make voxels absurd (metre-sized, say) is not believed."""
+    scale = {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
+    if scale == 1.0:
+        return 1.0, None
+    unit = "metres" if scale > 1 else "micrometres"
+    size = float(np.sqrt((affine[:3, :3] ** 2).sum(0)).max())
+    if 0.05 <= size * scale <= 20:
+        return scale, Note("unit_converted", f"{path.name} is stated in {unit}: converted to millimetres.")
+    return 1.0, Note(
+        "unit_doubtful",
+        f"{path.name} states {unit}, which cannot be (voxels of {size:g}): read as millimetres.",
+    )
+
+
+def _native(value: Any) -> Any:
+    """A copy that shares nothing with the header, in the machine's byte order."""
+    array = np.array(value)
+    return array.astype(array.dtype.newbyteorder("="))

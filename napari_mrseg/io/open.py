@@ -1,0 +1,154 @@
+"""Files → :class:`~napari_mrseg.study.Study`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import nifti
+from napari_mrseg.io.recognise import REFERENCE, Found, Recognition, is_computed, recognise, with_roles
+from napari_mrseg.study import Image, Note, Reference, Source, Study
+from napari_mrseg.tasks import BRATS, Task
+
+Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
+Reader = Callable[[Path, bool], tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]]
+
+SIMULATED = "simulated.json"
+
+
+def open_study(
+    paths: Paths,
+    *,
+    task: Task = BRATS,
+    assign: Mapping[str, str | None] | None = None,
+    reference: bool | str | os.PathLike[str] = True,
+    assume_ras: bool = False,
+) -> Study:
+    """Open one subject: a folder, files, or ``modality=file`` strings.
+
+    ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
+    ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
+    Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
+    fit is left out with a note in ``study.notes``.
+    """
+    recognition = settle(paths, task=task, assign=assign, reference=reference)
+
+    def reader(path: Path, labels: bool) -> tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]:
+        return nifti.read(path, assume_ras=assume_ras, labels=labels)
+
+    return build(recognition, task, reader)
+
+
+def settle(
+    paths: Paths,
+    *,
+    task: Task,
+    assign: Mapping[str, str | None] | None = None,
+    reference: bool | str | os.PathLike[str] = True,
+) -> Recognition:
+    """What the files are taken for, after the user's corrections."""
+    found = recognise(paths, task)
+    if assign:
+        found = with_roles(found, assign, task)
+    if reference is False:
+        files = tuple(
+            replace(f, role=None, reason=f"{f.reason}, but no reference is wanted")
+            if f.role == REFERENCE
+            else f
+            for f in found.files
+        )
+        return replace(found, files=files)
+    if reference is True:
+        return found
+    path = Path(reference).expanduser()
+    if not path.is_file():
+        raise InputError(f"The reference {path} does not exist; check the path.")
+    if not any(os.path.abspath(path) == os.path.abspath(f.path) for f in found.files):
+        found = replace(found, files=(*found.files, Found(path, None, "")))
+    return with_roles(found, {os.path.abspath(path): REFERENCE}, task)
+
+
+def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
+    """Read the files through ``reader(path, is_labels)`` and put the study together. Raises InputError."""
+    problems = recognition.problems(task)
+    if problems:
+        raise InputError(problems[0])
+    images: dict[str, Image] = {}
+    notes: list[Note] = []
+    for name in task.names:
+        for found in recognition.of(name):
+            data, source, doubts = reader(found.path, False)
+            ipl = np.ascontiguousarray(source.to_ipl(data), dtype=np.float32)
+            images[name] = Image(ipl, replace(source, reason=found.reason))
+            notes += [replace(note, modality=name) for note in doubts]
+    simulated = (recognition.folder / SIMULATED).is_file()
+    study = Study(task, recognition.case, images, notes=tuple(notes), simulated=simulated)
+    return _with_reference(study, recognition.of(REFERENCE), reader)
+
+
+def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Study:
+    explicit = [f for f in found if f.explicit]
+    if len(explicit) > 1:
+        names = " and ".join(f.path.name for f in explicit)
+        raise InputError(f"{names} are both given as reference; give one.")
+    if not explicit and len(found) > 1:
+        names = " and ".join(f.path.name for f in found)
+        return _noted(
+            study,
+            "reference_ambiguous",
+            f"{names} both look like a reference: none is used; choose one by --reference.",
+        )
+    for candidate in explicit or found:
+        try:
+            data, source, doubts = reader(candidate.path, True)
+            labels = np.ascontiguousarray(source.to_ipl(_codes(candidate.path, data, study.task)))
+            labels.setflags(write=False)
+            reference = Reference(labels, replace(source, reason=candidate.reason))
+            study = replace(study, reference=reference, notes=(*study.notes, *doubts))
+        except InputError as error:
+            if candidate.explicit:
+                raise
+            return _noted(study, "reference_unusable", f"The reference is left out: {error}")
+        if is_computed(candidate.path):
+            message = f"{candidate.path.name} is named as computed by a program: Dice against it is not against a true mask."
+            study = _noted(study, "reference_computed", message)
+    return study
+
+
+def _noted(study: Study, code: str, message: str) -> Study:
+    return replace(study, notes=(*study.notes, Note(code, message)))
+
+
+def _codes(path: Path, data: npt.NDArray[np.float32], task: Task) -> npt.NDArray[np.uint8]:
+    """Label codes of the task, aliases applied. Raises InputError for anything that is not such a code."""
+    whole = np.rint(data)
+    if float(np.abs(data - whole).max()) > 0.01:
+        raise InputError(
+            f"{path.name} holds values between the label codes; resample masks with nearest neighbours."
+        )
+    codes = {int(code) for code in np.unique(whole)} - {0}
+    allowed = {label.code for label in task.labels}
+    for old, new in task.aliases:
+        if old in codes and new in codes:
+            # BraTS 2024's resection cavity, or BraTS 2015's four classes: reading it as the alias would be wrong.
+            raise InputError(
+                f"{path.name} holds both code {old} and {new}, so {old} is not {task.name}'s {new}; relabel it."
+            )
+    renamed = dict(task.aliases)
+    unknown = sorted(code for code in codes if renamed.get(code, code) not in allowed)
+    if unknown:
+        known = ", ".join(f"{label.code} {label.name}" for label in task.labels)
+        shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+        raise InputError(
+            f"{path.name} holds the code {shown}, which {task.name} does not have ({known}); relabel it."
+        )
+    labels = whole.astype(np.uint8)
+    for old, new in task.aliases:
+        labels[labels == old] = new
+    return labels
