@@ -1,0 +1,63 @@
+# `make demo` and `make test` set everything up on a bare Debian with Python 3.11 and run.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEBIAN := python3-venv xvfb libgl1 libegl1 libopengl0 libglx-mesa0 libgl1-mesa-dri libdbus-1-3 libfontconfig1 \
+  libxkbcommon0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
+  libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
+XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
+MRSEG_DATA ?= $(wildcard ../shared/data)
+ifneq ($(MRSEG_DATA),)
+export MRSEG_DATA
+endif
+
+.PHONY: demo test lint core qt viewer training setup system clean
+
+demo: setup
+	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+	  $(BIN)/mrseg demo --screenshot demo.png && echo "No display here: the picture of the window is demo.png."; \
+	else $(BIN)/mrseg demo; fi
+
+test: lint core qt viewer training
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+core: setup
+	$(BIN)/python -m pytest tests/core
+
+qt: setup
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/qt
+
+viewer: setup
+	env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb $(XVFB) $(BIN)/python -m pytest tests/viewer
+
+training: setup
+	$(BIN)/python -m pytest tests/training
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt | system
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -U pip
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
+	touch $@
+
+# Qt, OpenGL and a virtual display. Only Debian and its relatives need this, and only root may install it.
+system:
+	@if command -v dpkg >/dev/null; then \
+	  missing=$$(for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	  if [ -n "$$missing" ]; then \
+	    if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
+	    else echo "Missing system packages; run as root: apt-get install" $$missing; exit 1; fi; \
+	  fi; \
+	fi
+
+clean:
+	rm -rf $(VENV) build dist
