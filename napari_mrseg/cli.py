@@ -392,7 +392,7 @@ def _progress(title: str) -> Iterator[Callable[[float, str], None]]:
 
 def main(arguments: Iterable[str] | None = None) -> int:
     """Run a command; returns the exit code. Every error is one line on stderr, without a traceback."""
-    usage_error = typer.BadParameter.__mro__[1]  # click's own, wherever typer keeps it
+    usage_error: Any = typer.BadParameter.__mro__[1]  # click's own, wherever typer keeps it
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
         return code if isinstance(code, int) else 0
