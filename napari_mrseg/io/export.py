@@ -42,9 +42,9 @@ def label_file(combination: Sequence[str]) -> str:
 def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | os.PathLike[str]) -> None:
     """Write (I, P, L) label codes as a uint8 NIfTI on the grid of ``source``.
 
-    qform, sform, their codes, pixdim and units are copied field by field from the source's header into
-    an otherwise fresh one: no description, auxiliary file or extension, which may hold a patient's name. A file at
-    ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
+    qform, sform, their codes, pixdim and units are copied field by field from the source's header into an
+    otherwise fresh one: no description, auxiliary file or extension, which may hold a patient's name. A file
+    at ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
     """
     path = Path(path)
     if not path.name.lower().endswith((".nii", ".nii.gz")):
@@ -88,13 +88,9 @@ def check_outputs(
         sources += [study.reference.source.path] if study.reference else []
         for name in there:
             if any(_same_file(out / name, source) for source in sources):
-                raise InputError(
-                    f"{name} in {out.name} is one of the scans themselves; write into another folder."
-                )
+                raise InputError(f"{name} in {out.name} is one of the scans; write into another folder.")
     if there and not overwrite:
-        raise InputError(
-            f"{there[0]} is already in {out.name}; write into another folder or use --overwrite."
-        )
+        raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")
 
 
 def write_results(
@@ -108,11 +104,13 @@ def write_results(
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
 ) -> dict[str, Any]:
-    """Write a label file per prediction and ``result.json`` into the folder ``out``; return the latter's content.
+    """Write a label file per prediction and ``result.json`` into ``out``; return the JSON's content.
 
-    ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the last one
-    is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the first used modality in the
-    task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per region, or None.
+    ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
+    last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
+    first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
+    region, or None.
+
     Raises InputError if an output is already there and ``overwrite`` is not set, if one would replace a scan
     of the study, or if ``grid`` is not among a prediction's modalities.
     """
@@ -223,7 +221,7 @@ def _aside(out: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
     except OSError as error:
-        raise InputError(f"{out.name} cannot be written ({error.strerror}); choose another folder.") from None
+        raise _unwritable(out, error) from None
     try:
         yield temporary
     finally:
@@ -273,6 +271,10 @@ def _write_bytes(path: Path, data: bytes) -> None:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path.name} cannot be written ({error.strerror}); choose another folder.")
 
 
 def _same_file(a: Path, b: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What ``mrseg inspect`` tells: which file is what and why, how it lies, and what stands in the way. Runs no model."""
+"""What ``mrseg inspect`` tells: which file is what and why, how it lies, what stands in the way."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def inspect(
 
     Options as for :func:`~napari_mrseg.io.open_study`. Returns a JSON-able dictionary: ``files`` (name, role,
     reason, shape, spacing in mm, orientation as the letters the axes run towards, problems), ``present`` and
-    ``missing`` modalities, ``combinations``, ``reference``, ``problems``, ``warnings`` and ``usable``. Raises InputError only
-    for paths and options that make no sense.
+    ``missing`` modalities, ``combinations``, ``reference``, ``problems``, ``warnings`` and ``usable``.
+    Raises InputError only for paths and options that make no sense.
     """
     recognition = settle(paths, task=task, assign=assign, reference=reference)
     results: dict[Path, _Read | InputError] = {}
@@ -54,13 +54,14 @@ def inspect(
         try:
             # Files without a role are not judged as scans: a mask may well be empty.
             labels = found.role not in task.names
-            results[found.path] = nifti.read(found.path, assume_ras=assume_ras, labels=labels)
+            volume = nifti.read(found.path, assume_ras=assume_ras, labels=labels)
         except InputError as error:
             results[found.path] = error
             entry["problems"].append(str(error))
             continue
-        data, source, _ = results[found.path]  # type: ignore[misc]
-        results[found.path] = (data if found.role else data[:0], source, results[found.path][2])  # type: ignore[index]
+        if found.role is not None:
+            results[found.path] = volume
+        source = volume[1]
         entry["shape"] = list(source.grid.shape)
         entry["spacing"] = [round(v, 4) for v in source.grid.spacing]
         entry["orientation"] = "".join(source.grid.axis_codes)

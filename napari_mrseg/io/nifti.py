@@ -1,7 +1,7 @@
 """One NIfTI volume behind a gate: what cannot be trusted is refused with one sentence before it is used.
 
-The header is decoded by nibabel; sizes, geometry and voxels are checked here, because readers differ in what they let
-through (a truncated file, a NaN affine, a guessed affine).
+The header is decoded by nibabel; sizes, geometry and voxels are checked here, because readers differ in what
+they let through (a truncated file, a NaN affine, a guessed affine).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def read(
 ) -> tuple[npt.NDArray[np.float32], Source, Notes]:
     """Read a 3-D volume.
 
-    Returns the voxels as float32 in the file's own axis order, the source (grid in RAS+ mm, sha256 of the file's bytes,
-    geometry fields of its header) and doubts about it. ``assume_ras`` accepts a file with neither qform
-    nor sform as axis-aligned RAS+. ``labels`` allows an empty or constant volume, as a mask may be.
+    Returns the voxels as float32 in the file's own axis order, the source (grid in RAS+ mm, sha256 of the
+    file's bytes, geometry fields of its header) and doubts about it. ``assume_ras`` accepts a file without
+    qform and sform as axis-aligned RAS+. ``labels`` allows an empty or constant volume, as a mask may be.
     Raises InputError, one sentence, for everything else.
     """
     path = Path(path)
@@ -139,7 +139,7 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
     if len(shape) > 3:
         count = int(np.prod(shape[3:], dtype=object))
         raise InputError(
-            f"{path.name} is {len(shape)}-D with {count} volumes; save the one volume that is meant as a 3-D file."
+            f"{path.name} is {len(shape)}-D with {count} volumes; save the one that is meant as a 3-D file."
         )
     if len(shape) < 3 or min(shape) < 2:
         size = "×".join(map(str, shape))
@@ -147,8 +147,8 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
     if int(np.prod(shape, dtype=object)) > MAX_VOXELS:
         size = "×".join(map(str, shape))
         raise InputError(
-            f"{path.name} asks for {size} voxels, more than the {MAX_VOXELS:,} allowed; its header is damaged "
-            "or the scan must be resampled."
+            f"{path.name} asks for {size} voxels, more than the {MAX_VOXELS:,} allowed; "
+            "its header is damaged, or the scan must be resampled."
         )
     return shape[0], shape[1], shape[2]
 
@@ -158,7 +158,7 @@ def _dtype(path: Path, header: Any) -> np.dtype[Any]:
         dtype = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError, TypeError):
         raise InputError(
-            f"{path.name} has an unknown voxel type (code {int(header['datatype'])}); save it as int16 or float32."
+            f"{path.name} has an unknown voxel type (code {int(header['datatype'])}); save it as float32."
         ) from None
     if dtype.kind not in "iuf" or dtype.itemsize == 0:
         what = {"c": "complex", "V": "colour"}.get(dtype.kind, str(dtype))
@@ -228,8 +228,8 @@ def _affine(
         affine = _checked(path, np.diag([*sizes, 1.0]), "voxel size")
     else:
         raise InputError(
-            f"{path.name} does not say how it lies in the body (qform_code and sform_code are 0); convert it again "
-            "from the original, or use --assume-ras if its axes are known to run right, anterior, superior."
+            f"{path.name} does not say how it lies in the body (qform_code and sform_code are 0); convert it "
+            "again from the original, or use --assume-ras if its axes run right, anterior, superior."
         )
     factor, doubt = _unit(path, header, affine)
     scale = np.diag([factor, factor, factor, 1.0])
@@ -243,7 +243,7 @@ def _affine(
         notes.append(
             Note(
                 "assumed_ras",
-                f"{path.name} does not say how it lies (no qform, no sform): taken as RAS, as asked.",
+                f"{path.name} has neither qform nor sform: its axes are taken as RAS, as asked.",
             )
         )
     return affine, tuple(notes)
@@ -297,7 +297,7 @@ def _conflict(path: Path, qform: npt.NDArray[np.float64] | None, sform: Any, sha
 
 
 def _unit(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[float, Note | None]:
-    """Factor to millimetres. A stated unit that would make voxels absurd (metre-sized, say) is not believed."""
+    """Factor to millimetres. A stated unit that would make voxels absurdly large or small is not believed."""
     scale = {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
     if scale == 1.0:
         return 1.0, None

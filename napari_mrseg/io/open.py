@@ -107,7 +107,8 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Stu
     for candidate in explicit or found:
         try:
             data, source, doubts = reader(candidate.path, True)
-            labels = np.ascontiguousarray(source.to_ipl(_codes(candidate.path, data, study.task)))
+            codes = _codes(candidate.path, data, study.task)
+            labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
             labels.setflags(write=False)
             reference = Reference(labels, replace(source, reason=candidate.reason))
             study = replace(study, reference=reference, notes=(*study.notes, *doubts))
@@ -116,8 +117,11 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Stu
                 raise
             return _noted(study, "reference_unusable", f"The reference is left out: {error}")
         if is_computed(candidate.path):
-            message = f"{candidate.path.name} is named as computed by a program: Dice against it is not against a true mask."
-            study = _noted(study, "reference_computed", message)
+            study = _noted(
+                study,
+                "reference_computed",
+                f"{candidate.path.name} is named as computed by a program, not drawn: read its Dice so.",
+            )
     return study
 
 
@@ -136,9 +140,9 @@ def _codes(path: Path, data: npt.NDArray[np.float32], task: Task) -> npt.NDArray
     allowed = {label.code for label in task.labels}
     for old, new in task.aliases:
         if old in codes and new in codes:
-            # BraTS 2024's resection cavity, or BraTS 2015's four classes: reading it as the alias would be wrong.
+            # BraTS 2024's resection cavity, or BraTS 2015's four classes: the alias would be wrong there.
             raise InputError(
-                f"{path.name} holds both code {old} and {new}, so {old} is not {task.name}'s {new}; relabel it."
+                f"{path.name} holds code {old} as well as {new}, so {old} means something else; relabel it."
             )
     renamed = dict(task.aliases)
     unknown = sorted(code for code in codes if renamed.get(code, code) not in allowed)
@@ -148,7 +152,7 @@ def _codes(path: Path, data: npt.NDArray[np.float32], task: Task) -> npt.NDArray
         raise InputError(
             f"{path.name} holds the code {shown}, which {task.name} does not have ({known}); relabel it."
         )
-    labels = whole.astype(np.uint8)
+    labels: npt.NDArray[np.uint8] = whole.astype(np.uint8)
     for old, new in task.aliases:
         labels[labels == old] = new
     return labels

@@ -1,4 +1,4 @@
-"""Which file is which modality, from the words in its name; with the reason, so that it can be checked and corrected."""
+"""Which file is which modality, from the words in its name; with the reason, so that it can be corrected."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.words import Claim, common_ends, find_claims, qualifiers, words_of
 from napari_mrseg.tasks import BRATS, Task
 
 REFERENCE = "reference"
 
 _OTHER_FORMATS = (".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
-# After one of these words comes the space a file was moved into, not what it shows ("T1_to_FLAIR").
-_TARGET_WORDS = frozenset({"to", "regto", "reg2", "in", "into", "on", "space"})
-# BIDS entities that say nothing about the contrast; their values may look like a modality ("acq-T1").
-_BIDS_IGNORED = frozenset({"sub", "ses", "acq", "rec", "run", "echo", "part", "chunk", "space", "res", "dir"})
 _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto", "automatic"})
 _BRAIN_WORDS = frozenset({"brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"})
 
-Words = tuple[str, ...]
+AnyPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,13 @@ class Recognition:
                     if len(same) == 2
                     else f"{files} all claim {name}; say which one to use, e.g. {name}={same[0].path.name}."
                 )
-        for found in self.files:
-            # A doubt does not matter where every candidate is already there under a clear name.
-            if found.doubt and not all(self.of(name) for name in found.doubt):
-                sentences.append(
-                    f"{found.path.name} could be {' or '.join(found.doubt)} ({found.reason}); say which, "
-                    f"e.g. {found.doubt[0]}={found.path.name}."
-                )
+        # A doubt does not matter where every candidate is already there under a clear name.
+        sentences.extend(
+            f"{found.path.name} could be {' or '.join(found.doubt)} ({found.reason}); say which, "
+            f"e.g. {found.doubt[0]}={found.path.name}."
+            for found in self.files
+            if found.doubt and not all(self.of(name) for name in found.doubt)
+        )
         if not any(self.of(name) for name in task.names) and not sentences:
             sentences.append(self._nothing(task))
         return tuple(sentences)
@@ -87,7 +84,7 @@ class Recognition:
                     "open that one."
                 )
             return f"{self.case} holds no NIfTI file; give a folder or files with .nii or .nii.gz scans."
-        names = [found.path.name for found in self.files]
+        names = [found.path.name for found in sorted(self.files, key=lambda found: found.role is not None)]
         shown = _join(names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else []))
         return (
             f"No modality was recognised in the file names of {self.case} ({shown}); name them after "
@@ -100,10 +97,10 @@ def recognise(
 ) -> Recognition:
     """Tell the modalities and the reference of one subject from file names. Reads no voxel.
 
-    ``paths``: one folder, or files, or ``modality=file`` strings (``flair=a.nii.gz``, ``reference=seg.nii.gz``).
-    Names are matched by whole words, ignoring case; a longer word wins over one inside it. Where words
-    of different modalities remain, the role is left open (``Found.doubt``). Raises InputError for paths that do not
-    exist, unknown modality names, or a folder mixed with other paths.
+    ``paths``: one folder, or files, or ``modality=file`` strings (``flair=a.nii.gz reference=seg.nii.gz``).
+    Names are matched by whole words, ignoring case; a longer word wins over one inside it. Where words of
+    different modalities remain, the role is left open (``Found.doubt``). Raises InputError for paths that do
+    not exist, unknown modality names, or a folder mixed with other paths.
     """
     items = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not items:
@@ -115,7 +112,7 @@ def recognise(
     folders = [path for path, _ in given if path.is_dir()]
     if folders and len(given) > 1:
         raise InputError(
-            f"{folders[0].name} is a folder and was given together with other paths; give one folder, or files only."
+            f"{folders[0].name} is a folder, given together with other paths; give one folder, or files only."
         )
     if folders and given[0][1] is not None:
         raise InputError(f"{folders[0].name} is a folder; give the file that is {given[0][1]}.")
@@ -136,15 +133,13 @@ def recognise(
 def with_roles(recognition: Recognition, roles: Mapping[str, str | None], task: Task) -> Recognition:
     """``recognition`` with the user's corrections: ``roles`` maps a file's name or path to a role or None.
 
-    A corrected file takes its role from one that was merely recognised for it. Raises InputError for a file that
-    is not among those found, or an unknown role.
+    A corrected file takes its role from one that was merely recognised for it. Raises InputError for a file
+    that is not among those found, or an unknown role.
     """
     files = list(recognition.files)
     for key, role in roles.items():
         wanted = None if role is None else role_name(role, task)
-        hits = [
-            i for i, f in enumerate(files) if key in (f.path.name, str(f.path)) or _same(Path(key), f.path)
-        ]
+        hits = [i for i, f in enumerate(files) if key == f.path.name or _same(Path(key), f.path)]
         if len(hits) != 1:
             what = "is not among" if not hits else "stands for more than one of"
             names = _join([f.path.name for f in recognition.files]) or "none"
@@ -166,7 +161,7 @@ def role_name(text: str, task: Task) -> str:
         if name in modality.names:
             return modality.name
     raise InputError(
-        f"“{text}” is neither a modality of {task.name} nor “{REFERENCE}”; it has {', '.join(task.names)}."
+        f"“{text}” is not a modality of the task {task.name}; use {', '.join(task.names)} or {REFERENCE}."
     )
 
 
@@ -177,7 +172,7 @@ def is_nifti_name(path: Path) -> bool:
 
 def is_computed(path: Path) -> bool:
     """True if the name says that a mask comes from a program ("pseudo", "pred", ...)."""
-    return bool(_COMPUTED_WORDS & set(_words(_stem(path))))
+    return bool(_COMPUTED_WORDS & set(words_of(_stem(path))))
 
 
 def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
@@ -192,10 +187,10 @@ def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
 
 
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:
-    """Roles of files by their names, compared with one another. ``chosen``: the user named these very files."""
+    """Roles of files by their names, compared with one another. ``chosen``: the user named these files."""
     written = {} if chosen else {folder: _written_by_us(folder) for folder in {p.parent for p in paths}}
-    claims = {path: _claims(_words(_stem(path)), task) for path in paths if is_nifti_name(path)}
-    common = _common_ends([_words(_stem(path)) for path, found in claims.items() if found])
+    claims = {path: find_claims(words_of(_stem(path)), task) for path in paths if is_nifti_name(path)}
+    common = common_ends([words_of(_stem(path)) for path, found in claims.items() if found])
     result = []
     for path in paths:
         if not is_nifti_name(path):
@@ -208,16 +203,8 @@ def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Foun
     return result
 
 
-@dataclass(frozen=True)
-class _Claim:
-    start: int
-    stop: int
-    modality: str
-    text: str
-
-
-def _role(path: Path, claims: list[_Claim], common: tuple[int, int], task: Task) -> Found:
-    words = _words(_stem(path))
+def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) -> Found:
+    words = words_of(_stem(path))
     # Words that all scans begin with are a patient's or a study's name ("mask-trial_t1").
     shared = common[0] if any(c.start >= common[0] for c in claims) else 0
     reference = [w for w in words[shared:] if w in task.reference_names]
@@ -240,7 +227,7 @@ def _role(path: Path, claims: list[_Claim], common: tuple[int, int], task: Task)
         return Found(path, None, f"its name says {said}", doubt=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
     for i, word in enumerate(words):
-        other = _qualifiers(task).get(word)
+        other = qualifiers(task).get(word)
         if i not in used and other and names[0] in other[1] and common[0] <= i < len(words) - common[1]:
             return Found(
                 path, None, f"its name says “{claims[0].text}” and “{word}”", doubt=(names[0], other[0])
@@ -248,72 +235,8 @@ def _role(path: Path, claims: list[_Claim], common: tuple[int, int], task: Task)
     return Found(path, names[0], f"word “{claims[0].text}”")
 
 
-def _claims(words: Words, task: Task) -> list[_Claim]:
-    """Names of modalities among ``words``; one inside a longer one is dropped, as is the target of a registration."""
-    found = []
-    for modality in task.modalities:
-        for name in {_split(name) for name in modality.names}:
-            for start in range(len(words) - len(name) + 1):
-                if words[start : start + len(name)] == name and (
-                    start == 0 or words[start - 1] not in _TARGET_WORDS
-                ):
-                    found.append(_Claim(start, start + len(name), modality.name, " ".join(name)))
-    found.sort(key=lambda c: (c.start - c.stop, -len(c.text), c.start))
-    kept: list[_Claim] = []
-    for claim in found:
-        if all(claim.stop <= k.start or claim.start >= k.stop for k in kept):
-            kept.append(claim)
-    return sorted(kept, key=lambda c: c.start)
-
-
-def _qualifiers(task: Task) -> dict[str, tuple[str, frozenset[str]]]:
-    """Words that turn one modality into another: "gd" → (t1ce, {t1}), because "t1_gd" is a name of t1ce.
-
-    Such a word standing apart ("T1_axial_Gd") leaves a doubt that must not pass as plain T1.
-    """
-    plain = {name: m.name for m in task.modalities for name in m.names}
-    found: dict[str, tuple[str, frozenset[str]]] = {}
-    for modality in task.modalities:
-        for name in map(_split, modality.names):
-            bases = {plain[w] for w in name if w in plain} - {modality.name}
-            for word in name:
-                if bases and word not in plain and len(word) > 1:
-                    found[word] = (modality.name, frozenset(bases))
-    return found
-
-
 def _stem(path: Path) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
-def _split(text: str) -> Words:
-    return tuple(word for word in re.split(r"[\s_.+-]+", text.lower()) if word)
-
-
-def _words(stem: str) -> Words:
-    text = stem.lower()
-    if re.match(r"sub-[a-z0-9]+_", text):  # BIDS: key-value pairs, then what it is
-        parts = [p for p in text.split("_") if p.partition("-")[0] not in _BIDS_IGNORED or "-" not in p]
-        # Any contrast agent counts as one: labels of the "ce" entity are free text. Entities may stand between.
-        agent = [p for p in parts if p.startswith("ce-")]
-        parts = [p for p in parts if not p.startswith("ce-")]
-        if agent and agent[0] not in ("ce-none", "ce-pre"):
-            parts.insert(max(len(parts) - 1, 0), "ce-gad")
-        text = "_".join(parts)
-    text = re.sub(
-        r"(?<![a-z])(pre|post)[\s_.-]*(op|operative|surgery|surgical|processed)(?![a-z])", r"\1\2", text
-    )
-    return _split(text)
-
-
-def _common_ends(names: Sequence[Words]) -> tuple[int, int]:
-    """How many first and last words all ``names`` share; (0, 0) for a single one."""
-    if len(names) < 2:
-        return 0, 0
-    shortest = min(map(len, names))
-    first = next((i for i in range(shortest) if len({n[i] for n in names}) > 1), shortest)
-    last = next((i for i in range(shortest - first) if len({n[-1 - i] for n in names}) > 1), shortest - first)
-    return first, last
 
 
 def _looks_like_output(path: Path, task: Task) -> bool:

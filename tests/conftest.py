@@ -1,0 +1,111 @@
+"""What all tests share: the real scans, if they are there, and small made-up studies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how BraTS files lie
+
+WriteNifti = Callable[..., Path]
+MakeStudy = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans: MRSEG_DATA, default ../shared/data. Skips without it; fails if set but unreadable."""
+    given = os.environ.get("MRSEG_DATA")
+    path = Path(given) if given else DEFAULT_DATA
+    try:
+        readable = any(path.glob("*/*.nii.gz")) and all(os.access(p, os.R_OK) for p in path.glob("*/*.nii.gz"))
+    except OSError:
+        readable = False
+    if readable:
+        return path
+    if given:
+        pytest.fail(f"MRSEG_DATA is set to {given}, but no readable scans are there", pytrace=False)
+    pytest.skip("no real scans: set MRSEG_DATA to a folder with them")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests on real scans ran, so that a run without them cannot pass for one with them."""
+    count = {"ran": 0, "skipped": 0}
+    for outcome, reports in terminalreporter.stats.items():
+        for report in reports:
+            if "real" not in getattr(report, "keywords", {}):
+                continue
+            if outcome == "skipped":
+                count["skipped"] += 1
+            elif outcome == "error" or getattr(report, "when", "") == "call":
+                count["ran"] += 1
+    skipped = f" ({count['skipped']} skipped)" if count["skipped"] else ""
+    terminalreporter.write_line(f"real-scan tests: {count['ran']} ran{skipped}")
+
+
+def save_nifti(
+    path: Path,
+    data: npt.NDArray[np.generic],
+    affine: npt.ArrayLike = LPS,
+    *,
+    qform: npt.ArrayLike | None = None,
+    codes: tuple[int, int] = (1, 1),
+    unit: str = "mm",
+) -> Path:
+    """Write ``data`` with nibabel. ``codes`` are qform_code and sform_code; ``qform`` differs from the sform if given."""
+    image = nib.Nifti1Image(data, np.asarray(affine, dtype=float))
+    image.header.set_qform(np.asarray(affine if qform is None else qform, dtype=float), codes[0])
+    image.header.set_sform(np.asarray(affine, dtype=float), codes[1])
+    image.header.set_xyzt_units(unit)
+    image.header["descrip"] = b"Doe^Jane 1970"  # must never come out again
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path
+
+
+@pytest.fixture
+def write_nifti(tmp_path: Path) -> WriteNifti:
+    """``write_nifti(name, data, affine=LPS, qform=None, codes=(1, 1), unit="mm")`` → path under ``tmp_path``."""
+
+    def write(name: str, data: npt.NDArray[np.generic], affine: npt.ArrayLike = LPS, **options: object) -> Path:
+        return save_nifti(tmp_path / name, data, affine, **options)  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> MakeStudy:
+    """``make_study(modalities=..., case="case-1", shape=(12, 14, 10), affine=LPS, seg=True)`` → the study's folder.
+
+    Scans are a bright ball of "brain" on zeros with a "tumour" of codes 1, 2 and 3 that shows in each of them.
+    """
+
+    def make(
+        modalities: Sequence[str] = ("flair", "t1", "t1ce", "t2"),
+        *,
+        case: str = "case-1",
+        shape: tuple[int, int, int] = (12, 14, 10),
+        affine: npt.ArrayLike = LPS,
+        seg: bool = True,
+        seed: int = 0,
+    ) -> Path:
+        rng = np.random.default_rng(seed)
+        where = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
+        brain = (where**2).sum(0) < 0.9
+        distance = np.sqrt(((where - 0.2) ** 2).sum(0))
+        labels = np.select([distance < 0.15, distance < 0.3, distance < 0.5], [1, 3, 2], 0).astype(np.uint8)
+        for index, name in enumerate(modalities):
+            data = brain * (300 + 40 * index + 60.0 * labels + rng.normal(0, 10, shape))
+            save_nifti(tmp_path / case / f"{case}_{name}.nii.gz", data.astype(np.int16), affine)
+        if seg:
+            save_nifti(tmp_path / case / f"{case}_seg.nii.gz", labels, affine)
+        return tmp_path / case
+
+    return make

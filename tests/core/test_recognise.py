@@ -1,0 +1,210 @@
+"""Which file is which modality."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import Recognition, recognise
+from napari_mrseg.io.recognise import with_roles
+from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / (name if name.endswith((".nii", ".gz", ".mha")) else f"{name}.nii.gz") for name in names]
+    for path in paths:
+        path.touch()
+    return paths
+
+
+def roles(found: Recognition) -> dict[str, str | None]:
+    return {f.path.name.removesuffix(".nii.gz"): f.role for f in found.files}
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("Brats17_TCIA_1_flair", "flair"),
+        ("BraTS2021_01481_t1ce", "t1ce"),
+        ("BraTS-GLI-00000-000-t1n", "t1"),
+        ("BraTS-GLI-00000-000-t1c", "t1ce"),
+        ("BraTS-GLI-00000-000-t2W", "t2"),
+        ("BraTS-GLI-00000-000-t2f", "flair"),
+        ("T1POST_N4_reduced_regtoFLAIR_brain_N4_regtoMNI", "t1ce"),
+        ("T1_N4_reduced_regtoFLAIR_brain_N4_regtoMNI", "t1"),
+        ("T2_regto_FLAIR", "t2"),
+        ("T1_to_FLAIR", "t1"),
+        ("OtherEXampleFromTCIA_fla_bet", "flair"),
+        ("UPENN-GBM-00001_11_T1GD", "t1ce"),
+        ("UCSF-PDGM-0004_T1c", "t1ce"),
+        ("patient.T1 post", "t1ce"),
+        ("T2_FLAIR", "flair"),
+        ("T1_post-op", "t1"),
+        ("sub-01_T1w", "t1"),
+        ("sub-01_FLAIR", "flair"),
+        ("sub-01_ce-gad_T1w", "t1ce"),
+        ("sub-01_ses-2_ce-dotarem_run-1_T1w", "t1ce"),
+        ("sub-T1_acq-T2_FLAIR", "flair"),
+        ("BraTS2021_01481_seg", "reference"),
+        ("pseudo-seg", "reference"),
+        ("sub-01_T1w_dseg", "reference"),
+        ("GOLD_STANDARD_N4_regtoFLAIR_regtoMNI", None),
+        ("T1_brain_mask", None),
+        ("adc", None),
+        ("t10", None),
+    ],
+)
+def test_names_in_use(tmp_path: Path, name: str, role: str | None) -> None:
+    """Every naming in use is read by whole words, in any case, and the reason is given."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role == role
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates"),
+    [("T1_axial_Gd", ("t1", "t1ce")), ("post_T1w", ("t1", "t1ce")), ("FLAIR_T2", ("flair", "t2"))],
+)
+def test_doubt_is_not_guessed(tmp_path: Path, name: str, candidates: tuple[str, str]) -> None:
+    """A name that says two things gets no role, and the sentence names both and the mend."""
+    found = recognise(touch(tmp_path, name))
+    assert found.files[0].role is None
+    assert found.files[0].doubt == candidates
+    (problem,) = found.problems(BRATS)
+    assert all(c in problem for c in candidates)
+    assert f"={name}.nii.gz" in problem
+
+
+def test_a_shared_token_decides_nothing(tmp_path: Path) -> None:
+    """A patient or study name with a modality's word in it does not stand in the way of the files' own words."""
+    touch(tmp_path / "case", "T1-trial_seg-7_flair", "T1-trial_seg-7_t1", "T1-trial_seg-7_t2")
+    found = recognise([tmp_path / "case"])
+    assert list(roles(found).values()) == ["flair", "t1", "t2"]
+
+
+def test_a_doubt_that_changes_nothing_is_ignored(tmp_path: Path) -> None:
+    """An ambiguous extra file does not stop a folder in which its candidates are clear."""
+    touch(tmp_path, "a_flair", "a_t2", "flair_t2_difference")
+    assert recognise(tmp_path).problems(BRATS) == ()
+
+
+def test_own_results_are_left_aside(tmp_path: Path) -> None:
+    """Label files this program wrote are no scans: joined names, edited copies, those listed in result.json."""
+    touch(tmp_path, "x_flair", "flair+t1ce", "t1ce_edited", "t1")
+    (tmp_path / "result.json").write_text(json.dumps({"predictions": [{"file": "t1.nii.gz"}]}))
+    assert roles(recognise(tmp_path)) == {
+        "x_flair": "flair", "flair+t1ce": None, "t1ce_edited": None, "t1": None
+    }  # fmt: skip
+
+
+def test_two_of_a_kind(tmp_path: Path) -> None:
+    """Two files for one modality is a problem that names both and the mend."""
+    touch(tmp_path, "a_flair", "b_flair", "a_t1")
+    (problem,) = recognise(tmp_path).problems(BRATS)
+    assert "a_flair.nii.gz and b_flair.nii.gz both claim flair" in problem
+    assert "flair=a_flair.nii.gz" in problem
+
+
+def test_explicit_pairs(tmp_path: Path) -> None:
+    """``modality=file`` wins over the name, takes synonyms, and the case is the parent folder's name."""
+    a, b = touch(tmp_path / "case-7", "scan1", "b_t1")
+    found = recognise([f"FLAIR={a}", f"t1gd={b}", f"reference={a}"])
+    assert [f.role for f in found.files] == ["flair", "t1ce", "reference"]
+    assert found.case == "case-7"
+    assert all(f.explicit for f in found.files)
+
+
+def test_equals_sign_in_a_file_name(tmp_path: Path) -> None:
+    """A path that exists is a path, whatever signs its name holds."""
+    (path,) = touch(tmp_path, "te=90_t2")
+    assert recognise([str(path)]).files[0].role == "t2"
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ([], "No file or folder"),
+        (["nowhere.nii.gz"], "nowhere.nii.gz does not exist"),
+        (["flair=nowhere.nii.gz"], "nowhere.nii.gz does not exist"),
+        (["pet={a}"], "“pet” is not a modality"),
+        (["flair="], "names no file"),
+        (["{folder}", "{a}"], "one folder, or files only"),
+        (["flair={folder}"], "is a folder"),
+    ],
+)
+def test_bad_paths(tmp_path: Path, given: list[str], part: str) -> None:
+    """What was typed wrongly is refused with one sentence."""
+    (a,) = touch(tmp_path, "a_t1")
+    with pytest.raises(InputError, match=part) as caught:
+        recognise([text.format(a=a, folder=tmp_path) for text in given])
+    assert "\n" not in str(caught.value)
+
+
+def test_case_is_the_folder_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The case is the folder's name, also where it was given as a dot."""
+    touch(tmp_path / "case-3", "t1")
+    monkeypatch.chdir(tmp_path / "case-3")
+    assert recognise(".").case == "case-3"
+
+
+def test_nothing_recognised(tmp_path: Path) -> None:
+    """An empty folder, unknown names and one level too high each get their own sentence."""
+    empty, unknown, above = tmp_path / "e", tmp_path / "u", tmp_path / "above"
+    empty.mkdir()
+    touch(unknown, "scan1", "scan2")
+    touch(above / "visit1", "t1")
+    assert "holds no NIfTI file" in recognise(empty).problems(BRATS)[0]
+    assert "flair=scan1.nii.gz" in recognise(unknown).problems(BRATS)[0]
+    assert "visit1" in recognise(above).problems(BRATS)[0]
+
+
+def test_other_formats_and_hidden_files(tmp_path: Path) -> None:
+    """Formats that are not read are named with the mend; hidden files are not seen at all."""
+    touch(tmp_path, "a_t1", "b_t2.mha", "._a_t1")
+    found = recognise(tmp_path)
+    assert [f.role for f in found.files] == ["t1", None]
+    assert "convert" in found.files[1].reason
+
+
+def test_correction_by_hand(tmp_path: Path) -> None:
+    """A correction moves a role from the file recognised for it; unknown files and roles are refused."""
+    touch(tmp_path, "a_flair", "b_t1", "scan")
+    found = with_roles(recognise(tmp_path), {"scan.nii.gz": "flair", "b_t1.nii.gz": None}, BRATS)
+    assert roles(found) == {"a_flair": None, "b_t1": None, "scan": "flair"}
+    with pytest.raises(InputError, match="not among the files"):
+        with_roles(found, {"other.nii.gz": "t1"}, BRATS)
+    with pytest.raises(InputError, match="not a modality"):
+        with_roles(found, {"scan.nii.gz": "pet"}, BRATS)
+
+
+def test_another_task(tmp_path: Path) -> None:
+    """Names come from the task alone: a two-modality task is recognised by its own words."""
+    task = Task(
+        "pet-ct", "", (Modality("ct", "CT", ("ct",)), Modality("pet", "PET", ("pet", "suv"))),
+        (Label(1, "L", "lesion", "#fff"),), (Region("L", "lesion", (1,), 1),),
+        nested=False, fill="copy", ndim=3,
+    )  # fmt: skip
+    touch(tmp_path, "x_CT", "x_SUV", "x_t1")
+    assert roles(recognise(tmp_path, task)) == {"x_CT": "ct", "x_SUV": "pet", "x_t1": None}
+
+
+@pytest.mark.real
+def test_real_folders(real_data: Path) -> None:
+    """Every shared folder is recognised as its README says."""
+    four = {"flair": 1, "t1": 1, "t1ce": 1, "t2": 1}
+    for folder in sorted(p for p in real_data.iterdir() if p.is_dir()):
+        found = recognise(folder)
+        count = {name: len(found.of(name)) for name in (*BRATS.names, "reference")}
+        if folder.name.startswith(("BraTS", "tcga")):
+            assert count == {**four, "reference": 1}, folder.name
+        elif folder.name.startswith("ms-cross"):
+            assert count == {**four, "reference": 0}, folder.name
+            assert found.of("t1ce")[0].path.name.startswith("T1POST")
+        elif folder.name.startswith("ms-longitudinal"):
+            assert count == {"flair": 1, "t1": 1, "t1ce": 0, "t2": 1, "reference": 0}
+        else:
+            assert found.files == ()
