@@ -105,7 +105,8 @@ def predict(
 
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
     """
-    from napari_mrseg.io.export import write_results
+    from napari_mrseg.compare.metrics import against_reference
+    from napari_mrseg.io.export import check_outputs, write_results
 
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
@@ -113,15 +114,16 @@ def predict(
         raise InputError("--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti.")
     study = _open(paths, reference, no_reference, assume_ras)
     combinations = _combinations(study, use, every)
+    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
     engine = _engine(study, model, device, precision)
     result = write_results(
         study,
         _predictions(engine, study, combinations),
         out,
-        combinations=combinations,
         model=engine.model.info,
         grid=grid,
         overwrite=overwrite,
+        dice=against_reference(study),
     )
     _answer(result, as_json, lambda: _written(result, out))
 

@@ -278,6 +278,7 @@ class Session:
 
     def save(self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
+        from napari_mrseg.compare.metrics import against_reference
         from napari_mrseg.io.export import write_results
 
         if self.study is None or self.model is None:
@@ -286,7 +287,14 @@ class Session:
             if self.shown is None or self.stale or self.shown.preview:
                 raise InputError(f"{key(self.combination)} is not finished; wait for the final result, then save.")
             predictions = (self.shown,)
-        return write_results(self.study, predictions, out, model=self.model.info, **options)
+        return write_results(
+            self.study,
+            predictions,
+            out,
+            model=self.model.info,
+            dice=against_reference(self.study),
+            **options,
+        )
 
     # -- arrivals from the worker thread --------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class Engine:
         """Measure an image once; it is recognised by the hash of its file."""
         name = image.source.sha256
         if name not in self._known:
-            volume = torch.from_numpy(image.data)
+            volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
             intensities = measure(volume)
             self._known[name] = _Known(intensities, _bounds(image.data, intensities.floor))
             if len(self._known) > KNOWN_IMAGES:
@@ -171,7 +171,7 @@ class Engine:
         origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
         for name, image in study.images.items():
             check()
-            part = torch.from_numpy(image.data[where.box]).to(self.device)
+            part = torch.from_numpy(image.data[where.box].copy()).to(self.device)
             scaled = scale(part, self._look_at(image).intensities)
             channels[name] = resample(scaled[None], origin, where.step, where.size)[0]
         first = next(iter(channels.values()))

@@ -1,0 +1,216 @@
+"""Session and live runner: the newest request wins, nothing is lost, nothing vanishes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from made_up import model, study
+
+from napari_mrseg.errors import DeviceError, InputError, MrsegError
+from napari_mrseg.inference.engine import Engine
+from napari_mrseg.models.store import Model
+from napari_mrseg.session import Session
+from napari_mrseg.tasks import BRATS
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def session(tiny: Model) -> Iterator[Session]:
+    made = Session(device="cpu", sweep=False)
+    made.set_model(tiny)
+    yield made
+    made.close()
+
+
+def test_open_shows_the_complete_result(session: Session, tiny: Model) -> None:
+    """Opening a study computes all modalities at once, with the engine's very bits."""
+    session.set_study(study())
+    got = session.wait(60)
+    assert got.combination == BRATS.names
+    assert not session.stale
+    assert np.array_equal(got.labels, Engine(tiny, device="cpu").predict(study()).labels)
+
+
+def test_toggle_keeps_the_old_overlay_marked_stale_until_the_new_comes(session: Session) -> None:
+    """After a toggle what is shown says that it is not what is switched on, then is replaced."""
+    session.set_study(study())
+    before = session.wait(60)
+    seen: list[tuple[bool, str]] = []
+    session.shown_changed.connect(lambda: seen.append((session.stale, session.describe())))
+    session.toggle("t1ce")
+    after = session.wait(60)
+    assert after.combination == ("flair", "t1", "t2")
+    assert after is not before
+    assert seen[0][0]
+    assert "STALE" in seen[0][1]
+    assert not seen[-1][0]
+
+
+def test_a_known_combination_is_shown_at_once(session: Session) -> None:
+    """Toggling back needs no computation: it is there when ``toggle`` returns."""
+    session.set_study(study())
+    before = session.wait(60)
+    session.toggle("t2")
+    session.wait(60)
+    session.toggle("t2")
+    assert session.shown is before
+    assert not session.stale
+
+
+def test_the_newest_request_wins(session: Session) -> None:
+    """Of a burst of toggles only the last one's result is ever shown as final."""
+    session.set_study(study())
+    shown: list[tuple[str, ...]] = []
+    session.shown_changed.connect(
+        lambda: shown.append(session.shown.combination) if session.shown and not session.stale else None
+    )
+    for combination in [("flair",), ("t1",), ("t2",), ("t1", "t2"), ("flair", "t2")]:
+        session.use(combination)
+    assert session.wait(60).combination == ("flair", "t2")
+    time.sleep(0.1)
+    assert session.shown is not None
+    assert session.shown.combination == ("flair", "t2")
+    assert not session.stale
+
+
+def test_cancel_leaves_the_screen_as_it_was(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancel stops a run within one block; the old overlay stays, marked stale."""
+    session.set_study(study())
+    before = session.wait(60)
+    started = Event()
+    run = Engine.run
+
+    def slow(self: Engine, *args: object, **kwargs: object) -> object:
+        check = kwargs["check"]
+
+        def patient() -> None:
+            started.set()
+            time.sleep(0.02)
+            check()  # type: ignore[operator]
+
+        yield from run(self, *args, **{**kwargs, "check": patient})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "run", slow)
+    session.toggle("flair")
+    assert started.wait(10)
+    began = time.perf_counter()
+    session.cancel()
+    assert session.running is None
+    with pytest.raises(MrsegError, match="cancelled"):
+        session.wait(10)
+    assert time.perf_counter() - began < 5
+    assert session.shown is before
+    assert session.stale
+    time.sleep(0.2)
+    assert session.shown is before
+
+
+def test_a_runtime_error_in_the_engine_becomes_a_sentence(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A RuntimeError (out of memory is one) must not vanish in a thread: it arrives as a message."""
+    session.set_study(study())
+    before = session.wait(60)
+    heard: list[str] = []
+    session.failed.connect(heard.append)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the accelerator caught fire")
+
+    monkeypatch.setattr(Engine, "run", broken)
+    session.toggle("t1")
+    with pytest.raises(MrsegError, match="caught fire"):
+        session.wait(10)
+    assert heard
+    assert "caught fire" in heard[0]
+    assert session.shown is before
+    monkeypatch.undo()
+    session.run()
+    assert session.wait(60).combination == ("flair", "t1ce", "t2")
+
+
+def test_the_sweep_fills_every_combination(tiny: Model) -> None:
+    """Left alone, all fifteen combinations are computed in the background."""
+    session = Session(device="cpu")
+    session.set_model(tiny)
+    session.set_study(study(shape=(16, 16, 16)))
+    session.wait_for_sweep(120)
+    assert set(session.predictions) == set(BRATS.combinations())
+    assert session.running is None
+    session.close()
+
+
+def test_a_toggle_pre_empts_the_sweep(tiny: Model) -> None:
+    """While the sweep runs, a toggle is answered first, and the sweep goes on after it."""
+    session = Session(device="cpu")
+    session.set_model(tiny)
+    session.set_study(study())
+    session.wait(60)
+    session.use(["t2"])
+    session.wait(60)
+    assert session.shown is not None
+    assert session.shown.combination == ("t2",)
+    assert len(session.predictions) < 15
+    session.wait_for_sweep(120)
+    assert len(session.predictions) == 15
+    session.close()
+
+
+def test_bad_requests_change_nothing(session: Session) -> None:
+    """Switching off the last modality, or on one that is missing, is refused in words."""
+    session.set_study(study(["flair", "t1"]))
+    session.wait(60)
+    session.toggle("flair")
+    with pytest.raises(InputError, match="at least one"):
+        session.toggle("t1")
+    with pytest.raises(InputError, match="no t2"):
+        session.toggle("t2")
+    assert session.combination == ("t1",)
+
+
+def test_a_missing_device_keeps_the_old_one(session: Session) -> None:
+    """Choosing a device that is not there leaves device, model and picture as they were."""
+    session.set_study(study())
+    before = session.wait(60)
+    with pytest.raises((DeviceError, InputError)):
+        session.set_device("cuda:7")
+    assert session.device == "cpu"
+    assert session.shown is before
+    assert not session.stale
+
+
+def test_another_model_makes_the_old_overlay_stale(session: Session, tmp_path: Path) -> None:
+    """Changing the model recomputes; results of the old one are not taken for the new one's."""
+    session.set_study(study())
+    before = session.wait(60)
+    session.set_model(model(tmp_path, name="other", seed=5))
+    after = session.wait(60)
+    assert after.model["name"] == "other"
+    assert after.model["sha256"] != before.model["sha256"]
+
+
+def test_the_line_names_everything(session: Session) -> None:
+    """What is on screen is labelled with combination, model, final, device and research use."""
+    session.set_study(study())
+    session.use(["flair", "t1ce"])
+    session.wait(60)
+    line = session.describe()
+    for part in ("of 15", "FLAIR + T1ce", "tiny 0.0", "final", "cpu", "research use only"):
+        assert part in line
+
+
+def test_two_of_four_are_three_combinations(session: Session) -> None:
+    """A partial study sweeps only what is there."""
+    session.sweep = True
+    session.set_study(study(["t1", "t2"]))
+    session.wait_for_sweep(60)
+    assert set(session.predictions) == {("t1", "t2"), ("t1",), ("t2",)}
