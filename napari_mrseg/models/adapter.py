@@ -12,7 +12,8 @@ from napari_mrseg.models.blocks import Check, ConvNorm, stop_if_asked
 class Swin(nn.Module):
     """One unshifted 3-D Swin block over ``window``³ voxels: (B, C, I, P, L) -> same shape.
 
-    Extents that are not a multiple of the window are padded inside the block.
+    Extents that are not a multiple of the window are padded inside the block; those below it here, since the
+    block would shrink the window and then take the wrong rows of its relative position bias.
     """
 
     def __init__(self, channels: int, heads: int, window: int) -> None:
@@ -20,6 +21,7 @@ class Swin(nn.Module):
         # Here, not above: MONAI takes seconds to import and a model without adapters does not need it.
         from monai.networks.nets.swin_unetr import SwinTransformerBlock
 
+        self.window = window
         self.block = SwinTransformerBlock(
             channels, heads, (window,) * 3, (0, 0, 0), mlp_ratio=4.0, use_flash_attention=True
         )
@@ -30,10 +32,13 @@ class Swin(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(
-            0, 2, 3, 4, 1
-        )  # (B, C, I, P, L) -> (B, I, P, L, C), a contiguous view of channels_last_3d
-        x = self.block(x, None)
+        extents = x.shape[2:]
+        short = [max(0, self.window - n) for n in extents]
+        if any(short):
+            x = F.pad(x, (0, short[2], 0, short[1], 0, short[0]))
+        # (B, C, I, P, L) -> (B, I, P, L, C): no copy where x is channels_last_3d
+        x = self.block(x.permute(0, 2, 3, 4, 1), None)
+        x = x[:, : extents[0], : extents[1], : extents[2]].contiguous()
         return x.permute(0, 4, 1, 2, 3)  # -> (B, C, I, P, L), channels_last_3d
 
 

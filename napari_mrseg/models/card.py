@@ -1,0 +1,94 @@
+"""The card of a model folder: what the model is, what it was trained on, where it was measured."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_mrseg.models.unimrseg import STRIDE, UniMRSeg
+from napari_mrseg.tasks import TASKS
+
+NORMALISATIONS = ("robust",)  # those the engine applies
+
+ARCHITECTURES: dict[str, type[UniMRSeg]] = {"unimrseg": UniMRSeg}
+
+
+class Validated(BaseModel):
+    """A spacing the model was measured at, and the largest extents (voxels) it takes there in one window."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spacing_mm: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    extents_max: tuple[int, ...]
+
+
+class Architecture(BaseModel):
+    """Which network, and the settings that decide its shape."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "unimrseg"
+    settings: dict[str, Any] = {}
+
+
+class ModelCard(BaseModel):
+    """What a model folder says about itself.
+
+    Attributes
+    ----------
+    modalities, regions
+        In the order of the network's channels; must be the task's.
+    architecture, sha256
+        Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    normalisation
+        ``{"name": "robust"}``, the way intensities were scaled in training.
+    validated
+        Fine to coarse. The engine's final result is made at the first, its preview at the second.
+    trained_on
+        One line per source of data: what, how many, licence, attribution.
+    measured
+        One row per combination, e.g. ``{"combination": ["flair"], "dice": {"WT": 0.8}}``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
+    licence: Annotated[str, Field(min_length=1)]
+    task: str
+    modalities: tuple[str, ...]
+    regions: tuple[str, ...]
+    architecture: Architecture = Architecture()
+    normalisation: dict[str, Any]
+    validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
+    trained_on: tuple[str, ...]
+    measured: tuple[dict[str, Any], ...] = ()
+    intended_use: str
+    limitations: str
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelCard:
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task “{self.task}”; known: {', '.join(TASKS)}")
+        task = TASKS[self.task]
+        for field, own, wanted in (
+            ("modalities", self.modalities, task.names),
+            ("regions", self.regions, tuple(r.name for r in task.regions)),
+        ):
+            if own != wanted:
+                raise ValueError(f"{field} must be {', '.join(wanted)}, as in the task {self.task}")
+        if self.architecture.name not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"unknown architecture “{self.architecture.name}”; known: {known}")
+        if self.normalisation.get("name") not in NORMALISATIONS:
+            raise ValueError(f"normalisation: name must be one of {', '.join(NORMALISATIONS)}")
+        spacings = [v.spacing_mm for v in self.validated]
+        if any(a >= b for a, b in pairwise(spacings)):
+            raise ValueError("validated must go from fine to coarse, each spacing once")
+        for v in self.validated:
+            if len(v.extents_max) != task.ndim or any(n < STRIDE or n % STRIDE for n in v.extents_max):
+                raise ValueError(f"extents_max must be {task.ndim} multiples of {STRIDE}")
+        return self

@@ -1,0 +1,315 @@
+"""Model folders: ``model.json`` (the card) and ``weights.safetensors``. Loading one runs no code from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import torch
+from platformdirs import user_data_path
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as format_tensors
+from torch import Tensor
+
+from napari_mrseg.errors import InputError, ModelError, UnknownModelError
+from napari_mrseg.models.card import ARCHITECTURES, Architecture, ModelCard, Validated
+from napari_mrseg.models.unimrseg import Settings, UniMRSeg
+from napari_mrseg.tasks import Task, get_task
+
+CARD = "model.json"
+WEIGHTS = "weights.safetensors"
+LARGEST_CARD = 2**20  # bytes
+LARGEST_WEIGHTS = 2**32  # bytes
+BUNDLED = Path(__file__).parent.parent / "resources" / "models"
+
+__all__ = [
+    "Installed", "Model", "ModelCard", "Validated", "add_model", "list_models", "load_model", "save_model",
+    "user_folder", "verify_model",
+]  # fmt: skip
+
+_MEND = "get the folder again from where it came"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model folder. ``network`` is in eval mode, float32, on the CPU; ``sha256`` is the weights'."""
+
+    card: ModelCard
+    network: UniMRSeg
+    folder: Path
+    sha256: str
+
+    @property
+    def task(self) -> Task:
+        return get_task(self.card.task)
+
+    @property
+    def info(self) -> dict[str, str]:
+        """What results say about the model that made them."""
+        return {"name": self.card.name, "version": self.card.version, "sha256": self.sha256}
+
+
+class Installed(NamedTuple):
+    """A model that can be asked for by name. The folder is not checked yet."""
+
+    name: str
+    folder: Path
+    bundled: bool
+
+
+def user_folder() -> Path:
+    """Where :func:`add_model` puts models: ``MRSEG_MODELS``, else the user's data folder."""
+    chosen = os.environ.get("MRSEG_MODELS")
+    return Path(chosen).expanduser() if chosen else user_data_path("napari-mrseg") / "models"
+
+
+def list_models() -> list[Installed]:
+    """Bundled models, then the user's, each by name."""
+    found: dict[str, Installed] = {}
+    for root, bundled in ((BUNDLED, True), (user_folder(), False)):
+        for card in sorted(root.glob(f"*/{CARD}")):
+            # Names that start with a dot are half-written copies.
+            if not card.parent.name.startswith("."):
+                found.setdefault(card.parent.name, Installed(card.parent.name, card.parent, bundled))
+    return list(found.values())
+
+
+def load_model(name_or_path: str | Path | None = None, *, task: Task | None = None) -> Model:
+    """The model of that name, or in that folder; None: the bundled one for ``task`` (default: any task).
+
+    Raises UnknownModelError if there is none, ModelError if it is damaged or is for another task, InputError
+    for a file of another format.
+    """
+    model = _load(_find(name_or_path, task))
+    if task is not None and model.card.task != task.name:
+        raise ModelError(
+            f"{model.card.name} is a model for the task {model.card.task}, not {task.name}; "
+            "choose another model."
+        )
+    return model
+
+
+def verify_model(folder: str | Path) -> None:
+    """Raises what :func:`load_model` raises, if the folder cannot be used; else returns."""
+    load_model(Path(folder))
+
+
+def add_model(folder: str | Path, overwrite: bool = False) -> Path:
+    """Check a model folder and copy its card and weights among the user's models. Returns the new folder.
+
+    Raises as :func:`load_model`, and InputError if a model of that name is there already.
+    """
+    model = _load(_find(Path(folder), None))
+    name = model.card.name
+    if (BUNDLED / name).exists():
+        raise InputError(
+            f"{model.folder.name}: a bundled model is called “{name}”; give this one another name in {CARD}."
+        )
+    target = user_folder() / name
+    if target.exists() and not overwrite:
+        raise InputError(f"A model “{name}” is there already; use --overwrite to replace it.")
+    # From the checked network, not from the files: they may have changed meanwhile.
+    return save_model(target, model.network, model.card)
+
+
+def save_model(folder: str | Path, network: UniMRSeg, card: ModelCard) -> Path:
+    """Write a model folder, replacing an older one only when the new one is complete. Returns ``folder``.
+
+    The card's ``architecture`` and ``sha256`` are taken from the network. Raises ModelError for weights that
+    are not finite, InputError if ``folder`` holds something that is not a model or cannot be written.
+    """
+    folder = Path(folder)
+    # A network frozen, cast or laid out for speed is saved as the plain one.
+    tensors = {
+        name: (t.detach().cpu().float() if t.is_floating_point() else t.detach().cpu()).contiguous()
+        for name, t in network.state_dict().items()
+    }
+    for name, tensor in tensors.items():
+        if not _finite(tensor):
+            raise ModelError(
+                f"{folder.name}: the weights “{name}” are not finite, so nothing was saved; go back to an "
+                "earlier checkpoint."
+            )
+    weights = format_tensors(tensors, metadata={"format": "pt"})
+    architecture = Architecture(name="unimrseg", settings=network.settings.model_dump(mode="json"))
+    update = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    text = json.dumps(card.model_copy(update=update).model_dump(mode="json"), indent=2, ensure_ascii=False)
+    if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder.name} is there already and is not a model folder; choose another place.")
+    try:
+        _write_folder(folder, {WEIGHTS: weights, CARD: (text + "\n").encode()})
+    except OSError as error:
+        raise InputError(
+            f"{folder.name}: cannot be written ({error.strerror}); choose another place."
+        ) from None
+    return folder
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the files into a hidden neighbour, then let it take the folder's place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        new, old = hidden / "new", hidden / "old"
+        new.mkdir()
+        for name, content in files.items():
+            with open(new / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _find(asked: str | Path | None, task: Task | None) -> Path:
+    """The folder that is meant. A name goes before a folder of that name in the current directory."""
+    models = list_models()
+    if asked is None:
+        for model in models:
+            if model.bundled and (task is None or _read_card(model.folder).task == task.name):
+                return model.folder
+        wanted = f" for the task {task.name}" if task else ""
+        raise UnknownModelError(f"No model{wanted} is bundled; name one of {_known(models)}, or a folder.")
+    if isinstance(asked, str):
+        for model in models:
+            if model.name == asked:
+                return model.folder
+    path = Path(asked).expanduser()
+    if path.name in (CARD, WEIGHTS) and path.is_file():
+        path = path.parent
+    if (path / CARD).exists() or (path / WEIGHTS).exists():
+        return path.resolve()
+    if path.is_file():
+        raise InputError(
+            f"{path.name} is not a model folder, and pickled checkpoints (.pt, .pth, .ckpt) are not opened "
+            f"since they can run code; give a folder with {CARD} and {WEIGHTS}."
+        )
+    if path.is_dir():
+        raise UnknownModelError(
+            f"{path.resolve().name or path} is no model folder, it has no {CARD}; known: {_known(models)}."
+        )
+    raise UnknownModelError(f"Unknown model “{asked}”; known: {_known(models)}, or give a model's folder.")
+
+
+def _known(models: list[Installed]) -> str:
+    return ", ".join(m.name for m in models) or "none installed"
+
+
+def _load(folder: Path) -> Model:
+    card = _read_card(folder)
+    settings = _settings(folder, card)
+    content = _read(folder / WEIGHTS, LARGEST_WEIGHTS)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != card.sha256:
+        _damaged(folder / WEIGHTS, f"the content does not match the sha256 in {CARD}")
+    try:
+        tensors = parse_tensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        _damaged(folder / WEIGHTS, f"it is not a safetensors file ({error})")
+    # First without memory: a card must not make a large network that its weights do not fill.
+    network_type = ARCHITECTURES[card.architecture.name]
+    with torch.device("meta"):
+        expected = network_type(settings).state_dict()
+    _compare(folder / WEIGHTS, tensors, expected)
+    with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
+        network = network_type(settings)
+    network.load_state_dict(tensors)
+    return Model(card, network.eval(), folder, sha256)
+
+
+def _read_card(folder: Path) -> ModelCard:
+    path = folder / CARD
+    content = _read(path, LARGEST_CARD)
+    try:
+        data = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        _damaged(path, f"it is not readable as JSON ({error})")
+    try:
+        return ModelCard.model_validate(data)
+    except ValidationError as error:
+        _damaged(path, _first(error))
+
+
+def _settings(folder: Path, card: ModelCard) -> Settings:
+    try:
+        settings = Settings.model_validate(card.architecture.settings)
+    except ValidationError as error:
+        _damaged(folder / CARD, "architecture.settings: " + _first(error))
+    if (settings.in_channels, settings.regions) != (len(card.modalities), len(card.regions)):
+        _damaged(
+            folder / CARD,
+            f"the network has {settings.in_channels} inputs and {settings.regions} outputs, the task "
+            f"{card.task} {len(card.modalities)} modalities and {len(card.regions)} regions",
+        )
+    return settings
+
+
+def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Names, shapes, dtypes and finiteness of the weights against the network the card describes."""
+    for name in expected:
+        if name not in tensors:
+            _damaged(path, f"the tensor “{name}” is missing")
+    for name, tensor in tensors.items():
+        if name not in expected:
+            _damaged(path, f"the tensor “{name[:80]}” does not belong to the network of the card")
+        if tensor.shape != expected[name].shape:
+            _damaged(
+                path,
+                f"the tensor “{name}” has the shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}",
+            )
+        if tensor.dtype != expected[name].dtype:
+            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {expected[name].dtype}")
+        if not _finite(tensor):
+            _damaged(path, f"the tensor “{name}” has values that are not finite")
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(largest + 1)
+    except FileNotFoundError:
+        _damaged(path, "the file is missing")
+    except OSError as error:
+        _damaged(path, f"it cannot be read ({error.strerror})")
+    if len(content) > largest:
+        _damaged(path, f"it is larger than {largest // 2**20} MB")
+    return content
+
+
+def _damaged(path: Path, what: str) -> NoReturn:
+    what = re.sub(r"\s+", " ", what).rstrip(".")
+    raise ModelError(f"{path.parent.name}/{path.name}: {what}; {_MEND}.")
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number in JSON")
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint in a few words, e.g. "colour: unknown key"."""
+    item = error.errors()[0]
+    where = ".".join(str(part) for part in item["loc"])
+    what = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(item["type"])
+    what = what or item["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

@@ -1,0 +1,288 @@
+"""The network: published structure, adapters, freezing, alignment."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from napari_mrseg.errors import Cancelled
+from napari_mrseg.models.adapter import Swin
+from napari_mrseg.models.blocks import Pyramid
+from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
+
+TINY = Settings(
+    width=4,
+    aspp_rates=(1, 2),
+    heads=(1, 1, 1, 1, 1),
+    attention_window=2,
+    attention_pooling=(4, 2, 1, 1, 1),
+)
+
+
+def make(settings: Settings = TINY, *, awake: bool = True) -> UniMRSeg:
+    """An eval network with reproducible weights, statistics that matter, and adapters that do something."""
+    torch.manual_seed(0)
+    network = UniMRSeg(settings).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.2, 0.8)  # type: ignore[union-attr]
+    if awake and network.adapters is not None:
+        for adapter in network.adapters:
+            nn.init.normal_(adapter.hidden.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    return network
+
+
+def scans(batch: int = 1, extents: tuple[int, int, int] = (16, 24, 8)) -> Tensor:
+    return torch.randn(batch, 4, *extents, generator=torch.Generator().manual_seed(1))
+
+
+def there(*rows: str) -> Tensor:
+    """``there("1011")``: the third of four modalities from the right is missing."""
+    return torch.tensor([[c == "1" for c in row] for row in rows])
+
+
+def count(settings: Settings) -> float:
+    with torch.device("meta"):
+        return sum(p.numel() for p in UniMRSeg(settings).parameters()) / 1e6
+
+
+@pytest.mark.parametrize(("adapters", "published"), [("none", 55.9), ("reverse", 91.4)])
+def test_paper_size(adapters: str, published: float) -> None:
+    """The paper size has the published number of parameters, within 0.5 %."""
+    settings = SIZES["paper"].model_copy(update={"adapters": adapters})
+    assert count(settings) == pytest.approx(published, rel=0.005)
+
+
+def test_compact_size() -> None:
+    """The compact size has 3 to 4.5 million parameters and pools attention at the two finest levels only."""
+    assert 3.0 <= count(SIZES["compact"]) <= 4.5
+    assert SIZES["compact"].attention_pooling == (4, 2, 1, 1, 1)
+
+
+@torch.no_grad()
+def test_five_features() -> None:
+    """Four levels, each half the one before with twice the channels, and a fifth on the map of the fourth."""
+    features = make().encode(scans(2), there("1111", "1010"))
+    assert [tuple(f.shape[1:]) for f in features] == [
+        (4, 16, 24, 8),
+        (8, 8, 12, 4),
+        (16, 4, 6, 2),
+        (32, 2, 3, 1),
+        (32, 2, 3, 1),
+    ]
+
+
+@torch.no_grad()
+def test_logits_lie_on_the_input() -> None:
+    """One logit per region and voxel, for extents that differ, and encode then decode is forward."""
+    network, x, present = make(), scans(), there("0110")
+    logits = network(x, present)
+    assert logits.shape == (1, 3, 16, 24, 8)
+    assert torch.equal(logits, network.decode(network.encode(x, present)))
+
+
+@torch.no_grad()
+def test_complete_input_leaves_adapters_out() -> None:
+    """A complete sample gets, bit for bit, the result of the same network without adapters."""
+    full, plain = make(), make(TINY.model_copy(update={"adapters": "none"}))
+    plain.load_state_dict({k: v for k, v in full.state_dict().items() if not k.startswith("adapters")})
+    x = scans()
+    assert torch.equal(full(x, there("1111")), plain(x, there("1111")))
+    assert torch.equal(full(x), plain(x, there("1000")))
+    assert not torch.equal(full(x, there("1110")), plain(x, there("1110")))
+
+
+@torch.no_grad()
+def test_every_adapter_counts() -> None:
+    """Each of the five adapters changes the result of an incomplete sample."""
+    network, x, present = make(), scans(), there("1000")
+    before = network(x, present)
+    assert network.adapters is not None
+    for adapter in network.adapters:
+        saved = adapter.hidden.weight.clone()  # type: ignore[union-attr, operator]
+        adapter.hidden.weight.zero_()  # type: ignore[union-attr, operator]
+        assert not torch.equal(network(x, present), before)
+        adapter.hidden.weight.copy_(saved)  # type: ignore[union-attr, operator]
+
+
+@torch.no_grad()
+def test_new_adapters_change_nothing() -> None:
+    """Before training, an incomplete sample's features are what the encoder alone gives."""
+    network, x = make(awake=False), scans()
+    assert torch.equal(network(x, there("1000")), network(x))
+
+
+@torch.no_grad()
+def test_mixed_batch_equals_single_samples() -> None:
+    """Complete and incomplete samples in one batch get what each gets alone."""
+    network, x, present = make(), scans(3), there("1010", "1111", "0001")
+    alone = torch.cat([network(x[i : i + 1], present[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(network(x, present), alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_map_is_shared_by_channels_and_slices() -> None:
+    """(1 − m)·h has one m per place in the plane: the same for all channels and slices, between 0 and 1."""
+    adapters = make().adapters
+    assert adapters is not None
+    adapter = adapters[1]
+    own, before = torch.randn(1, 8, 8, 12, 4), torch.randn(1, 4, 8, 12, 4)
+    h = adapter.hidden(own + adapter.inward(before))  # type: ignore[operator]
+    weight = (adapter(own, before) - own) / h
+    assert ((weight > 0) & (weight < 1)).all()
+    torch.testing.assert_close(weight, weight[:, :1, :1].expand_as(weight), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"reverse": False}, {"mutual": False}, {"mixer": "conv"}])
+@torch.no_grad()
+def test_ablations(change: dict[str, object]) -> None:
+    """Each ingredient of the adapter can be switched off, and matters."""
+    full, ablated = make(), make(Settings(**{**TINY.model_dump(), **change}))
+    ablated.load_state_dict(full.state_dict(), strict=False)
+    x, present = scans(), there("0100")
+    out = ablated(x, present)
+    assert out.shape == (1, 3, 16, 24, 8)
+    assert not torch.allclose(out, full(x, present))
+
+
+def test_frozen_encoder() -> None:
+    """After freezing, encoder and pyramid get no gradient and no new statistics; the rest learns."""
+    network = make()
+    network.freeze_encoder()
+    network.train()
+    frozen = ("encoder", "pyramid")
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    network(scans(2), there("1000", "0110")).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is None) == name.startswith(frozen), name
+    after = network.state_dict()
+    assert all(torch.equal(after[k], before[k]) for k in before if k.startswith(frozen))
+    assert any(not torch.equal(after[k], before[k]) for k in before if k.startswith("decoder"))
+
+
+def test_batch_of_one_trains() -> None:
+    """A single sample can be trained on: no norm is left with one value per channel."""
+    network = make().train()
+    network(scans(extents=(16, 16, 16)), there("1001")).mean().backward()
+
+
+@pytest.mark.parametrize("row", ["1111", "1000"])
+@torch.no_grad()
+def test_check_is_called_and_can_cancel(row: str) -> None:
+    """``check`` is called between blocks, and whichever call raises stops the run there."""
+    network, x, calls = make(), scans(), 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise Cancelled
+
+    last = 0
+    network(x, there(row), check=check)
+    total = calls
+    assert total >= (20 if row == "1111" else 34)  # every convolution, and every part of an adapter
+    for last in (1, total // 2, total):
+        calls = 0
+        with pytest.raises(Cancelled):
+            network(x, there(row), check=check)
+        assert calls == last
+
+
+@torch.no_grad()
+def test_shift() -> None:
+    """Shifting the input by the stride shifts the output: no step of the decoder is out of place."""
+    settings = TINY.model_copy(update={"aspp_rates": (1,), "adapters": "none"})
+    network = make(settings)
+    network.pyramid.whole.weight.zero_()  # the global average sees the border, which does not shift
+    x = torch.zeros(1, 4, 8, 8, 144)
+    x[..., 56:64] = scans(extents=(8, 8, 8))
+    ours, moved = network(x), network(x.roll(8, -1))
+    torch.testing.assert_close(moved[..., 40:104], ours[..., 32:96], rtol=1e-4, atol=1e-5)
+    assert ours[..., 32:96].std() > 1e-3
+
+
+@torch.no_grad()
+def test_mirror() -> None:
+    """With mirrored kernels a mirrored input gives the mirrored output: upsampling is centred."""
+    network = make(TINY.model_copy(update={"adapters": "none"}))
+    x = scans(extents=(16, 8, 24))
+    ours = network(x)
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            module.weight.copy_(module.weight.flip(2, 3, 4))
+    torch.testing.assert_close(network(x.flip(2, 3, 4)), ours.flip(2, 3, 4), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_pyramid_taps() -> None:
+    """Each branch sees exactly the neighbours at its dilation rate."""
+    pyramid = Pyramid(1, (1, 3)).eval()
+    impulse = torch.zeros(1, 1, 9, 9, 9)
+    impulse[0, 0, 4, 4, 4] = 1
+    for branch, rate in zip(pyramid.branches, (1, 3), strict=True):
+        seen = branch.conv(impulse)[0, 0].abs() > 0  # type: ignore[operator]
+        expected = torch.zeros(9, 9, 9, dtype=torch.bool)
+        expected[4 - rate : 5 + rate : rate, 4 - rate : 5 + rate : rate, 4 - rate : 5 + rate : rate] = True
+        assert torch.equal(seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "present", "word"),
+    [
+        (torch.zeros(1, 4, 16, 12, 16), None, "multiples of 8"),
+        (torch.zeros(1, 3, 16, 16, 16), None, "4, I, P, L"),
+        (torch.zeros(4, 16, 16, 16), None, "4, I, P, L"),
+        (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 3, dtype=torch.bool), "present"),
+        (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 4), "present"),
+    ],
+)
+def test_unfit_input_is_refused(x: Tensor, present: Tensor | None, word: str) -> None:
+    """Odd extents, a wrong number of channels and a wrong ``present`` are refused with a sentence."""
+    with pytest.raises(ValueError, match=word):
+        make()(x, present)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"heads": (3, 1, 1, 1, 1)}, {"attention_pooling": (1, 1, 4, 1, 1)}, {"aspp_rates": (0,)}, {"x": 1}],
+)
+def test_unfit_settings_are_refused(change: dict[str, object]) -> None:
+    """Settings that make no network, and unknown ones, are refused."""
+    with pytest.raises(ValidationError):
+        Settings(**{**TINY.model_dump(), **change})
+
+
+@torch.no_grad()
+def test_for_inference_is_the_same_network() -> None:
+    """Folded and laid out for speed it gives the same logits, and the original is left as it was."""
+    network, x, present = make(), scans(), there("1011")
+    before = network(x, present)
+    fast = network.for_inference()
+    torch.testing.assert_close(fast(x, present), before, rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm3d) for m in fast.modules())
+    assert torch.equal(network(x, present), before)
+    rough = network.for_inference(torch.bfloat16)(x.bfloat16(), present)
+    assert (rough.float() - before).abs().max() < 0.05 * before.abs().max()
+
+
+@pytest.mark.parametrize("extents", [(8, 8, 8), (5, 8, 3), (1, 1, 1)])
+@torch.no_grad()
+def test_attention_keeps_channels_last(extents: tuple[int, int, int]) -> None:
+    """The Swin block keeps shape and channels_last_3d, also where the window does not fit."""
+    x = torch.randn(2, 4, *extents).contiguous(memory_format=torch.channels_last_3d)
+    y = Swin(4, 2, 4)(x)
+    assert y.shape == x.shape
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@torch.no_grad()
+def test_attention_of_a_map_smaller_than_the_window() -> None:
+    """A short axis is padded, so that neighbours keep the position bias they have in a full window."""
+    swin = Swin(4, 2, 4).eval()
+    x = torch.randn(1, 4, 4, 2, 4)
+    padded = torch.cat((x, torch.zeros_like(x)), 3)
+    torch.testing.assert_close(swin(x), swin(padded)[:, :, :, :2])
