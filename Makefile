@@ -11,6 +11,8 @@ MRSEG_DATA ?= $(wildcard ../shared/data)
 ifneq ($(MRSEG_DATA),)
 export MRSEG_DATA
 endif
+# The tests' tensors are tiny: more threads only wait for each other.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: demo test lint core qt viewer training setup system clean
 
@@ -28,16 +30,16 @@ lint: setup
 	$(BIN)/lint-imports
 
 core: setup
-	$(BIN)/python -m pytest tests/core
+	$(TEST) tests/core
 
 qt: setup
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/qt
+	QT_QPA_PLATFORM=offscreen $(TEST) tests/qt
 
 viewer: setup
-	env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb $(XVFB) $(BIN)/python -m pytest tests/viewer
+	env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb OMP_NUM_THREADS=1 $(XVFB) $(BIN)/python -m pytest tests/viewer
 
 training: setup
-	$(BIN)/python -m pytest tests/training
+	$(TEST) tests/training
 
 setup: $(VENV)/installed
 
