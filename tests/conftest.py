@@ -60,7 +60,7 @@ def save_nifti(
     unit: str = "mm",
 ) -> Path:
     """Write ``data`` with nibabel. ``codes`` are qform_code and sform_code; ``qform`` differs from the sform if given."""
-    image = nib.Nifti1Image(data, np.asarray(affine, dtype=float))
+    image = nib.Nifti1Image(data, None)  # given an affine, nibabel would choose the codes itself
     image.header.set_qform(np.asarray(affine if qform is None else qform, dtype=float), codes[0])
     image.header.set_sform(np.asarray(affine, dtype=float), codes[1])
     image.header.set_xyzt_units(unit)

@@ -250,9 +250,7 @@ def _move_in(temporary: Path, names: Sequence[str], out: Path) -> None:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         if isinstance(error, OSError):
-            raise InputError(
-                f"{out.name} cannot be written ({error.strerror}); choose another folder."
-            ) from None
+            raise _unwritable(out, error) from None
         raise
 
 
@@ -266,9 +264,7 @@ def _write_bytes(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"{path.name} cannot be written ({error.strerror}); choose another folder."
-        ) from None
+        raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
