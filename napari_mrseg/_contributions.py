@@ -1,0 +1,123 @@
+"""What napari.yaml names: reader, writer, sample data, dock. Qt is imported only when the dock is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_mrseg._qt.dock import MrsegDock
+    from napari_mrseg.study import Study
+
+LayerData = tuple[Any, ...]
+Reader = Callable[[str | Sequence[str]], list[LayerData]]
+
+_SUFFIXES = (".nii", ".nii.gz")
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """A reader for one subject's folder or NIfTI files; None for what is neither."""
+    from napari_mrseg.errors import MrsegError
+    from napari_mrseg.io import recognise
+
+    paths = [path] if isinstance(path, str) else list(path)
+    folders = [p for p in paths if Path(p).is_dir()]
+    if not folders:
+        return read if all(p.lower().endswith(_SUFFIXES) for p in paths) else None
+    try:
+        found = recognise(paths)
+    except (MrsegError, OSError):
+        return None
+    return read if any(f.role or f.doubt for f in found.files) else None
+
+
+def read(path: str | Sequence[str]) -> list[LayerData]:
+    """Layers of a study. With our dock open in the window, the study opens there instead."""
+    paths = [path] if isinstance(path, str) else list(path)
+    dock = _dock()
+    if dock is not None:
+        for one in paths:
+            dock.offer(one)
+        return [(None,)]  # npe2's word for "read, but no layer to add"
+    return _layers(_open(paths), paths)
+
+
+def read_sample() -> list[LayerData]:
+    """The simulated study that comes with the plugin."""
+    from napari_mrseg import resources
+
+    return read(str(Path(str(resources.__file__)).parent / "sample"))
+
+
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a labels layer of ours as NIfTI on the grid of its scan. Raises InputError for other layers."""
+    import numpy as np
+
+    from napari_mrseg.errors import InputError
+    from napari_mrseg.io import write_labels as write
+
+    about = (meta.get("metadata") or {}).get("mrseg") or {}
+    if about.get("source") is None:
+        raise InputError(
+            f"{meta.get('name', 'This layer')} was not made by MRSeg, so there is no scan on whose grid it "
+            "could be saved; save it in another format."
+        )
+    write(np.asarray(data).astype(np.uint8, copy=False), about["source"], path)
+    return [path]
+
+
+def make_dock(napari_viewer: ViewerModel) -> MrsegDock:
+    """The MRSeg dock in ``napari_viewer``."""
+    from napari_mrseg._qt.dock import MrsegDock
+
+    return MrsegDock(napari_viewer)
+
+
+make_dock.__annotations__["napari_viewer"] = "napari.viewer.Viewer"  # so that napari hands its viewer over
+
+
+def _open(paths: Sequence[str]) -> Study:
+    from napari_mrseg.io import open_study
+
+    return open_study(paths)
+
+
+def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
+    from napari_mrseg._qt.layers import contrast_limits
+
+    layers: list[LayerData] = []
+    for number, (name, image) in enumerate(reversed(list(study.images.items())), start=1):
+        about = {"modality": name, "case": study.case, "source": image.source, "paths": tuple(paths)}
+        options = {
+            "name": study.task.modality(name).title,
+            "scale": study.grid.spacing,
+            "units": "mm",
+            "colormap": "gray",
+            "contrast_limits": contrast_limits(image.data),
+            "visible": number == len(study.images),
+            "metadata": {"mrseg": about},
+        }
+        layers.append((image.data, options, "image"))
+    if study.reference is not None:
+        about = {"source": study.reference.source, "case": study.case, "paths": tuple(paths)}
+        options = {
+            "name": "Reference", "scale": study.grid.spacing, "units": "mm", "visible": False,
+            "metadata": {"mrseg": about},
+        }  # fmt: skip
+        layers.append((study.reference.labels, options, "labels"))
+    return layers
+
+
+def _dock() -> MrsegDock | None:
+    import sys
+
+    if "napari_mrseg._qt.dock" not in sys.modules:
+        return None
+    import napari
+
+    from napari_mrseg._qt.dock import dock_of
+
+    return dock_of(napari.current_viewer())

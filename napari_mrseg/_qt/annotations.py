@@ -1,0 +1,44 @@
+"""What is on screen, written on the canvas itself, so that no picture of it is unlabelled."""
+
+from __future__ import annotations
+
+import textwrap
+
+from napari.components import ViewerModel
+
+from napari_mrseg.session import Session
+
+_FONT = 10
+_WIDTH = 0.42  # of the canvas; the letter at the top stays free
+_CHARACTER = 7.6  # pixels
+
+
+class Annotation:
+    """Keeps napari's text overlay in step with the session."""
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self._viewer, self._session = viewer, session
+        self._overlay = viewer.canvas.overlays.text
+        fields = "text", "visible", "position", "font_size", "color"
+        self._before = {name: getattr(self._overlay, name) for name in fields}
+        self._overlay.position = "top_left"
+        self._overlay.font_size = _FONT
+        viewer.canvas.events.size.connect(self.refresh)
+
+    def refresh(self, event: object = None) -> None:
+        session, overlay = self._session, self._overlay
+        if session.study is None:
+            overlay.visible = False
+            return
+        width = max(24, int(float(self._viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
+        lines: list[str] = [session.study.case]
+        for part in session.describe().split(" · "):
+            lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
+        overlay.color = "#ffb74d" if session.stale else "#f2f5f7"
+        overlay.text = "\n".join(lines)
+        overlay.visible = True
+
+    def close(self) -> None:
+        self._viewer.canvas.events.size.disconnect(self.refresh)
+        for name, value in self._before.items():
+            setattr(self._overlay, name, value)

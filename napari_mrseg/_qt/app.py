@@ -1,0 +1,80 @@
+"""Opens napari's window with the dock in it, for the command line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.session import Session
+
+WIDTH, HEIGHT, DOCK_WIDTH = 1440, 900, 370
+_PATIENCE = 900.0  # seconds a screenshot waits for the final result
+
+
+def launch(session: Session, *, screenshot: Path | None = None, show: bool = True) -> None:
+    """Show ``session`` in a new window and return when it is closed.
+
+    With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
+    whole window and return. Raises MrsegError if the result does not come or the picture cannot be written.
+    """
+    if screenshot is not None and screenshot.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{screenshot.name}: a picture's name must end in .png or .jpg.")
+    viewer, dock = open_window(session, show=show)
+    if screenshot is None:
+        napari.run()
+        return
+    try:
+        _wait_for_final(session, dock)
+        dock.jump()
+        _settle()
+        picture = viewer.window._screenshot(flash=False, canvas_only=False)
+        if not picture.save(str(screenshot)):
+            raise InputError(f"{screenshot} cannot be written; choose another place.")
+    finally:
+        viewer.close()
+        session.close()
+
+
+def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, MrsegDock]:
+    """A viewer of a size that fits the screen, with the dock on the right."""
+    viewer = napari.Viewer(title="MRSeg · research use only", show=show)
+    screen = QApplication.primaryScreen().availableGeometry()
+    window = viewer.window._qt_window
+    window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
+    dock = MrsegDock(viewer, session)
+    holder = viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
+    window.resizeDocks([holder], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    _settle()
+    viewer.reset_view()
+    return viewer, dock
+
+
+def _wait_for_final(session: Session, dock: MrsegDock) -> None:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        _turn(50)
+        shown = session.shown
+        if session.error is not None:
+            raise MrsegError(session.error)
+        if session.study is not None and shown is not None and not shown.preview and not session.stale:
+            session.cancel()  # the picture needs no other combination
+            dock.runbar.show_session(session)
+            return
+    raise MrsegError(f"No final segmentation came within {_PATIENCE:.0f} s; try another device or model.")
+
+
+def _settle(milliseconds: int = 400) -> None:
+    """Let the window lay itself out and draw."""
+    _turn(milliseconds)
+
+
+def _turn(milliseconds: int) -> None:
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()

@@ -1,0 +1,48 @@
+"""What a model says about itself, for people."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_mrseg.tasks import key
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.store import Model
+
+
+def show_card(parent: QWidget, model: Model | None) -> None:
+    """Open a box with the model's card; returns when it is closed."""
+    if model is None:
+        return
+    box = QMessageBox(parent)
+    box.setWindowTitle(f"Model {model.card.name}")
+    box.setTextFormat(Qt.TextFormat.RichText)
+    box.setText(card_text(model))
+    box.exec()
+
+
+def card_text(model: Model) -> str:
+    """HTML of the card; every word of it is escaped, since a model folder may come from anywhere."""
+    card = model.card
+    trained = "".join(f"<li>{escape(line)}</li>" for line in card.trained_on)
+    head = "".join(f"<th>{escape(region)}</th>" for region in card.regions)
+    rows = ""
+    for row in card.measured:
+        dice = row.get("dice") or {}
+        cells = "".join(f"<td>{_number(dice.get(region))}</td>" for region in card.regions)
+        rows += f"<tr><td>{escape(key([str(n) for n in row.get('combination', ())]))}</td>{cells}</tr>"
+    measured = f"<p><b>Measured Dice</b></p><table cellspacing='6'><tr><th></th>{head}</tr>{rows}</table>"
+    return (
+        f"<h3>{escape(card.name)} {escape(card.version)}</h3>"
+        f"<p>{escape(card.intended_use)}</p><p><b>Limits.</b> {escape(card.limitations)}</p>"
+        f"<p><b>Trained on</b></p><ul>{trained}</ul>{measured if rows else ''}"
+        f"<p>Licence: {escape(card.licence)}</p>"
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, (int, float)) else "–"

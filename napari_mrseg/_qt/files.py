@@ -1,0 +1,32 @@
+"""The files of the open study as choices for the modality list."""
+
+from __future__ import annotations
+
+from napari_mrseg._qt.modalities import REFERENCE, FileChoice
+from napari_mrseg.errors import MrsegError
+from napari_mrseg.session import Session
+
+
+def files_of(session: Session) -> tuple[FileChoice, ...]:
+    """What is in use comes from the study itself; files left aside are listed too, to be chosen."""
+    study = session.study
+    if study is None:
+        return ()
+    sources = {name: image.source for name, image in study.images.items()}
+    if study.reference is not None:
+        sources[REFERENCE] = study.reference.source
+    used = tuple(FileChoice(str(s.path), s.path.name, role, s.reason) for role, s in sources.items())
+    there = {choice.path for choice in used}
+    return used + tuple(f for f in _aside(session) if f.path not in there)
+
+
+def _aside(session: Session) -> tuple[FileChoice, ...]:
+    from napari_mrseg.io import recognise
+
+    if not session.paths:
+        return ()
+    try:
+        found = recognise(session.paths, session.task).files
+    except (MrsegError, OSError):
+        return ()  # moved or unmounted since it was opened: what is open stays listed
+    return tuple(FileChoice(str(f.path), f.path.name, None, f.reason or "not used") for f in found)

@@ -1,0 +1,35 @@
+"""Keys, bound in code on the viewer: napari ignores a manifest's. None of them is one of napari's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mrseg._qt.dock import MrsegDock
+
+
+class Keys:
+    """Alt+1..n switch modalities, Alt+0 the overlay, Alt+O outline or fill, Alt+J to the largest finding."""
+
+    def __init__(self, dock: MrsegDock) -> None:
+        self._viewer = dock.viewer
+        self._bound: list[str] = []
+        for number, modality in enumerate(dock.session.task.modalities, start=1):
+            self._bind(f"Alt-{number}", partial(dock.toggle, modality.name))
+        self._bind("Alt-0", lambda: dock.set_overlay(not dock.legend.overlay.isChecked()))
+        self._bind("Alt-O", lambda: dock.set_outline(not dock.layers.outline))
+        self._bind("Alt-J", dock.jump)
+
+    def close(self) -> None:
+        for key in self._bound:
+            self._viewer.bind_key(key, None)
+        self._bound.clear()
+
+    def _bind(self, key: str, act: Callable[[], Any]) -> None:
+        def pressed(viewer: Any) -> None:
+            act()
+
+        self._viewer.bind_key(key, pressed, overwrite=True)
+        self._bound.append(key)

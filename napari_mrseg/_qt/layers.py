@@ -1,0 +1,320 @@
+"""The session's study as napari layers: an image per modality, one overlay, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_mrseg._qt.finding import largest_finding
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.session import Session
+from napari_mrseg.tasks import Task, key
+
+STALE_OPACITY = 0.4  # of the chosen opacity
+_OUTLINE = 2  # voxels
+
+
+class StudyLayers:
+    """Shows a session's study in a viewer. Only layers made here are ever changed or removed.
+
+    The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
+    layer of their own.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self.viewer, self.session = viewer, session
+        self.images: dict[str, Image] = {}
+        self.prediction: Labels | None = None
+        self.reference: Labels | None = None
+        self.opacity = 0.6
+        self.outline = False
+        self.hidden: frozenset[int] = frozenset()
+        self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
+        self._on: dict[str, bool] = {}  # visibility of a modality's image when it was switched off
+        self._stand_in: str | None = None
+        viewer.dims.events.current_step.connect(self._looked)
+
+    def close(self) -> None:
+        """Follow nothing any more; the layers stay with the user."""
+        self.viewer.dims.events.current_step.disconnect(self._looked)
+
+    # -- the session shown --------------------------------------------------------------------------------
+
+    def show_study(self) -> None:
+        """Replace our layers by those of the session's study; the user's own layers stay."""
+        self._remove_ours()
+        study = self.session.study
+        if study is None:
+            return
+        common: dict[str, Any] = {"scale": study.grid.spacing, "units": "mm"}
+        names = list(study.images)
+        for name in reversed(names):  # napari draws the last on top
+            image = study.images[name]
+            low, high = contrast_limits(image.data)
+            layer = Image(
+                image.data,
+                name=study.task.modality(name).title,
+                colormap="gray",
+                contrast_limits=(low, high),
+                visible=name == names[0],
+                metadata={"mrseg": {"modality": name, "case": study.case}},
+                **common,
+            )
+            layer.contrast_limits_range = (min(low, float(image.data.min())), float(image.data.max()))
+            self.images[name] = self.viewer.add_layer(layer)
+        if study.reference is not None:
+            self.reference = self._add_labels(
+                study.reference.labels, "Reference", visible=False, source=study.reference.source, **common
+            )
+            self.reference.contour = _OUTLINE
+        empty = np.zeros(study.grid.shape, np.uint8)
+        self.prediction = self._add_labels(empty, "Segmentation: none yet", opacity=self.opacity, **common)
+        self._apply_looks()
+        middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
+        self._go_to(middle)
+        self.viewer.reset_view()
+        self.viewer.layers.selection.active = self.prediction
+        self.viewer.canvas.overlays.scale_bar.visible = True
+
+    def show_combination(self) -> None:
+        """Hide and mark images of modalities that are off; what was visible comes back with them."""
+        task, in_use = self.session.task, self.session.combination
+        for name, layer in self._there():
+            off = name not in in_use
+            title = task.modality(name).title
+            layer.name = f"{title} (off)" if off else title
+            if off and name not in self._on:
+                self._on[name] = bool(layer.visible)
+                layer.visible = False
+            elif not off and name in self._on:
+                layer.visible = self._on.pop(name)
+                if layer.visible and self._stand_in is not None and self._stand_in != name:
+                    self.images[self._stand_in].visible = False
+                    self._stand_in = None
+        there = dict(self._there())
+        if self._on and any(self._on.values()) and not any(layer.visible for layer in there.values()):
+            stand_in = next((name for name in in_use if name in there), None)
+            if stand_in is not None:
+                there[stand_in].visible = True
+                self._stand_in = stand_in
+
+    def show_only(self, name: str) -> None:
+        """Put one modality's image behind the overlay."""
+        self._stand_in = None
+        for other, layer in self._there():
+            if other in self._on:
+                self._on[other] = other == name
+            layer.visible = other == name
+
+    def show_prediction(self) -> None:
+        """Bring the overlay up to date; an old one stays, dimmed and marked, until the new one comes."""
+        layer, shown = self.prediction, self.session.shown
+        if layer is None:
+            return
+        if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
+            self.viewer.add_layer(layer)
+        if shown is None:
+            if layer.data.any():
+                layer.data = np.zeros(layer.data.shape, np.uint8)
+            layer.name = "Segmentation: none yet"
+        else:
+            if layer.data is not shown.labels and layer.data.shape == shown.labels.shape:
+                layer.data = shown.labels
+            layer.editable = False
+            layer.name = overlay_name(self.session, shown)
+            layer.metadata = {"mrseg": self._about(shown)}
+        self._apply_looks()
+
+    def visible_images(self) -> tuple[str, ...]:
+        return tuple(name for name, layer in self._there() if layer.visible)
+
+    # -- looks --------------------------------------------------------------------------------------------
+
+    def set_opacity(self, opacity: float) -> None:
+        self.opacity = min(max(opacity, 0.0), 1.0)
+        self._apply_looks()
+
+    def set_outline(self, outline: bool) -> None:
+        self.outline = outline
+        self._apply_looks()
+
+    def set_hidden(self, codes: Iterable[int]) -> None:
+        """Label codes that are not drawn."""
+        self.hidden = frozenset(codes)
+        self._apply_looks()
+
+    def _apply_looks(self) -> None:
+        layer = self.prediction
+        if layer is None or layer not in self.viewer.layers:
+            return
+        shown = self.session.shown
+        estimated: frozenset[int] = frozenset()
+        if shown is not None:
+            estimated = frozenset(label.code for label in shown.task.estimated_labels(shown.combination))
+        colours = self._colour_map(self.hidden, estimated)
+        if layer.colormap is not colours:
+            layer.colormap = colours
+        layer.opacity = self.opacity * (STALE_OPACITY if self.session.stale else 1.0)
+        contour = _OUTLINE if self.outline else 0
+        if layer.contour != contour:
+            layer.contour = contour
+
+    def _colour_map(self, hidden: frozenset[int], estimated: frozenset[int]) -> DirectLabelColormap:
+        """Built once per look and shared, because building one takes longer than a frame."""
+        place = hidden, estimated
+        if place not in self._colours:
+            self._colours[place] = label_colours(self.session.task, hidden, estimated)
+        return self._colours[place]
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def jump_to_largest(self) -> bool:
+        """Put all planes through the largest finding. False if there is none."""
+        shown, layer = self.session.shown, self.prediction
+        voxel = None if shown is None or layer is None else largest_finding(shown.labels)
+        if voxel is None or layer is None:
+            return False
+        self._go_to(layer.data_to_world(voxel)[-3:])
+        return True
+
+    def looked_at(self) -> tuple[int, ...] | None:
+        """Voxel of the study's grid at the viewer's sliders."""
+        layer = self.prediction
+        if layer is None or layer not in self.viewer.layers:
+            return None
+        world = np.asarray(self.viewer.dims.point)[-layer.ndim :]
+        voxel = np.rint(layer.world_to_data(world)).astype(int)
+        return tuple(int(v) for v in np.clip(voxel, 0, np.array(layer.data.shape) - 1))
+
+    def edit_copy(self) -> Labels:
+        """A layer with a copy of the final prediction, to paint in. Raises InputError if there is none."""
+        shown, study = self.session.shown, self.session.study
+        if shown is None or study is None or shown.preview or self.session.stale:
+            raise InputError("There is no finished segmentation to edit; wait for the final result first.")
+        model = f"{shown.model['name']} {shown.model['version']}"
+        copy = Labels(
+            shown.labels.copy(),
+            name=f"EDITED BY HAND {self.session.titles(shown.combination)} · {model}",
+            opacity=self.opacity,
+            scale=study.grid.spacing,
+            units="mm",
+            colormap=label_colours(shown.task),
+            features=label_names(shown.task),
+            metadata={"mrseg": {**self._about(shown), "edited": True}},
+        )
+        added = self.viewer.add_layer(copy)
+        if self.prediction is not None:
+            self.prediction.visible = False  # else its colours would show through what is erased
+        self.viewer.layers.selection.active = added
+        added.selected_label = shown.task.labels[0].code
+        return added
+
+    def edited(self) -> Labels | None:
+        """The edited copy that is selected, else the newest one in the viewer."""
+        found = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels) and layer.metadata.get("mrseg", {}).get("edited")
+        ]
+        active = self.viewer.layers.selection.active
+        return active if active in found else (found[-1] if found else None)
+
+    def _looked(self, event: Any = None) -> None:
+        self.session.look_at(self.looked_at())
+
+    # -- within -------------------------------------------------------------------------------------------
+
+    def _about(self, shown: Prediction) -> dict[str, Any]:
+        study = self.session.study
+        source = None if study is None else study.images[shown.combination[0]].source
+        about = {"key": key(shown.combination), "case": shown.case, "model": dict(shown.model)}
+        return {**about, "source": source}
+
+    def _add_labels(
+        self, labels: npt.NDArray[np.uint8], name: str, *, source: Any = None, **options: Any
+    ) -> Labels:
+        layer = Labels(
+            labels,
+            name=name,
+            colormap=self._colour_map(frozenset(), frozenset()),
+            features=label_names(self.session.task),
+            metadata={"mrseg": {"source": source}},
+            **options,
+        )
+        layer.editable = False
+        return self.viewer.add_layer(layer)
+
+    def _there(self) -> list[tuple[str, Image]]:
+        there = self.viewer.layers
+        return [(name, self.images[name]) for name in reversed(self.images) if self.images[name] in there]
+
+    def _go_to(self, world: Iterable[float]) -> None:
+        point = list(world)
+        first = self.viewer.dims.ndim - len(point)
+        self.viewer.dims.set_point(range(first, self.viewer.dims.ndim), point)
+
+    def _remove_ours(self) -> None:
+        ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference]
+        for layer in ours:
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.images, self.prediction, self.reference = {}, None, None
+        self._on, self._stand_in = {}, None
+
+
+def overlay_name(session: Session, shown: Prediction) -> str:
+    """The overlay's name: combination, then what is special about it."""
+    marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
+    mark = f" ({', '.join(marks)})" if marks else ""
+    return f"{session.titles(shown.combination)}{mark}"
+
+
+def contrast_limits(data: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Window from dark tissue to bright: percentiles 1 and 99.5 of the voxels above the background."""
+    sample = data[(slice(None, None, 3),) * data.ndim]
+    sample = sample[sample > sample.min()]
+    if sample.size == 0:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
+    low = min(low, 0.0) if low > 0 and low < 0.2 * high else low
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def label_names(task: Task) -> dict[str, list[Any]]:
+    """Features table that puts a label's name into the status bar."""
+    return {
+        "index": [label.code for label in task.labels],
+        "region": [f"{label.name}, {label.title}" for label in task.labels],
+    }
+
+
+def label_colours(
+    task: Task, hidden: Iterable[int] = (), estimated: Iterable[int] = ()
+) -> DirectLabelColormap:
+    """Colours by code: ``hidden`` transparent, ``estimated`` greyed."""
+    clear = np.zeros(4)
+    colours: dict[int | None, Any] = {None: clear, 0: clear}
+    for label in task.labels:
+        colour = np.array([*rgb(label.colour), 1.0])
+        if label.code in set(estimated):
+            colour[:3] = greyed(colour[:3])
+        colours[label.code] = clear if label.code in set(hidden) else colour
+    return DirectLabelColormap(color_dict=colours)
+
+
+def rgb(colour: str) -> tuple[float, float, float]:
+    """``#rrggbb`` as fractions."""
+    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
+
+
+def greyed(colour: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The grey of an estimate: the colour's lightness, none of its hue."""
+    light = float(colour @ np.array([0.2126, 0.7152, 0.0722]))
+    return np.full(3, 0.35 + 0.5 * light)

@@ -1,0 +1,123 @@
+"""Model, device, run or cancel, and how far the run is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QWidget,
+)
+
+from napari_mrseg.session import Session
+
+
+class RunBar(QWidget):
+    """Shows what computes and how far it is. Emits requests only."""
+
+    run = Signal()
+    cancel = Signal()
+    model_chosen = Signal(str)
+    device_chosen = Signal(str)
+    info = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.models, self.devices = QComboBox(), QComboBox()
+        for combo in (self.models, self.devices):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(8)
+            combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            combo.wheelEvent = lambda event: event.ignore()
+        self.models.activated.connect(lambda _: self.model_chosen.emit(str(self.models.currentData())))
+        self.devices.activated.connect(lambda _: self.device_chosen.emit(str(self.devices.currentData())))
+        self.about = QToolButton()
+        self.about.setText("Info")
+        self.about.setToolTip("What this model is, what it was trained on, and how well it does")
+        self.about.clicked.connect(self.info)
+        self.button = QPushButton("Run")
+        self.button.setObjectName("run")
+        self.button.setMinimumWidth(90)
+        self.button.clicked.connect(self._clicked)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 100)
+        self.stage = QLabel()
+        self.stage.setProperty("role", "quiet")
+        self.stage.setWordWrap(True)
+        self._running = False
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(5)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(QLabel("Model"), 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(self.models, 1)
+        row.addWidget(self.about)
+        grid.addLayout(row, 0, 1)
+        grid.addWidget(QLabel("Device"), 1, 0)
+        grid.addWidget(self.devices, 1, 1)
+        grid.addWidget(self.button, 2, 0)
+        grid.addWidget(self.progress, 2, 1)
+        grid.addWidget(self.stage, 3, 0, 1, 2)
+
+    def show_models(self, names: Sequence[str], current: str | None) -> None:
+        self.models.clear()
+        for name in dict.fromkeys([*names, *([current] if current else [])]):
+            self.models.addItem(name, name)
+        self.models.setCurrentIndex(self.models.findData(current) if current else -1)
+        self.models.setPlaceholderText("no model loaded")
+
+    def show_devices(self, devices: Sequence[tuple[str, str]], current: str) -> None:
+        """``devices``: (name to ask for, text to show)."""
+        self.devices.clear()
+        for name, text in devices:
+            self.devices.addItem(text, name)
+        self.devices.setCurrentIndex(max(self.devices.findData(current), 0))
+
+    def show_session(self, session: Session, opening: str = "") -> None:
+        """Run or cancel, and the bar."""
+        running = session.running
+        self._running = running is not None
+        self.button.setText("Cancel" if self._running else "Run")
+        self.button.setProperty("running", "true" if self._running else "false")
+        self.button.style().unpolish(self.button)
+        self.button.style().polish(self.button)
+        self.button.setEnabled(self._running or (session.study is not None and session.model is not None))
+        self.button.setToolTip(
+            "Stop; what is on screen stays" if self._running else "Segment with what is switched on"
+        )
+        self.about.setEnabled(session.model is not None)
+        if opening:
+            self.progress.setRange(0, 0)
+            self.stage.setText(opening)
+            return
+        self.progress.setRange(0, 100)
+        if running is None:
+            done, all_ = self._count(session)
+            finished = session.shown is not None and not session.stale and not session.shown.preview
+            self.progress.setValue(100 if finished else 0)
+            self.stage.setText(f"{done} of {all_} combinations computed" if all_ else "")
+            return
+        self.progress.setValue(round(100 * running.fraction))
+        titles = session.titles(running.combination)
+        if running.stage == "asked":
+            self.stage.setText(f"Computing {titles}")
+        else:
+            done, all_ = self._count(session)
+            self.stage.setText(f"In the background: {titles} ({done} of {all_} computed)")
+
+    def _count(self, session: Session) -> tuple[int, int]:
+        study = session.study
+        if study is None:
+            return 0, 0
+        return len(session.predictions), len(study.task.combinations(study.present))
+
+    def _clicked(self) -> None:
+        (self.cancel if self._running else self.run).emit()

@@ -1,0 +1,98 @@
+"""Asks where to save, and saves in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
+
+if TYPE_CHECKING:
+    from napari_mrseg._qt.dock import MrsegDock
+    from napari_mrseg.inference.prediction import Prediction
+
+
+class Saver:
+    """The Save button's three ways. Writing is the session's and io's work."""
+
+    def __init__(self, dock: MrsegDock) -> None:
+        self._dock = dock
+
+    def menu(self) -> QMenu:
+        menu = QMenu(self._dock)
+        for text, slot in (
+            ("Save the segmentation shown …", self.save_shown),
+            ("Save all computed combinations …", self.save_all),
+            ("Save the edited copy …", self.save_edited),
+        ):
+            menu.addAction(text).triggered.connect(lambda _=False, act=slot: act())
+        return menu
+
+    def save_shown(self) -> None:
+        session = self._dock.session
+        if session.study is None or session.shown is None or session.stale or session.shown.preview:
+            self._dock.say("There is no finished segmentation to save; wait for the final result, then save.")
+            return
+        shown = session.shown
+        self._into((shown,))
+
+    def save_all(self) -> None:
+        session = self._dock.session
+        done = session.predictions
+        if not done:
+            self._dock.say("No combination is computed yet; wait for a final result, then save.")
+            return
+        self._into(tuple(done.values()))
+
+    def save_edited(self) -> None:
+        from napari_mrseg.io.export import write_labels
+
+        layer = self._dock.layers.edited()
+        if layer is None:
+            self._dock.say("There is no edited copy; press “Edit a copy” first.")
+            return
+        about = layer.metadata["mrseg"]
+        name = f"{about['key']}_edited.nii.gz"
+        folder = self._ask()
+        if folder is None or not self._may_replace(folder, [name]):
+            return
+        labels = layer.data.copy()  # painting may go on while the file is written
+        self._dock.later(
+            lambda: write_labels(labels, about["source"], folder / name),
+            done=lambda _: show_info(f"Saved {name} in {folder.name}."),
+        )
+
+    def _into(self, predictions: tuple[Prediction, ...]) -> None:
+        from napari_mrseg.io.export import RESULT, label_file
+
+        session = self._dock.session
+        folder = self._ask()
+        names = [*(label_file(p.combination) for p in predictions), RESULT]
+        if folder is None or not self._may_replace(folder, names):
+            return
+        there = any((folder / name).exists() for name in names)
+        what = names[0] if len(names) == 2 else f"{len(names) - 1} label files"
+        self._dock.later(
+            lambda: session.save(folder, predictions, overwrite=there),
+            done=lambda _: show_info(f"Saved {what} and {RESULT} in {folder.name}."),
+        )
+
+    def _ask(self) -> Path | None:
+        from napari_mrseg._qt.dock import last_folder, remember_folder
+
+        chosen = QFileDialog.getExistingDirectory(self._dock, "Save into this folder", last_folder())
+        if not chosen:
+            return None
+        remember_folder(chosen)
+        self._dock.hush()
+        return Path(chosen)
+
+    def _may_replace(self, folder: Path, names: list[str]) -> bool:
+        there = [name for name in names if (folder / name).exists()]
+        if not there:
+            return True
+        listed = ", ".join(there[:3]) + (" and more" if len(there) > 3 else "")
+        question = f"There is already {listed} in {folder.name}. Replace?"
+        answer = QMessageBox.question(self._dock, "Replace?", question)
+        return answer == QMessageBox.StandardButton.Yes
