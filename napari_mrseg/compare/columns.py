@@ -1,0 +1,116 @@
+"""The table's columns: their titles, units, how each number is computed, and how it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_mrseg.compare.comparison import Column
+from napari_mrseg.tasks import Region
+
+if TYPE_CHECKING:
+    from napari_mrseg.compare.comparison import Comparison
+
+NO_VALUE = "–"
+_EMPTY = "Two empty regions count as 1, one empty as 0."
+_FOOT = "Below: average and standard deviation over the combinations (divisor n), estimated cells included."
+
+
+def columns_of(comparison: Comparison) -> tuple[Column, ...]:
+    """Sizes, Dice to the chosen combination, Dice and HD95 to a reference if there is one, seconds."""
+    task = comparison.task
+    columns = [_size(comparison, region) for region in task.regions]
+    columns += [_versus(comparison, region) for region in task.regions]
+    if comparison.study.reference is not None:
+        columns += [_dice(region) for region in task.regions]
+        columns += [_hd95(comparison, region) for region in task.regions]
+    columns.append(
+        Column(
+            "seconds", "seconds", None, "seconds", "s", "low",
+            "Wall-clock time this combination took on this machine, from the images in memory to the labels.",
+        )
+    )  # fmt: skip
+    return tuple(columns)
+
+
+def text_of(column: Column, value: float | None) -> str:
+    """A cell as the window, the report and the Markdown table write it; “–” for no value."""
+    if value is None:
+        return NO_VALUE
+    if column.kind in ("versus", "dice"):
+        return f"{value:.3f}"
+    if column.kind == "size":
+        return f"{value:.0f}" if column.unit == "px" else f"{value:.1f}"
+    return f"{value:.1f}"
+
+
+def unseen(region: Region) -> str:
+    """Why a region is an estimate, in the field's words."""
+    return region.unseen or f"no {' or '.join(region.needs)}: not observable"
+
+
+def _size(comparison: Comparison, region: Region) -> Column:
+    unit = comparison.task.unit
+    how = (
+        f"Number of voxels labelled {region.title}, times the volume of a voxel "
+        f"({1000 * comparison.study.grid.voxel_ml:.3g} µL)."
+        if unit == "mL"
+        else f"Number of pixels labelled {region.title}."
+    )
+    title = f"{region.name} {unit}"
+    return Column(
+        f"size.{region.name}", "size", region.name, title, unit, None, f"{how}{_doubt(region)} {_FOOT}"
+    )
+
+
+def _versus(comparison: Comparison, region: Region) -> Column:
+    other = comparison.title(comparison.against)
+    how = (
+        f"Dice of {region.title} between this combination's result and that of {other}: twice the common "
+        f"voxels over the sum of both. It says how much the result changes, not which one is right. {_EMPTY}"
+    )
+    return Column(
+        f"versus.{region.name}",
+        "versus",
+        region.name,
+        f"{region.name} same",
+        "Dice",
+        "high",
+        _with(how, region),
+    )
+
+
+def _dice(region: Region) -> Column:
+    how = (
+        f"Dice of {region.title} between this combination's result and the loaded reference segmentation: "
+        f"twice the common voxels over the sum of both. {_EMPTY}"
+    )
+    return Column(
+        f"dice.{region.name}", "dice", region.name, f"{region.name} Dice", "Dice", "high", _with(how, region)
+    )
+
+
+def _hd95(comparison: Comparison, region: Region) -> Column:
+    unit = "mm" if comparison.task.ndim == 3 else "px"
+    how = (
+        f"95th percentile of the distances from the surface of {region.title} to that of the reference, in "
+        f"{unit}, the larger of both directions (MONAI's convention); {NO_VALUE} if one is empty."
+    )
+    return Column(
+        f"hd95.{region.name}",
+        "hd95",
+        region.name,
+        f"{region.name} HD95 {unit}",
+        unit,
+        "low",
+        _with(how, region),
+    )
+
+
+def _with(how: str, region: Region) -> str:
+    return f"{how}{_doubt(region)} {_FOOT}"
+
+
+def _doubt(region: Region) -> str:
+    if not region.needs:
+        return ""
+    return f" Grey: {unseen(region)}; the model's estimate."

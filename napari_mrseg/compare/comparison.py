@@ -1,0 +1,305 @@
+"""The predictions of one study side by side, and what is derived from them. No widget recomputes any of it.
+
+A :class:`Comparison` is an immutable snapshot. While a sweep runs, :meth:`Comparison.updated` makes the next
+snapshot and pays for the new rows only: what was measured on a prediction is kept beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice, region_hd95
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination, Task
+
+Values = Mapping[str, float]
+Kind = Literal["size", "versus", "dice", "hd95", "seconds"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One numeric column. ``key`` is its stable name (``dice.ET``), ``better`` its good end."""
+
+    key: str
+    kind: Kind
+    region: str | None
+    title: str
+    unit: str
+    better: Literal["high", "low", None]
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one combination. ``versus`` and ``dice`` are None without something to compare with.
+
+    ``estimated``: names of the regions this combination cannot show.
+    """
+
+    combination: Combination
+    sizes: Values
+    versus: Values | None
+    dice: Values | None
+    seconds: float
+    estimated: tuple[str, ...]
+
+
+class _Labels:
+    """A label map with the tight box around its non-zero voxels, which is found once."""
+
+    def __init__(self, labels: npt.NDArray[np.uint8], known: Box | None = None) -> None:
+        self.labels = labels
+        self._known = known
+        self.overlaps: WeakKeyDictionary[_Labels, Values] = WeakKeyDictionary()
+        self.distances: WeakKeyDictionary[_Labels, Values] = WeakKeyDictionary()
+
+    @cached_property
+    def box(self) -> Box | None:
+        outer = self._known or tuple(slice(0, n) for n in self.labels.shape)
+        inner = bounding_box(self.labels[outer])
+        if inner is None:
+            return None
+        starts = [o.indices(n)[0] for o, n in zip(outer, self.labels.shape, strict=True)]
+        return tuple(slice(s + i.start, s + i.stop) for s, i in zip(starts, inner, strict=True))
+
+    def dice(self, other: _Labels, task: Task) -> Values:
+        if other not in self.overlaps:
+            boxes = [box for box in (self.box, other.box) if box is not None]
+            within = join(*boxes) if boxes else (slice(0, 0),) * self.labels.ndim
+            self.overlaps[other] = MappingProxyType(
+                region_dice(self.labels, other.labels, task, within=within)
+            )
+        return self.overlaps[other]
+
+    def hd95(self, other: _Labels, task: Task, spacing: tuple[float, ...]) -> Values:
+        if other not in self.distances:
+            if self.box is None or other.box is None:
+                values = dict.fromkeys((r.name for r in task.regions), math.nan)
+            else:
+                box = join(self.box, other.box)
+                values = region_hd95(self.labels[box], other.labels[box], task, spacing)
+            self.distances[other] = MappingProxyType(values)
+        return self.distances[other]
+
+
+class Comparison:
+    """Predictions of one study by combination.
+
+    Parameters
+    ----------
+    predictions
+        Finals on the study's grid, by combination; previews are left out, their rows count as not yet there.
+    against
+        The combination whose result the others are compared with; default: all modalities that are there.
+
+    Raises ValueError if a prediction is of another grid shape or task.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        predictions: Mapping[Combination, Prediction] | Iterable[Prediction],
+        *,
+        against: Combination | None = None,
+    ) -> None:
+        given = predictions.values() if isinstance(predictions, Mapping) else predictions
+        finals = {p.combination: p for p in given if not p.preview}
+        self.study = study
+        self.task: Task = study.task
+        self.against: Combination = study.present if against is None else against
+        self.predictions: Mapping[Combination, Prediction] = MappingProxyType(
+            {c: finals[c] for c in self.task.combinations(study.present) if c in finals}
+        )
+        for prediction in self.predictions.values():
+            if prediction.labels.shape != study.grid.shape or prediction.task.name != self.task.name:
+                raise ValueError(f"The prediction of {prediction.key} belongs to another study.")
+        self._measured = {c: _Labels(p.labels, p.box) for c, p in self.predictions.items()}
+        self._reference = _Labels(study.reference.labels) if study.reference else None
+
+    def updated(self, predictions: Mapping[Combination, Prediction] | Iterable[Prediction]) -> Comparison:
+        """A snapshot of ``predictions`` that keeps what was measured on those that are the same objects."""
+        return self._keeping(Comparison(self.study, predictions, against=self.against))
+
+    def versus(self, against: Combination) -> Comparison:
+        """The same predictions, compared with another combination's result."""
+        return self._keeping(Comparison(self.study, self.predictions, against=against))
+
+    def _keeping(self, new: Comparison) -> Comparison:
+        for combination, measured in self._measured.items():
+            found = new.predictions.get(combination)
+            if found is not None and found.labels is measured.labels:
+                new._measured[combination] = measured
+        new._reference = self._reference
+        return new
+
+    # -- what there is ------------------------------------------------------------------------------------
+
+    @cached_property
+    def expected(self) -> tuple[Combination, ...]:
+        """Every combination that this study allows, largest first: the rows once the sweep is done."""
+        return self.task.combinations(self.study.present)
+
+    @property
+    def missing(self) -> tuple[Combination, ...]:
+        """Combinations this study allows that are not computed yet."""
+        return tuple(c for c in self.expected if c not in self.predictions)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing
+
+    @property
+    def full(self) -> Prediction | None:
+        """The prediction from all modalities that are there, once computed."""
+        return self.predictions.get(self.study.present)
+
+    @property
+    def coverage(self) -> str:
+        """How much of the whole is here: “3 of 15 combinations: this study has no FLAIR and no T2.”"""
+        total = len(self.task.combinations())
+        text = f"{len(self.predictions)} of {total} combinations"
+        why = []
+        absent = [m.title for m in self.task.modalities if m.name not in self.study.present]
+        if absent:
+            why.append(f"this study has no {' and no '.join(absent)}")
+        if self.missing:
+            why.append(f"{len(self.missing)} not computed yet")
+        return f"{text}: {'; '.join(why)}." if why else f"{text}."
+
+    def title(self, combination: Iterable[str]) -> str:
+        """Titles joined with +, e.g. “FLAIR + T1ce”."""
+        return " + ".join(self.task.modality(name).title for name in combination)
+
+    def used(self, combination: Combination) -> tuple[bool, ...]:
+        """One flag per modality of the task: filled or empty dot."""
+        return tuple(name in combination for name in self.task.names)
+
+    def estimated(self, combination: Combination) -> tuple[str, ...]:
+        """Names of the regions that this combination cannot show."""
+        return tuple(region.name for region in self.task.estimated(combination))
+
+    # -- rows ---------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """A row per prediction, largest combinations first."""
+        return tuple(self.row(c) for c in self.predictions)
+
+    def row(self, combination: Combination) -> Row:
+        """One row, measured on first use. Raises KeyError if the combination is not computed yet."""
+        prediction = self.predictions[combination]
+        return Row(
+            combination=combination,
+            sizes=prediction.sizes,
+            versus=self.between(combination, self.against) if self.against in self.predictions else None,
+            dice=self.dice(combination),
+            seconds=prediction.seconds,
+            estimated=self.estimated(combination),
+        )
+
+    def between(self, a: Combination, b: Combination) -> Values:
+        """Dice per region of two combinations' results. Raises KeyError if one is not computed yet."""
+        return self._measured[a].dice(self._measured[b], self.task)
+
+    def dice(self, combination: Combination) -> Values | None:
+        """Dice per region to the loaded reference, or None without one."""
+        if self._reference is None:
+            return None
+        return self._measured[combination].dice(self._reference, self.task)
+
+    def hd95(self, combination: Combination) -> Values | None:
+        """HD95 per region to the loaded reference (mm; px in 2-D), None without one. Slow the first time."""
+        if self._reference is None:
+            return None
+        return self._measured[combination].hd95(self._reference, self.task, self.spacing)
+
+    def has_hd95(self, combination: Combination) -> bool:
+        """True if :meth:`hd95` of this row is measured already, so that it costs nothing."""
+        measured = self._measured.get(combination)
+        return measured is not None and self._reference in measured.distances
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Voxel size per axis, mm; 1 px in 2-D."""
+        ndim = len(self.study.grid.shape)
+        return self.study.grid.spacing[:ndim] if self.task.ndim == 3 else (1.0,) * ndim
+
+    # -- columns ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """All numeric columns, in the order of the table; those to a reference only if there is one."""
+        from napari_mrseg.compare.columns import columns_of
+
+        return columns_of(self)
+
+    def column(self, key: str) -> Column:
+        """Raises KeyError for an unknown one."""
+        for column in self.columns:
+            if column.key == key:
+                return column
+        raise KeyError(key)
+
+    def explain(self, key: str) -> str:
+        """How the numbers of a column are computed, in one or two sentences."""
+        return self.column(key).explanation
+
+    def value(self, combination: Combination, key: str) -> float | None:
+        """One cell; None if not computed, not applicable, or (HD95) not measured yet."""
+        column = self.column(key)
+        if combination not in self.predictions:
+            return None
+        if column.kind == "seconds":
+            return self.predictions[combination].seconds
+        if column.kind == "hd95" and not self.has_hd95(combination):
+            return None
+        row: Values | None
+        if column.kind == "size":
+            row = self.predictions[combination].sizes
+        elif column.kind == "versus":
+            row = self.between(combination, self.against) if self.against in self.predictions else None
+        else:
+            row = self.dice(combination) if column.kind == "dice" else self.hd95(combination)
+        found = None if row is None else row[str(column.region)]
+        return None if found is None or math.isnan(found) else found
+
+    def is_estimated(self, combination: Combination, key: str) -> bool:
+        """True if the cell is of a region that the combination cannot show: to be greyed."""
+        return self.column(key).region in self.estimated(combination)
+
+    def ordered(self, key: str, *, descending: bool = True) -> tuple[Combination, ...]:
+        """Combinations sorted by a column; cells without a value last either way."""
+        cells = [(c, self.value(c, key)) for c in self.predictions]
+        there = [(v, c) for c, v in cells if v is not None]
+        there.sort(key=lambda cell: cell[0], reverse=descending)
+        return tuple(c for _, c in there) + tuple(c for c, v in cells if v is None)
+
+    def foot(self, key: str) -> tuple[float, float, int] | None:
+        """Average, standard deviation over the combinations (divisor n), and number of cells that count.
+
+        None if there are none. Cells of estimated regions count, as in the papers' tables.
+        """
+        cells = [v for v in (self.value(c, key) for c in self.predictions) if v is not None]
+        return (float(np.mean(cells)), float(np.std(cells)), len(cells)) if cells else None
+
+
+def dice_to_reference(study: Study) -> Callable[[Prediction], Values | None]:
+    """A function: Dice per region of a prediction of ``study`` to its reference, None without one."""
+    reference = _Labels(study.reference.labels) if study.reference else None
+
+    def measure(prediction: Prediction) -> Values | None:
+        if reference is None:
+            return None
+        return _Labels(prediction.labels, prediction.box).dice(reference, study.task)
+
+    return measure
