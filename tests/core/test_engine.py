@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import SHAPE, model, network, study
+from tiny import SHAPE, model, network, study
 
 from napari_mrseg.errors import Cancelled, DeviceError, InputError
 from napari_mrseg.inference.engine import Engine

@@ -9,7 +9,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from made_up import model, study
+from tiny import model, study
 
 from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
