@@ -6,14 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
+from made_up import LPS, save_nifti
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how BraTS files lie
 
 WriteNifti = Callable[..., Path]
 MakeStudy = Callable[..., Path]
@@ -21,11 +19,16 @@ MakeStudy = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real scans: MRSEG_DATA, default ../shared/data. Skips without it; fails if set but unreadable."""
+    """The folder of real scans: MRSEG_DATA, or ../shared/data.
+
+    Skips if there is none; fails if MRSEG_DATA is set but unreadable.
+    """
     given = os.environ.get("MRSEG_DATA")
     path = Path(given) if given else DEFAULT_DATA
     try:
-        readable = any(path.glob("*/*.nii.gz")) and all(os.access(p, os.R_OK) for p in path.glob("*/*.nii.gz"))
+        readable = any(path.glob("*/*.nii.gz")) and all(
+            os.access(p, os.R_OK) for p in path.glob("*/*.nii.gz")
+        )
     except OSError:
         readable = False
     if readable:
@@ -50,31 +53,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"real-scan tests: {count['ran']} ran{skipped}")
 
 
-def save_nifti(
-    path: Path,
-    data: npt.NDArray[np.generic],
-    affine: npt.ArrayLike = LPS,
-    *,
-    qform: npt.ArrayLike | None = None,
-    codes: tuple[int, int] = (1, 1),
-    unit: str = "mm",
-) -> Path:
-    """Write ``data`` with nibabel. ``codes`` are qform_code and sform_code; ``qform`` differs from the sform if given."""
-    image = nib.Nifti1Image(data, None)  # given an affine, nibabel would choose the codes itself
-    image.header.set_qform(np.asarray(affine if qform is None else qform, dtype=float), codes[0])
-    image.header.set_sform(np.asarray(affine, dtype=float), codes[1])
-    image.header.set_xyzt_units(unit)
-    image.header["descrip"] = b"Doe^Jane 1970"  # must never come out again
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(image, path)
-    return path
-
-
 @pytest.fixture
 def write_nifti(tmp_path: Path) -> WriteNifti:
-    """``write_nifti(name, data, affine=LPS, qform=None, codes=(1, 1), unit="mm")`` → path under ``tmp_path``."""
+    """``write_nifti(name, data, affine, ...)`` → path under ``tmp_path``; options of :func:`save_nifti`."""
 
-    def write(name: str, data: npt.NDArray[np.generic], affine: npt.ArrayLike = LPS, **options: object) -> Path:
+    def write(
+        name: str, data: npt.NDArray[np.generic], affine: npt.ArrayLike = LPS, **options: object
+    ) -> Path:
         return save_nifti(tmp_path / name, data, affine, **options)  # type: ignore[arg-type]
 
     return write
@@ -82,9 +67,9 @@ def write_nifti(tmp_path: Path) -> WriteNifti:
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> MakeStudy:
-    """``make_study(modalities=..., case="case-1", shape=(12, 14, 10), affine=LPS, seg=True)`` → the study's folder.
+    """``make_study(modalities, case="case-1", shape=(12, 14, 10), affine=LPS, seg=True)`` → its folder.
 
-    Scans are a bright ball of "brain" on zeros with a "tumour" of codes 1, 2 and 3 that shows in each of them.
+    Scans are a bright ball of "brain" on zeros with a "tumour" of codes 1, 2 and 3 that shows in each.
     """
 
     def make(

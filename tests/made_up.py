@@ -1,95 +1,31 @@
-"""Small made-up studies and models for tests. Nothing here comes from a patient."""
+"""Small made-up scans for the tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from napari_mrseg.models.card import ModelCard
-from napari_mrseg.models.store import Model, load_model, save_model
-from napari_mrseg.models.unimrseg import Settings, UniMRSeg
-from napari_mrseg.study import Grid, Image, Reference, Source, Study
-from napari_mrseg.tasks import BRATS
-
-SHAPE = (24, 32, 28)
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # how BraTS files lie
 
 
-def source(name: str, shape: Sequence[int] = SHAPE, spacing: float = 1.0) -> Source:
-    """A source whose file axes are I, P, L."""
-    affine = np.array([[0, 0, -spacing, 10], [0, -spacing, 0, 20], [-spacing, 0, 0, 30], [0, 0, 0, 1.0]])
-    return Source(Path(f"{name}.nii.gz"), Grid.of(shape, affine), sha256=f"{name}-{tuple(shape)}-{spacing}")
-
-
-def volume(seed: int, shape: Sequence[int] = SHAPE) -> np.ndarray:
-    """A textured ellipsoid with a bright ball in it, on a background of zero."""
-    rng = np.random.default_rng(seed)
-    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
-    brain = sum(a**2 for a in axes) < 0.8
-    tumour = sum((a - 0.3) ** 2 for a in axes) < 0.06
-    data = (300 + 40 * rng.standard_normal(shape) + 200 * tumour * (1 + seed % 3)) * brain
-    return data.astype(np.float32)
-
-
-def study(
-    names: Iterable[str] = BRATS.names,
+def save_nifti(
+    path: Path,
+    data: npt.NDArray[np.generic],
+    affine: npt.ArrayLike = LPS,
     *,
-    shape: Sequence[int] = SHAPE,
-    spacing: float = 1.0,
-    reference: bool = False,
-    case: str = "made-up",
-) -> Study:
-    """A study of the given modalities, all on one grid."""
-    order = BRATS.combination(names)
-    images = {n: Image(volume(BRATS.names.index(n), shape), source(n, shape, spacing)) for n in order}
-    found = None
-    if reference:
-        axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
-        ball = sum((a - 0.3) ** 2 for a in axes)
-        labels = np.select([ball < 0.01, ball < 0.03, ball < 0.06], [1, 3, 2], 0).astype(np.uint8)
-        found = Reference(labels, source("seg", shape, spacing))
-    return Study(BRATS, case, images, found)
-
-
-def network(adapters: str = "reverse", seed: int = 0) -> UniMRSeg:
-    """A tiny random network whose output depends on every input; adapters included."""
-    torch.manual_seed(seed)
-    made = UniMRSeg(
-        Settings(width=4, aspp_rates=(1, 2), heads=(1, 1, 2, 2, 2), attention_window=4, adapters=adapters)
-    )
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if "hidden" in name:  # zero by default, which would leave the adapters without effect
-                parameter.normal_(0, 0.05)
-        made.head.weight.normal_(0, 1.0)
-        made.head.bias.zero_()
-    return made.eval()
-
-
-def model(
-    folder: Path,
-    *,
-    name: str = "tiny",
-    adapters: str = "reverse",
-    spacings: Sequence[float] = (1.0, 2.0),
-    largest: Sequence[int] = (64, 64, 64),
-    seed: int = 0,
-) -> Model:
-    """A model folder of random weights, saved and loaded again."""
-    card = ModelCard(
-        name=name,
-        version="0.0",
-        licence="none",
-        task=BRATS.name,
-        modalities=BRATS.names,
-        regions=tuple(r.name for r in BRATS.regions),
-        normalisation={"name": "robust"},
-        validated=tuple({"spacing_mm": s, "extents_max": tuple(largest)} for s in spacings),
-        trained_on=("nothing: random weights",),
-        intended_use="tests",
-        limitations="finds nothing",
-    )
-    save_model(folder / name, network(adapters, seed), card)
-    return load_model(folder / name)
+    qform: npt.ArrayLike | None = None,
+    codes: tuple[int, int] = (1, 1),
+    unit: str = "mm",
+) -> Path:
+    """Write ``data`` with nibabel. ``codes``: qform_code and sform_code; ``qform``: one unlike the sform."""
+    image = nib.Nifti1Image(data, None)  # given an affine, nibabel would choose the codes itself
+    image.header.set_qform(np.asarray(affine if qform is None else qform, dtype=float), codes[0])
+    image.header.set_sform(np.asarray(affine, dtype=float), codes[1])
+    image.header.set_xyzt_units(unit)
+    image.header["descrip"] = b"Doe^Jane 1970"  # must never come out again
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path

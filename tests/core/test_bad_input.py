@@ -10,10 +10,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from conftest import MakeStudy
+from made_up import LPS, save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, nifti, open_study
-from tests.conftest import LPS, MakeStudy, save_nifti
 
 DATA = np.random.default_rng(0).integers(1, 900, (6, 7, 8)).astype(np.int16)
 
@@ -82,7 +83,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "checksum missing": (lambda p: cut(p, 0.9995), "is truncated"),
     "truncated inside": (cut_inside, "is truncated"),
     "one byte wrong": (flip_byte, "is damaged"),
-    "30 000³ voxels": (lambda p: with_header(p, dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "30000×30000×30000"),
+    "30 000³ voxels": (lambda p: with_header(p, dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "30000×30000×"),
     "more than is there": (lambda p: with_header(p, dim=[3, 700, 700, 700, 1, 1, 1, 1]), "is truncated"),
     "negative size": (lambda p: with_header(p, dim=[3, -6, 7, 8, 1, 1, 1, 1]), "damaged header"),
     "ten dimensions": (lambda p: with_header(p, dim=[10, 6, 7, 8, 1, 1, 1, 1]), "damaged header"),
@@ -99,8 +100,8 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "slope without intercept": (lambda p: with_header(p, scl_slope=2, scl_inter=NAN), "scl_inter"),
     "NaN affine": (lambda p: with_header(p, srow_x=[NAN, 0, 0, 0]), "sform is not finite"),
     "infinite affine": (lambda p: with_header(p, srow_y=[0, 1, 0, INF]), "sform is not finite"),
-    "singular affine": (lambda p: with_header(p, srow_x=[0, 0, 0, 0]), "sform is singular"),
-    "parallel axes": (lambda p: with_header(p, srow_y=[0, 0, 1, 0], srow_z=[0, 0, 1, 0]), "sform is singular"),
+    "singular affine": (lambda p: with_header(p, srow_x=[0, 0, 0, 0]), "is singular"),
+    "parallel axes": (lambda p: with_header(p, srow_y=[0, 0, 1, 0], srow_z=[0, 0, 1, 0]), "is singular"),
     "bad quaternion": (lambda p: with_header(p, sform_code=0, quatern_b=3), "qform is not finite or invalid"),
     "negative pixdim": (lambda p: with_header(p, sform_code=0, pixdim=[1, -1, 1, 1, 0, 0, 0, 0]), "qform is"),
     "no forms": (lambda p: with_header(p, sform_code=0, qform_code=0), "--assume-ras"),

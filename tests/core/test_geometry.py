@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up import save_nifti
 from nibabel.orientations import aff2axcodes
 
 from napari_mrseg.io import nifti, write_labels
-from tests.conftest import save_nifti
 
 ORIENTATIONS = [
     "".join(letters)
@@ -90,7 +90,7 @@ def test_there_are_48_orientations() -> None:
 
 @pytest.mark.parametrize("letters", ORIENTATIONS)
 def test_every_orientation(tmp_path: Path, letters: str) -> None:
-    """Each of the 48 axis orders comes to I, P, L and back without loss, on the source's grid field by field."""
+    """Each of the 48 axis orders comes to I, P, L and back without loss, field by field."""
     affine = axis_affine(letters)
     assert "".join(aff2axcodes(affine)) == letters
     check_round_trip(tmp_path / "a.nii.gz", affine, CODES[ORIENTATIONS.index(letters) % 4])
@@ -121,7 +121,7 @@ def test_oblique_affines(
 
 @pytest.mark.parametrize("letters", ORIENTATIONS)
 def test_a_landmark_in_one_corner(tmp_path: Path, letters: str) -> None:
-    """The voxel at the patient's right, front and top is the first voxel in the viewer, however the file lies."""
+    """The voxel at the patient's right, front and top comes first in the viewer, however the file lies."""
     affine = axis_affine(letters)
     data = np.zeros(SHAPE, dtype=np.int16)
     corner = tuple(SHAPE[axis] - 1 if letter in "RAS" else 0 for axis, letter in enumerate(letters))

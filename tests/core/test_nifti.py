@@ -9,10 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from conftest import MakeStudy, WriteNifti
+from made_up import LPS, save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import describe, inspect, nifti, open_study
-from tests.conftest import LPS, MakeStudy, WriteNifti, save_nifti
 
 DATA = np.random.default_rng(0).integers(0, 900, (6, 7, 8)).astype(np.int16)
 
@@ -150,7 +151,7 @@ class TestOpenStudy:
     """Files → Study."""
 
     def test_folder(self, make_study: MakeStudy) -> None:
-        """A folder gives all modalities in the task's order, C-contiguous and read-only, and the reference."""
+        """A folder gives its modalities in the task's order, contiguous and read-only, and the reference."""
         study = open_study(make_study())
         assert study.present == ("flair", "t1", "t1ce", "t2")
         assert study.case == "case-1"

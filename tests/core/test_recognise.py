@@ -15,7 +15,9 @@ from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task
 
 def touch(folder: Path, *names: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / (name if name.endswith((".nii", ".gz", ".mha")) else f"{name}.nii.gz") for name in names]
+    paths = [
+        folder / (name if name.endswith((".nii", ".gz", ".mha")) else f"{name}.nii.gz") for name in names
+    ]
     for path in paths:
         path.touch()
     return paths
@@ -80,7 +82,7 @@ def test_doubt_is_not_guessed(tmp_path: Path, name: str, candidates: tuple[str, 
 
 
 def test_a_shared_token_decides_nothing(tmp_path: Path) -> None:
-    """A patient or study name with a modality's word in it does not stand in the way of the files' own words."""
+    """A study's name with a modality's word in it does not stand in the way of the files' own words."""
     touch(tmp_path / "case", "T1-trial_seg-7_flair", "T1-trial_seg-7_t1", "T1-trial_seg-7_t2")
     found = recognise([tmp_path / "case"])
     assert list(roles(found).values()) == ["flair", "t1", "t2"]
@@ -93,7 +95,7 @@ def test_a_doubt_that_changes_nothing_is_ignored(tmp_path: Path) -> None:
 
 
 def test_own_results_are_left_aside(tmp_path: Path) -> None:
-    """Label files this program wrote are no scans: joined names, edited copies, those listed in result.json."""
+    """Label files of this program are no scans: joined names, edited copies, those in result.json."""
     touch(tmp_path, "x_flair", "flair+t1ce", "t1ce_edited", "t1")
     (tmp_path / "result.json").write_text(json.dumps({"predictions": [{"file": "t1.nii.gz"}]}))
     assert roles(recognise(tmp_path)) == {
