@@ -49,6 +49,8 @@ def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | 
     path = Path(path)
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(f"{path.name} is not a NIfTI name; end it in .nii.gz.")
+    if _same_file(path, source.path):
+        raise InputError(f"{path.name} is the scan itself; choose another name for the labels.")
     if labels_ipl.shape != source.ipl_grid.shape:
         raise InputError(
             f"{path.name} was not written: its labels have the shape {labels_ipl.shape}, but the grid of "

@@ -65,6 +65,10 @@ def _bytes(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise InputError(
+                f"{path.name} is a link to a file that is not there; fetch the file, or copy it here."
+            ) from None
         raise InputError(f"{path.name} does not exist; check the path.") from None
     except OSError as error:
         raise InputError(f"{path.name} cannot be read ({error.strerror}); check its permissions.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,15 +29,19 @@ def open_study(
     assign: Mapping[str, str | None] | None = None,
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
+    use: Iterable[str] | None = None,
 ) -> Study:
     """Open one subject: a folder, files, or ``modality=file`` strings.
 
     ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
     ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
+    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them.
     Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
     fit is left out with a note in ``study.notes``.
     """
     recognition = settle(paths, task=task, assign=assign, reference=reference)
+    if use is not None:
+        recognition = _restrict(recognition, task.combination(use), task)
 
     def reader(path: Path, labels: bool) -> tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]:
         return nifti.read(path, assume_ras=assume_ras, labels=labels)
@@ -72,6 +76,23 @@ def settle(
     if not any(os.path.abspath(path) == os.path.abspath(f.path) for f in found.files):
         found = replace(found, files=(*found.files, Found(path, None, "")))
     return with_roles(found, {os.path.abspath(path): REFERENCE}, task)
+
+
+def _restrict(recognition: Recognition, use: Sequence[str], task: Task) -> Recognition:
+    """``recognition`` as if the files of other modalities had never been there."""
+    missing = [name for name in use if not recognition.of(name) and not _in_doubt(recognition, name)]
+    if missing:
+        there = ", ".join(name for name in task.names if recognition.of(name)) or "none"
+        raise InputError(
+            f"{recognition.case} has no {' and no '.join(missing)}; choose among what is there ({there})."
+        )
+    wanted = {*use, REFERENCE, None}
+    files = (f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use)))
+    return replace(recognition, files=tuple(files))
+
+
+def _in_doubt(recognition: Recognition, name: str) -> bool:
+    return any(name in f.doubt for f in recognition.files)
 
 
 def build(recognition: Recognition, task: Task, reader: Reader) -> Study:

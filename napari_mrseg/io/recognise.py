@@ -62,6 +62,11 @@ class Recognition:
                     if len(same) == 2
                     else f"{files} all claim {name}; say which one to use, e.g. {name}={same[0].path.name}."
                 )
+        seen: dict[str, str] = {}
+        for found in self.files:
+            first = seen.setdefault(os.path.abspath(found.path), found.role or "")
+            if found.role and first and first != found.role:
+                sentences.append(f"{found.path.name} is given as {first} and as {found.role}; give it once.")
         # A doubt does not matter where every candidate is already there under a clear name.
         sentences.extend(
             f"{found.path.name} could be {' or '.join(found.doubt)} ({found.reason}); say which, "
@@ -105,9 +110,9 @@ def recognise(
     items = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not items:
         raise InputError("No file or folder was given; give a subject's folder or its NIfTI files.")
-    given = [_parse(item, task) for item in items]
+    given = list(dict.fromkeys(_parse(item, task) for item in items))
     for path, _ in given:
-        if not path.exists():
+        if not _exists(path):
             raise InputError(f"{path} does not exist; check the path.")
     folders = [path for path, _ in given if path.is_dir()]
     if folders and len(given) > 1:
@@ -118,7 +123,7 @@ def recognise(
         raise InputError(f"{folders[0].name} is a folder; give the file that is {given[0][1]}.")
     if folders:
         folder = Path(os.path.abspath(folders[0]))
-        listed = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
         found = _judge([p for p in listed if is_nifti_name(p) or p.suffix.lower() in _OTHER_FORMATS], task)
         return Recognition(folder.name, tuple(found), folder)
     folder = Path(os.path.abspath(given[0][0])).parent
@@ -175,11 +180,28 @@ def is_computed(path: Path) -> bool:
     return bool(_COMPUTED_WORDS & set(words_of(_stem(path))))
 
 
+def _exists(path: Path) -> bool:
+    """True also for a link whose file is gone: reading it says so."""
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError:  # a name too long, a folder one may not enter
+        return False
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{folder.name} cannot be opened ({error.strerror}); check its permissions."
+        ) from None
+
+
 def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
     """(path, explicit role or None) of one command-line word."""
     text = os.fspath(item)
     before, equals, after = text.partition("=")
-    if isinstance(item, str) and equals and not Path(text).exists() and not re.search(r"[/\\]", before):
+    if isinstance(item, str) and equals and not _exists(Path(text)) and not re.search(r"[/\\]", before):
         if not after:
             raise InputError(f"“{text}” names no file after the equals sign; write {before}=FILE.")
         return Path(after).expanduser(), role_name(before, task)

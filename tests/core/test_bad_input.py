@@ -70,7 +70,7 @@ def unreadable(path: Path) -> None:
 
 NAN, INF = float("nan"), float("inf")
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "broken link": (unreadable, "does not exist"),
+    "broken link": (unreadable, "is a link to a file that is not there"),
     "folder": (lambda p: p.mkdir(), "is a folder"),
     "no bytes": (lambda p: p.write_bytes(b""), "is empty"),
     "text": (lambda p: p.write_text("this is no scan " * 40), "not a NIfTI file"),
@@ -130,7 +130,7 @@ def test_bad_file(tmp_path: Path, what: str) -> None:
     assert str(tmp_path) not in sentence
 
 
-@pytest.mark.parametrize("what", [n for n in BAD if n not in ("broken link", "folder")])
+@pytest.mark.parametrize("what", [n for n in BAD if n != "folder"])
 def test_one_bad_file_among_four(make_study: MakeStudy, what: str) -> None:
     """One bad scan fails the study with its own sentence, and inspect names it beside the sound ones."""
     folder = make_study(seg=False)

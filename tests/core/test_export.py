@@ -252,6 +252,8 @@ def test_unwritable_places(study: Study, tmp_path: Path) -> None:
     source = study.images["flair"].source
     with pytest.raises(InputError, match="cannot be written"):
         write_labels(predict(study).labels, source, tmp_path / "no" / "a.nii.gz")
+    with pytest.raises(InputError, match="the scan itself"):
+        write_labels(predict(study).labels, source, source.path)
     with pytest.raises(InputError, match=r"end it in \.nii\.gz"):
         write_labels(predict(study).labels, source, tmp_path / "a.png")
     with pytest.raises(InputError, match="shape"):

@@ -192,6 +192,18 @@ class TestOpenStudy:
         assert study.present == ("flair", "t1", "t1ce")
         np.testing.assert_array_equal(study.images["t1"].data, plain.images["t1ce"].data)
 
+    def test_use(self, make_study: MakeStudy) -> None:
+        """A modality that is not used is as if its file had never been there, whatever is wrong with it."""
+        folder = make_study(("flair", "t1"), seg=False)
+        alone = open_study(folder, use=["t1"])
+        for name in ("case-1_flair.nii.gz", "other_flair.nii.gz"):
+            (folder / name).write_text("damaged")
+        study = open_study(folder, use=["T1"])
+        assert study.present == ("t1",)
+        assert study.digest == alone.digest
+        with pytest.raises(InputError, match=r"has no t1ce; choose among what is there \(flair, t1\)"):
+            open_study(folder, use=["t1", "t1ce"])
+
     def test_simulated(self, make_study: MakeStudy) -> None:
         """A simulated case says so."""
         folder = make_study(seg=False)

@@ -114,10 +114,20 @@ def test_two_of_a_kind(tmp_path: Path) -> None:
 def test_explicit_pairs(tmp_path: Path) -> None:
     """``modality=file`` wins over the name, takes synonyms, and the case is the parent folder's name."""
     a, b = touch(tmp_path / "case-7", "scan1", "b_t1")
-    found = recognise([f"FLAIR={a}", f"t1gd={b}", f"reference={a}"])
+    (seg,) = touch(tmp_path / "elsewhere", "mine")
+    found = recognise([f"FLAIR={a}", f"t1gd={b}", f"reference={seg}"])
     assert [f.role for f in found.files] == ["flair", "t1ce", "reference"]
+    assert found.problems(BRATS) == ()
     assert found.case == "case-7"
     assert all(f.explicit for f in found.files)
+
+
+def test_one_file_as_two(tmp_path: Path) -> None:
+    """One file for two modalities is a slip of the hand and refused; the same word twice is not."""
+    (a,) = touch(tmp_path, "scan")
+    (problem,) = recognise([f"flair={a}", f"t1={a}"]).problems(BRATS)
+    assert "given as flair and as t1" in problem
+    assert len(recognise([f"flair={a}", f"flair={a}"]).files) == 1
 
 
 def test_equals_sign_in_a_file_name(tmp_path: Path) -> None:
@@ -136,6 +146,7 @@ def test_equals_sign_in_a_file_name(tmp_path: Path) -> None:
         (["flair="], "names no file"),
         (["{folder}", "{a}"], "one folder, or files only"),
         (["flair={folder}"], "is a folder"),
+        (["x" * 300], "does not exist"),
     ],
 )
 def test_bad_paths(tmp_path: Path, given: list[str], part: str) -> None:
