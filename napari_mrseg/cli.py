@@ -279,8 +279,8 @@ def _show(
     from napari_mrseg.session import Session
 
     session = Session(device=device, precision=precision)
-    session.load_model(model)
     session.open(paths, **options)
+    session.load_model(model)
     launch(session, screenshot=screenshot)
 
 
@@ -397,7 +397,10 @@ def main(arguments: Iterable[str] | None = None) -> int:
     usage_error: Any = typer.BadParameter.__mro__[1]  # click's own, wherever typer keeps it
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        code = code if isinstance(code, int) else 0
+        if code == Cancelled.exit_code:  # typer's way of passing on Ctrl-C
+            raise typer.Abort
+        return code
     except MrsegError as error:
         _say(_one_line(error))
         return error.exit_code

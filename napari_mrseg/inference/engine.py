@@ -260,10 +260,14 @@ def _to_scan(found: Tensor, where: Frame) -> Tensor:
 
 def _estimates(study: Study) -> tuple[Note, ...]:
     """A warning for each region that the modalities in use cannot show."""
-    return tuple(
-        Note(
-            region.unseen_code,
-            f"{region.name} ({region.title}) is an estimate without {' and '.join(region.needs)}: {region.unseen}.",
+    task = study.task
+    notes = []
+    for region in task.estimated(study.present):
+        needs = " and ".join(task.modality(name).title for name in region.needs)
+        notes.append(
+            Note(
+                region.unseen_code,
+                f"{region.name} ({region.title}) is an estimate without {needs} ({region.unseen}).",
+            )
         )
-        for region in study.task.estimated(study.present)
-    )
+    return tuple(notes)

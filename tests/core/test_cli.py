@@ -129,7 +129,7 @@ def test_reference_options(run, make_study, tiny: Path, tmp_path: Path) -> None:
         (["view", "{case}/nowhere", "--screenshot", "{out}"], 2, "nowhere"),
         (["demo", "--task", "liver"], 2, "liver"),
         (["models", "verify", "nobody"], 2, "nobody"),
-        (["models", "add", "{case}"], 3, "model.json"),
+        (["models", "add", "{case}"], 2, "model.json"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )

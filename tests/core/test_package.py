@@ -1,0 +1,74 @@
+"""The package as installed: napari finds the manifest from an editable install, the sdist and the wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+
+ROOT = Path(__file__).resolve().parents[2]
+MUST_HAVE = (
+    "napari_mrseg/napari.yaml",
+    "napari_mrseg/resources/sample/simulated.json",
+    "napari_mrseg/resources/models",
+    "mrseg_training/plain.py",
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sdist, and a wheel made from that sdist."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_editable_install_names_the_manifest() -> None:
+    """The installed distribution points napari to a manifest that is valid and ours."""
+    manifest = PluginManifest.from_distribution("napari-mrseg")
+    assert manifest.name == "napari-mrseg"
+    assert manifest.contributions.widgets
+    assert manifest.contributions.readers
+    assert manifest.contributions.writers
+    assert manifest.contributions.sample_data
+    entries = metadata.entry_points(group="napari.manifest")
+    assert [e.value for e in entries if e.name == "napari-mrseg"] == ["napari_mrseg:napari.yaml"]
+
+
+def test_wheel_holds_manifest_models_and_sample(built: Path) -> None:
+    """A wheel made from the sdist carries the manifest as a real file and everything the demo needs."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        assert b"contributions" in archive.read("napari_mrseg/napari.yaml")
+        assert archive.read("napari_mrseg/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
+    for wanted in MUST_HAVE:
+        assert any(name.startswith(wanted) for name in names), wanted
+    assert not any("/shared/" in name or name.startswith("tests/") for name in names)
+
+
+def test_sdist_holds_the_top_level_manifest(built: Path) -> None:
+    """The sdist has the manifest at its top level and what is needed to test it."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = [name.split("/", 1)[-1] for name in archive.getnames()]
+    for wanted in ("napari.yaml", "napari_mrseg/napari.yaml", "Makefile", "constraints.txt", "tests/core/test_package.py"):
+        assert wanted in names
+
+
+def test_every_command_of_the_manifest_can_be_imported() -> None:
+    """No contribution names something that is not there."""
+    manifest = PluginManifest.from_file(ROOT / "napari.yaml")
+    assert manifest.contributions.commands
+    for command in manifest.contributions.commands:
+        module, _, name = command.python_name.partition(":")
+        source = ROOT / (module.replace(".", "/") + ".py")
+        assert f"def {name}(" in source.read_text(), command.python_name
