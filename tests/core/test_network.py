@@ -124,6 +124,20 @@ def test_mixed_batch_equals_single_samples() -> None:
 
 
 @torch.no_grad()
+def test_adapter_follows_the_equations() -> None:
+    """F̂_i = F̂_cp + (1 − m)·h, m the sigmoid of the Swin block's mean over channels and slices (axis I)."""
+    adapters = make().adapters
+    assert adapters is not None
+    adapter = adapters[2]
+    own, before = torch.randn(2, 16, 4, 6, 2), torch.randn(2, 8, 4, 6, 2)
+    h = adapter.hidden(own + adapter.inward(before))  # type: ignore[operator]
+    s = adapter.mixer(h)  # type: ignore[operator]
+    for b in range(2):
+        m = torch.sigmoid(sum(s[b, c, i] for c in range(16) for i in range(4)) / 64)  # (P, L)
+        torch.testing.assert_close(adapter(own, before)[b], own[b] + (1 - m) * h[b], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_map_is_shared_by_channels_and_slices() -> None:
     """(1 − m)·h has one m per place in the plane: the same for all channels and slices, between 0 and 1."""
     adapters = make().adapters
