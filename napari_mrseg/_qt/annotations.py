@@ -8,9 +8,9 @@ from napari.components import ViewerModel
 
 from napari_mrseg.session import Session
 
-_FONT = 10
-_WIDTH = 0.42  # of the canvas; the letter at the top stays free
-_CHARACTER = 7.6  # pixels
+_FONT = 9
+_WIDTH = 0.44  # of the canvas; the letter at the top stays free
+_CHARACTER = 8.6  # pixels, of the mean one
 
 
 class Annotation:
@@ -27,11 +27,8 @@ class Annotation:
 
     def refresh(self, event: object = None) -> None:
         session, overlay = self._session, self._overlay
-        if session.study is None:
-            overlay.visible = False
-            return
         width = max(24, int(float(self._viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
-        lines: list[str] = [session.study.case]
+        lines: list[str] = [] if session.study is None else [session.study.case]
         for part in session.describe().split(" · "):
             lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
         overlay.color = "#ffb74d" if session.stale else "#f2f5f7"

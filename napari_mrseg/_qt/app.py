@@ -64,7 +64,7 @@ def _wait_for_final(session: Session, dock: MrsegDock) -> None:
             raise MrsegError(session.error)
         if session.study is not None and shown is not None and not shown.preview and not session.stale:
             session.cancel()  # the picture needs no other combination
-            dock.runbar.show_session(session)
+            _turn(50)
             return
     raise MrsegError(f"No final segmentation came within {_PATIENCE:.0f} s; try another device or model.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.keys import Keys
-from napari_mrseg._qt.layers import StudyLayers
+from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.modalities import ModalityList, swapped
 from napari_mrseg._qt.orientation import OrientationLetters
@@ -58,10 +58,16 @@ class MrsegDock(QWidget):
         self._dice: tuple[Prediction | None, Mapping[str, float | None]] = (None, {})
         self._offered: list[str] = []
         self._opening = ""
+        self._computed = 0, 0
+        self._steps: Iterator[None] | None = None
+        self._pending: frozenset[str] = frozenset()
+        self._stepper = QTimer(self)
+        self._stepper.timeout.connect(self._step)
         self.setObjectName("MrsegDock")
         self.setStyleSheet(STYLE)
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
+        warm_up(self.session.task)
         self.layers = StudyLayers(viewer, self.session)
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session)
@@ -161,42 +167,61 @@ class MrsegDock(QWidget):
     # -- the session shown --------------------------------------------------------------------------------
 
     def _changed(self, topics: frozenset[str]) -> None:
-        session = self.session
         if "study" in topics:
-            self._show_study()
+            self._steps = self._show_study()
+            self._pending = frozenset(TOPICS) - {"study"}
+            self._stepper.start()
+        elif self._steps is not None:
+            self._pending |= topics
+        else:
+            self._refresh(topics)
+
+    def _step(self) -> None:
+        """One layer of a new study a turn of the event loop; then everything else is brought up to date."""
+        if self._steps is not None and next(self._steps, self) is not self:
+            return
+        self._stepper.stop()
+        self._steps = None
+        self._refresh(self._pending)
+
+    def _refresh(self, topics: frozenset[str]) -> None:
+        session = self.session
         if "opening" in topics and not session.opening:
             self._opening = ""
-        if topics & {"study", "combination"}:
+        if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
         if "model" in topics:
             self.later(_models, done=self._list_models)
-        if topics & {"study", "combination", "shown", "model"}:
+        if topics & {"combination", "shown", "model"}:
             self.layers.show_prediction()
             self._show_legend()
-        self.runbar.show_session(session, self._opening)
+        if topics & {"predictions", "model"}:
+            study = session.study
+            every = () if study is None else study.task.combinations(study.present)
+            self._computed = len(session.predictions), len(every)
+        self.runbar.show_session(session, self._computed, self._opening)
         self._describe()
 
-    def _show_study(self) -> None:
+    def _show_study(self) -> Iterator[None]:
         study = self.session.study
         for layer in list(self.viewer.layers):
             paths = layer.metadata.get("mrseg", {}).get("paths", ())
             if paths and set(paths) <= set(self.session.paths):
                 self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
-        self.layers.show_study()
-        if study is None:
-            self.letters.follow(None)
-        else:
-            self.letters.follow(self.layers.prediction, study.grid.axis_codes)
+        self.letters.follow(())
         self.case.setText("No study open" if study is None else study.case)
         self.modalities.show_study(*self._found())
         notes = [] if study is None else [note.message for note in study.notes]
         self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
-        if study is not None:
-            self.layers.set_opacity(self.legend.opacity.value() / 100)
-            self.set_overlay(True)
+        for _ in self.layers.show_study():
+            if study is not None:
+                self.letters.follow(self.layers.images.values(), study.grid.axis_codes)
+            self._describe()
+            yield
+        self.set_overlay(True)
 
     def _found(self) -> tuple[Any, ...]:
         study = self.session.study
@@ -361,6 +386,7 @@ class MrsegDock(QWidget):
         )
         self.save_button = QToolButton()
         self.save_button.setText("Save")
+        self.save_button.setObjectName("save")
         self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
         self.save_button.setMenu(self.saver.menu())
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)

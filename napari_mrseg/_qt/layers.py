@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,19 @@ class StudyLayers:
 
     # -- the session shown --------------------------------------------------------------------------------
 
-    def show_study(self) -> None:
-        """Replace our layers by those of the session's study; the user's own layers stay."""
+    def show_study(self) -> Iterator[None]:
+        """Replace our layers by those of the session's study; the user's own layers stay.
+
+        A generator, so that the window can answer between one layer and the next; a newer one takes
+        the place of one that is not through.
+        """
         self._remove_ours()
         study = self.session.study
         if study is None:
             return
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": "mm"}
         names = list(study.images)
+        middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
         for name in reversed(names):  # napari draws the last on top
             image = study.images[name]
             low, high = contrast_limits(image.data)
@@ -69,17 +74,19 @@ class StudyLayers:
             )
             layer.contrast_limits_range = (min(low, float(image.data.min())), float(image.data.max()))
             self.images[name] = self.viewer.add_layer(layer)
+            if len(self.images) == 1:
+                self._go_to(middle)
+                self.viewer.reset_view()
+            yield
         if study.reference is not None:
             self.reference = self._add_labels(
                 study.reference.labels, "Reference", visible=False, source=study.reference.source, **common
             )
             self.reference.contour = _OUTLINE
+            yield
         empty = np.zeros(study.grid.shape, np.uint8)
         self.prediction = self._add_labels(empty, "Segmentation: none yet", opacity=self.opacity, **common)
         self._apply_looks()
-        middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
-        self._go_to(middle)
-        self.viewer.reset_view()
         self.viewer.layers.selection.active = self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
 
@@ -269,6 +276,13 @@ class StudyLayers:
         self._on, self._stand_in = {}, None
 
 
+def warm_up(task: Task) -> None:
+    """Do now, while nobody waits, what napari's first layers take a second for (units, imports)."""
+    nothing = np.zeros((2, 2, 2), np.uint8)
+    Image(nothing, units="mm", scale=(1, 1, 1))
+    Labels(nothing, units="mm", scale=(1, 1, 1), colormap=label_colours(task), features=label_names(task))
+
+
 def overlay_name(session: Session, shown: Prediction) -> str:
     """The overlay's name: combination, then what is special about it."""
     marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
@@ -290,8 +304,8 @@ def contrast_limits(data: npt.NDArray[np.float32]) -> tuple[float, float]:
 def label_names(task: Task) -> dict[str, list[Any]]:
     """Features table that puts a label's name into the status bar."""
     return {
-        "index": [label.code for label in task.labels],
-        "region": [f"{label.name}, {label.title}" for label in task.labels],
+        "index": [0, *(label.code for label in task.labels)],
+        "region": ["none", *(f"{label.name}, {label.title}" for label in task.labels)],
     }
 
 
@@ -315,6 +329,7 @@ def rgb(colour: str) -> tuple[float, float, float]:
 
 
 def greyed(colour: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The grey of an estimate: the colour's lightness, none of its hue."""
+    """The colour of an estimate: mostly grey, with enough hue left to tell it from the scan below."""
     light = float(colour @ np.array([0.2126, 0.7152, 0.0722]))
-    return np.full(3, 0.35 + 0.5 * light)
+    grey = 0.3 + 0.5 * light
+    return 0.35 * colour + 0.65 * grey

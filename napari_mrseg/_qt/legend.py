@@ -11,7 +11,7 @@ from napari_mrseg._qt.layers import greyed, rgb
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.tasks import Task
 
-_SWATCH = 15
+_SWATCH = 12
 
 
 class Legend(QWidget):
@@ -73,7 +73,7 @@ class Legend(QWidget):
 
     def _regions(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
+        grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
         size_head, self._dice_head = QLabel("size"), QLabel("Dice")

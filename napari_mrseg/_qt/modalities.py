@@ -110,7 +110,7 @@ class ModalityList(QWidget):
 
     def _combo(self, role: str) -> QComboBox:
         combo = QComboBox()
-        combo.setMinimumContentsLength(8)
+        combo.setMinimumContentsLength(6)
         combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         # A wheel over the list must not reassign files while the dock is scrolled.

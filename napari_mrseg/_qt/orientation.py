@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class OrientationLetters:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._layer: Layer | None = None
+        self._layers: tuple[Layer, ...] = ()
         self._codes: tuple[str, ...] = ()
         self._overlays = {
             side: TextOverlay(text="?", position=_POSITIONS[side], font_size=20, color=_COLOUR, visible=False)
@@ -106,31 +106,33 @@ class OrientationLetters:
         """Letters on the canvas by side; empty while hidden."""
         return {side: o.text for side, o in self._overlays.items() if o.visible}
 
-    def follow(self, layer: Layer | None, codes: Sequence[str] = ()) -> None:
-        """Name the sides for ``layer``, whose voxel axes grow towards ``codes``; None hides the letters."""
+    def follow(self, layers: Iterable[Layer], codes: Sequence[str] = ()) -> None:
+        """Name the sides for ``layers``, whose voxel axes grow towards ``codes``; none hides the letters.
+
+        A side about which they disagree, because one was turned by hand, says "?".
+        """
         for event in self._layer_events():
             event.disconnect(self.refresh)
-        self._layer, self._codes = layer, tuple(codes)
+        self._layers, self._codes = tuple(layers), tuple(codes)
         for event in self._layer_events():
             event.connect(self.refresh)
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
-        there = self._layer is not None and self._layer in self._viewer.layers
-        texts = side_letters(self._viewer, self._layer, self._codes) if there and self._layer else {}
+        there = [layer for layer in self._layers if layer in self._viewer.layers]
+        named = [side_letters(self._viewer, layer, self._codes) for layer in there]
         for side, overlay in self._overlays.items():
-            overlay.text = texts.get(side, "?")
-            overlay.visible = there
+            texts = {letters_[side] for letters_ in named}
+            overlay.text = texts.pop() if len(texts) == 1 else "?"
+            overlay.visible = bool(there)
 
     def close(self) -> None:
         for source in self._sources:
             source.disconnect(self.refresh)
-        self.follow(None)
+        self.follow(())
         for side in SIDES:
             self._viewer.canvas.overlays.pop(f"mrseg_{side}", None)
 
     def _layer_events(self) -> tuple[Any, ...]:
-        if self._layer is None:
-            return ()
-        events = self._layer.events
-        return events.scale, events.rotate, events.shear, events.affine
+        each = [layer.events for layer in self._layers]
+        return tuple(source for e in each for source in (e.scale, e.rotate, e.shear, e.affine))

@@ -33,7 +33,7 @@ class RunBar(QWidget):
         self.models, self.devices = QComboBox(), QComboBox()
         for combo in (self.models, self.devices):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(8)
+            combo.setMinimumContentsLength(6)
             combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             combo.wheelEvent = lambda event: event.ignore()
         self.models.activated.connect(lambda _: self.model_chosen.emit(str(self.models.currentData())))
@@ -81,8 +81,8 @@ class RunBar(QWidget):
             self.devices.addItem(text, name)
         self.devices.setCurrentIndex(max(self.devices.findData(current), 0))
 
-    def show_session(self, session: Session, opening: str = "") -> None:
-        """Run or cancel, and the bar."""
+    def show_session(self, session: Session, computed: tuple[int, int], opening: str = "") -> None:
+        """Run or cancel, and the bar. ``computed``: combinations that are done, and all there are."""
         running = session.running
         self._running = running is not None
         self.button.setText("Cancel" if self._running else "Run")
@@ -95,12 +95,11 @@ class RunBar(QWidget):
         )
         self.about.setEnabled(session.model is not None)
         if opening:
-            self.progress.setRange(0, 0)
+            self.progress.setValue(0)  # no busy animation: each of its frames would redraw the canvas too
             self.stage.setText(opening)
             return
-        self.progress.setRange(0, 100)
+        done, all_ = computed
         if running is None:
-            done, all_ = self._count(session)
             finished = session.shown is not None and not session.stale and not session.shown.preview
             self.progress.setValue(100 if finished else 0)
             self.stage.setText(f"{done} of {all_} combinations computed" if all_ else "")
@@ -110,14 +109,7 @@ class RunBar(QWidget):
         if running.stage == "asked":
             self.stage.setText(f"Computing {titles}")
         else:
-            done, all_ = self._count(session)
             self.stage.setText(f"In the background: {titles} ({done} of {all_} computed)")
-
-    def _count(self, session: Session) -> tuple[int, int]:
-        study = session.study
-        if study is None:
-            return 0, 0
-        return len(session.predictions), len(study.task.combinations(study.present))
 
     def _clicked(self) -> None:
         (self.cancel if self._running else self.run).emit()
