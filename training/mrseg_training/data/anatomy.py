@@ -1,0 +1,223 @@
+"""Brains to paint tumours into: scans whose lesion is covered by the other hemisphere, and a template's tissue maps.
+
+Everything is held at the network's spacing, axes I, P, L, one unit per robust standard deviation of the
+modality over the brain, background exactly 0 — so that a tumour's contrast can be stated once for all scanners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
+from torch import Generator, Tensor
+
+from napari_mrseg.inference.normalise import foreground
+from napari_mrseg.inference.resample import resample
+from napari_mrseg.study import Grid, Source, Study
+
+SPACING = 2.0  # mm
+MEDIAN = 8.0  # where the brain's median lies, so that all of it is above 0
+
+
+@dataclass
+class Anatomy:
+    """One brain without (or, with ``labels``, with) its tumour.
+
+    Attributes
+    ----------
+    images
+        (4, I, P, L) float32 in the task's order, one unit per robust standard deviation, background 0.
+    white, fluid
+        (I, P, L) float32 in [0, 1]: how much a voxel looks like white matter, like cerebrospinal fluid.
+    labels
+        (I, P, L) uint8 label codes of a real tumour, or None for a brain meant to be healthy.
+    certain
+        (I, P, L) float32, 0 where a lesion may be left that no label shows (it could not be covered), else 1.
+    """
+
+    name: str
+    images: Tensor
+    white: Tensor
+    fluid: Tensor
+    certain: Tensor
+    labels: Tensor | None = None
+
+
+def bounding_box(masks: Tensor) -> tuple[list[int], list[int]]:
+    """First index and size per axis of the box around any True voxel of (C, I, P, L)."""
+    inside = masks.any(0)
+    first, size = [], []
+    for axis in range(3):
+        hit = torch.nonzero(inside.any(dim=[a for a in range(3) if a != axis])).flatten()
+        first.append(int(hit[0]))
+        size.append(int(hit[-1] - hit[0]) + 1)
+    return first, size
+
+
+def to_spacing(volume: Tensor, first: Sequence[int], size: Sequence[int], grid: Grid) -> Tensor:
+    """(C, I, P, L) cut to a box (in voxels of ``grid``) and sampled at ``SPACING``."""
+    steps = [SPACING / s for s in grid.spacing]
+    return resample(volume, first, steps, [max(1, round(n / s)) for n, s in zip(size, steps, strict=True)])
+
+
+def from_study(study: Study) -> tuple[Anatomy, Anatomy]:
+    """(the brain with its lesion covered, the brain as it is with its labels) of a study with a reference.
+
+    Raises ValueError if a modality or the reference is missing.
+    """
+    if study.present != study.task.names or study.reference is None:
+        raise ValueError(f"{study.case}: all of {', '.join(study.task.names)} and a segmentation are needed.")
+    raw = torch.from_numpy(np.stack([image.data for image in study.images.values()]))
+    codes = study.reference.labels
+    masks = torch.stack([foreground(v) for v in raw])
+    scaled = torch.stack([_unit_spread(v, m) for v, m in zip(raw, masks, strict=True)])
+    first, size = bounding_box(masks)
+    inside = to_spacing(masks.float(), first, size, study.grid)
+    # Divided by the resampled mask: the edge of the brain is not mixed with the background.
+    low = to_spacing(scaled, first, size, study.grid) / inside.clamp_min(1e-3) * (inside >= 0.5)
+    soft = torch.from_numpy(np.stack([codes == k for k in (1, 2, 3)]).astype(np.float32))
+    share = to_spacing(soft, first, size, study.grid)
+    labels = torch.where(share.sum(0) >= 0.5, share.argmax(0) + 1, 0).to(torch.uint8)
+    healthy, certain = cover(low, labels > 0)
+    white, fluid = tissues(healthy)
+    real = Anatomy(study.case, low, white, fluid, torch.ones_like(white), labels)
+    return Anatomy(study.case, healthy, white, fluid, certain), real
+
+
+def _unit_spread(volume: Tensor, mask: Tensor) -> Tensor:
+    """Background 0, intensities divided by their robust spread over ``mask``, median moved to 8 units."""
+    inside = volume[mask]
+    centre = inside.median()
+    spread = 1.4826 * (inside - centre).abs().median()
+    return torch.where(mask, ((volume - centre) / spread + MEDIAN).clamp_min(0.5), 0.0)
+
+
+def blur(volume: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (C, I, P, L), ``sigma`` in voxels."""
+    return torch.from_numpy(gaussian_filter(volume.numpy(), (0, sigma, sigma, sigma), mode="constant"))
+
+
+def cover(images: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the mirrored other hemisphere over a lesion: (4, I, P, L), (I, P, L) bool → (images, certain).
+
+    The mirror image is registered to the brain outside the lesion, each modality matched in a ring around it, and
+    blended in smoothly. Where the mirror image shows the lesion itself, ``certain`` is 0.
+    """
+    brain = images[1] > 0
+    wide = blur(lesion[None].float(), 2.0)[0]
+    around = wide > 0.02
+    flipped = torch.cat([images, around[None].float()]).flip(-1)
+    fixed, weights = images[1], (brain & ~around).float()
+    mirrored = _registered(flipped, fixed, weights)
+    also = mirrored[4] > 0.3
+    mirrored = mirrored[:4]
+    ring = (blur(around[None].float(), 2.5)[0] > 0.05) & ~around & ~also & brain & (mirrored[1] > 0)
+    for channel in range(4):
+        shift = (images[channel][ring] - mirrored[channel][ring]).median()
+        mirrored[channel] = torch.where(mirrored[channel] > 0, (mirrored[channel] + shift).clamp_min(0.5), 0)
+    weight = (blur(around[None].float(), 1.2)[0] * 1.6 - 0.1).clamp(0, 1) * brain
+    # Where the mirror image has no brain (or the lesion) the voxel keeps what it has and is not trusted.
+    usable = (mirrored[1] > 0) & ~also
+    weight = weight * blur(usable[None].float(), 0.8)[0] * usable
+    certain = 1.0 - ((around & ~usable) & brain).float()
+    return torch.where(brain, images * (1 - weight) + mirrored * weight, images), certain
+
+
+def _registered(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
+    """(C, I, P, L) moved onto ``fixed`` by an affine, then a smooth free-form map found on channel 1 (T1)."""
+    target, mask = (
+        sitk.GetImageFromArray(fixed.numpy()),
+        sitk.GetImageFromArray((weights > 0).numpy().astype(np.uint8)),
+    )
+    source = sitk.GetImageFromArray(moving[1].numpy())
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricFixedMask(mask)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsGradientDescent(1.0, 60, 1e-6, 8)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    start = sitk.CenteredTransformInitializer(
+        target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
+    method.SetInitialTransform(start, inPlace=False)
+    affine = method.Execute(target, source)
+    method.SetMovingInitialTransform(affine)
+    mesh = [max(2, n // 16) for n in target.GetSize()]
+    method.SetInitialTransform(sitk.BSplineTransformInitializer(target, mesh), inPlace=True)
+    method.SetOptimizerAsLBFGSB(numberOfIterations=25)
+    method.SetShrinkFactorsPerLevel([2])
+    method.SetSmoothingSigmasPerLevel([1])
+    spline = method.Execute(target, source)
+    whole = sitk.CompositeTransform([affine, spline])
+    moved = [
+        sitk.GetArrayFromImage(
+            sitk.Resample(
+                sitk.GetImageFromArray(c.numpy()), target, whole, sitk.sitkLinear, 0.0, sitk.sitkFloat32
+            )
+        )
+        for c in moving
+    ]
+    return torch.from_numpy(np.stack(moved))
+
+
+def tissues(images: Tensor) -> tuple[Tensor, Tensor]:
+    """(white, fluid) in [0, 1] from FLAIR, T1, T1ce, T2: bright on T1; two of dark on T1, dark on FLAIR and bright on T2."""
+    flair, t1, _, t2 = images
+    brain = t1 > 0
+    inside = t1[brain]
+    low, high = inside.quantile(0.3), inside.quantile(0.9)
+    white = torch.sigmoid((t1 - 0.45 * low - 0.55 * high) / (0.15 * (high - low)))
+    dark = torch.sigmoid((6.6 - t1) / 0.4)
+    bright = torch.sigmoid((t2 - 10.5) / 0.5)
+    nulled = torch.sigmoid((6.0 - flair) / 0.5)
+    fluid = torch.maximum(
+        torch.maximum(dark * nulled, nulled * bright), dark * bright * torch.sigmoid((9.5 - flair) / 0.5)
+    )
+    return white * brain, fluid * brain
+
+
+def template_maps() -> tuple[Tensor, Grid]:
+    """(3, I, P, L) grey matter, white matter and brain in [0, 1] at 1 mm, from nilearn's ICBM 2009a; and the grid."""
+    from nilearn import datasets
+
+    grey, white = (
+        datasets.load_mni152_gm_template(resolution=1),
+        datasets.load_mni152_wm_template(resolution=1),
+    )
+    source = Source(Path("template"), Grid.of(grey.shape, grey.affine), "")
+    maps = np.stack([source.to_ipl(np.asarray(m.dataobj, dtype=np.float32)) for m in (grey, white)]).clip(
+        0, 1
+    )
+    # Sulci and ventricles belong to the brain: closed over 8 mm, holes filled.
+    tissue = np.pad(maps.sum(0) > 0.1, 8)
+    brain = binary_fill_holes(binary_closing(tissue, iterations=8))[8:-8, 8:-8, 8:-8]
+    return torch.from_numpy(np.concatenate([maps, brain[None].astype(np.float32)])), source.ipl_grid
+
+
+CONTRASTS: Mapping[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+    # modality: (low, high) level of grey matter, white matter, fluid; in robust standard deviations from the median
+    "flair": ((0.0, 0.8), (-0.7, 0.1), (-5.0, -2.5)),
+    "t1": ((-0.9, -0.2), (0.5, 1.2), (-4.5, -2.5)),
+    "t1ce": ((-0.8, -0.1), (0.4, 1.0), (-4.5, -2.5)),
+    "t2": ((0.1, 0.8), (-0.9, -0.3), (3.0, 7.0)),
+}
+
+
+def from_template(maps: Tensor, generator: Generator, texture: float = 0.25) -> Anatomy:
+    """A brain of random contrast from (3, I, P, L) grey matter, white matter and brain, at any spacing."""
+    grey, white, brain = maps[0], maps[1], maps[2] > 0.5
+    fluid = (1 - grey - white).clamp(0, 1) * brain
+    layers = []
+    for levels in CONTRASTS.values():
+        g, w, f = (low + (high - low) * float(torch.rand((), generator=generator)) for low, high in levels)
+        image = MEDIAN + g * grey + w * white + f * fluid
+        image = image + texture * torch.randn(image.shape, generator=generator)
+        layers.append(torch.where(brain, image.clamp_min(0.5), 0.0))
+    return Anatomy("template", torch.stack(layers), white * brain, fluid, torch.ones_like(fluid))

@@ -1,0 +1,96 @@
+"""What tumours, and things that look like them, do to the four contrasts.
+
+Levels are in robust standard deviations from the brain's median (8 in :class:`~.anatomy.Anatomy` units); their
+ranges are wide on purpose, since scanners differ, and were set beside the labelled scans of the split.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from mrseg_training.data.anatomy import MEDIAN
+from mrseg_training.data.tumour import Shapes, chance, smooth_noise, uniform
+
+Levels = tuple[float, float, float, float]  # FLAIR, T1, T1ce, T2
+
+
+def levels(kind: str, generator: Generator) -> tuple[Levels, Levels, Levels]:
+    """Signal of (oedema, core, enhancing) for one tumour."""
+
+    def u(low: float, high: float) -> float:
+        return uniform(low, high, generator)
+
+    oedema_t1 = u(-1.1, 0.4)
+    oedema = (u(1.0, 4.2), oedema_t1, oedema_t1 + u(-0.3, 0.3), u(0.6, 4.0))
+    if kind in ("ring", "solid"):
+        core_t1 = oedema_t1 - u(0.2, 2.2)
+        core = (u(-2.0, 4.5), core_t1, core_t1 + u(-0.3, 0.6), u(1.5, 7.5))
+        vivid = 1.5 + 8.0 * u(0, 1) ** 1.6
+        return oedema, core, (u(0.3, 4.2), u(-0.9, 0.8), max(vivid, core[2] + 1.5), u(0.2, 4.2))
+    # Low grade: a homogeneous, T2-bright, T1-dark mass; now and then suppressed on FLAIR (T2-FLAIR mismatch).
+    core_t1 = oedema_t1 - (u(0.3, 1.7) if chance(0.85, generator) else u(-0.3, 0.3))
+    flair = u(-1.0, 1.5) if chance(0.12, generator) else oedema[0] + u(-0.3, 2.0)
+    core = (flair, core_t1, core_t1 + u(-0.3, 0.5), oedema[3] + u(0.2, 3.5))
+    enhancing = (core[0] + u(-0.8, 0.8), core[1] + u(0, 1.2), core[2] + u(1.8, 4.5), core[3] + u(-1.0, 0.5))
+    return oedema, core, enhancing
+
+
+def paint(images: Tensor, tumour: Shapes, spacing: float, generator: Generator) -> Tensor:
+    """(4, I, P, L) with a tumour's signal laid over the tissue, partial volume at its borders."""
+    oedema, core, enhancing = levels(tumour.kind, generator)
+    shape = tumour.core.shape
+    coarse = smooth_noise(shape, max(2.0, uniform(6, 14, generator) / spacing), generator)
+    fine = smooth_noise(shape, max(1.5, uniform(2, 5, generator) / spacing), generator)
+    keep = uniform(0.25, 0.6, generator)  # of the anatomy's own texture within oedema
+    fade = 0.6 + 0.4 * torch.sigmoid((tumour.depth + uniform(4, 14, generator)) / 4)
+    amount = uniform(0.15, 0.6, generator)
+    out = []
+    for channel, image in enumerate(images):
+        sign = -1.0 if channel in (1, 2) else 1.0
+        texture = amount * (sign * coarse + 0.5 * fine) + 0.12 * torch.randn(shape, generator=generator)
+        around = MEDIAN + keep * (image - MEDIAN) + (oedema[channel] + 0.6 * texture) * fade
+        image = image + tumour.whole * (around - image)
+        image = image + 0.95 * tumour.core * (MEDIAN + core[channel] + texture - image)
+        bright = MEDIAN + enhancing[channel] * (1 + 0.18 * fine) + texture
+        out.append(image + 0.95 * tumour.enhancing * (bright - image))
+    return torch.stack(out)
+
+
+def vessels(images: Tensor, brain: Tensor, spacing: float, generator: Generator) -> Tensor:
+    """Bright tubes on T1ce: where two smooth fields cross zero together, in parts of the brain."""
+    a = smooth_noise(brain.shape, uniform(14, 30, generator) / spacing, generator)
+    b = smooth_noise(brain.shape, uniform(14, 30, generator) / spacing, generator)
+    where = torch.sigmoid(
+        (smooth_noise(brain.shape, 36 / spacing, generator) - uniform(-0.3, 1.2, generator)) / 0.1
+    )
+    tube = torch.exp(-(a**2 + b**2) / uniform(0.01, 0.05, generator)) * where * brain
+    out = images.clone()
+    out[2] = out[2] + tube * uniform(1.5, 7, generator)
+    out[3] = out[3] - tube * uniform(0, 2, generator)
+    return out
+
+
+def hyperintensities(
+    images: Tensor, white: Tensor, fluid: Tensor, spacing: float, generator: Generator
+) -> Tensor:
+    """Small lesions of the white matter, near the ventricles and in it, bright on FLAIR and T2, that are no tumour."""
+    shape = white.shape
+    # Fluid over about 3 cm: high in the ventricles, low in sulci.
+    large = F.avg_pool3d(fluid[None, None], 9, 3, 4)
+    near = F.interpolate(large, size=shape, mode="trilinear", align_corners=False)[0, 0]
+    rim = ((near - 0.02) / 0.1).clamp(0, 1) * (1 - fluid)
+    rim = rim * torch.sigmoid(
+        (smooth_noise(shape, 16 / spacing, generator) - uniform(-0.5, 1, generator)) / 0.2
+    )
+    spots = smooth_noise(shape, max(1.5, uniform(3, 9, generator) / spacing), generator)
+    spots = torch.sigmoid((spots - uniform(1.9, 2.9, generator)) / 0.15) * white
+    mask = torch.maximum(rim * (white > 0.3), spots).clamp(0, 1)
+    shifts = (
+        uniform(1, 4, generator),
+        uniform(-1.2, 0, generator),
+        uniform(-1.0, 0.1, generator),
+        uniform(0.4, 3, generator),
+    )
+    return images + mask * torch.tensor(shifts).view(4, 1, 1, 1)

@@ -1,0 +1,218 @@
+"""One training sample after another: a brain, perhaps a tumour, a scanner's faults, and some of the modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from mrseg_training.data import signal, tumour
+from mrseg_training.data.anatomy import SPACING, Anatomy, bounding_box, from_template
+from mrseg_training.data.tumour import chance, offsets, pick, smooth_noise, uniform
+from napari_mrseg import degrade
+from napari_mrseg.inference.normalise import foreground, normalise
+
+T1CE = 2
+MULTIPLE = 8
+
+
+@dataclass
+class Sample:
+    """What the network sees and should say.
+
+    ``images`` (4, I, P, L) normalised, missing modalities 0, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and 1 in
+    the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown; ``learn`` (3,), 0 for a region that
+    cannot be learned from this combination; ``present`` (4,) bool.
+    """
+
+    images: Tensor
+    regions: Tensor
+    certain: Tensor
+    learn: Tensor
+    present: Tensor
+
+
+def _odds() -> tuple[list[tuple[int, ...]], list[float]]:
+    """All subsets of four modalities with their odds: each number kept alike, T1 alone and T1ce alone more often."""
+    subsets, odds = [], []
+    for size in range(1, 5):
+        group = list(combinations(range(4), size))
+        weights = [1.0 + (size == 1) * (s[0] in (1, T1CE)) + (size == 2) * (s == (1, T1CE)) for s in group]
+        subsets += group
+        odds += [w / sum(weights) for w in weights]
+    return subsets, odds
+
+
+SUBSETS, ODDS = _odds()
+
+
+@dataclass
+class Simulator:
+    """Draws samples. ``brains``: covered scans; ``real``: scans with their labels; ``maps``: template tissue maps.
+
+    ``maps`` is (3, I, P, L) grey matter, white matter, brain at ``SPACING``, or None.
+    """
+
+    brains: Sequence[Anatomy]
+    real: Sequence[Anatomy] = ()
+    maps: Tensor | None = None
+    real_share: float = 0.15
+    healthy_share: float = 0.22
+    template_share: float = 0.12
+
+    def sample(self, generator: Generator, subset: Sequence[int] | None = None) -> Sample:
+        """A sample; ``subset`` fixes the modalities kept (indices), default random."""
+        real = bool(self.real) and chance(self.real_share, generator)
+        tumours = (
+            0 if real or chance(self.healthy_share, generator) else 1 + pick((0.8, 0.15, 0.05), generator)
+        )
+        anatomy = self._anatomy(real, generator)
+        grid, brain = warp(anatomy, generator)
+        places = [_place(brain, generator) for _ in range(tumours)]
+        for centre, radius in places:
+            if chance(0.6, generator):
+                grid = push(grid, centre, radius, uniform(0, 0.6, generator))
+        images, white, fluid, certain, soft, labels = resampled(anatomy, grid)
+        brain = (soft > 0.5).float()
+        images = distract(images, white, fluid, brain, generator, often=not tumours)
+        if not real:
+            shapes = []
+            for centre, radius in places:
+                shape = tumour.draw(brain, white, fluid, centre, radius, SPACING, generator)
+                images = signal.paint(images, shape, SPACING, generator)
+                shapes.append(shape)
+            labels = tumour.label_map(shapes, brain)
+        images = scanner(images, brain, generator)
+        kept = SUBSETS[pick(ODDS, generator)] if subset is None else tuple(subset)
+        return finish(images, labels, certain, soft, kept)
+
+    def _anatomy(self, real: bool, generator: Generator) -> Anatomy:
+        if real:
+            return self.real[pick([1.0] * len(self.real), generator)]
+        if self.maps is not None and chance(self.template_share, generator):
+            return from_template(self.maps, generator)
+        return self.brains[pick([1.0] * len(self.brains), generator)]
+
+
+def warp(anatomy: Anatomy, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Where each voxel of a new, slightly different head comes from: (3, I, P, L) voxels of ``anatomy``, and its brain.
+
+    Mirrored half of the time, turned by a few degrees, scaled by up to 12 % an axis, bent by a few mm.
+    """
+    shape = anatomy.white.shape
+    zoom = torch.exp((torch.rand(3, generator=generator) * 2 - 1) * 0.12)
+    size = [int(n * float(z)) + 6 for n, z in zip(shape, zoom, strict=True)]
+    where = offsets(size, [(n - 1) / 2 for n in size], 1.0) / zoom.view(3, 1, 1, 1)
+    where = torch.einsum("ab,bipl->aipl", tumour.rotation(4, generator), where)
+    if chance(0.5, generator):
+        where[2] = -where[2]
+    bend = uniform(0, 1.2, generator)
+    where = where + torch.stack([bend * smooth_noise(size, 18, generator) for _ in range(3)])
+    where = where + torch.tensor([(n - 1) / 2 for n in shape]).view(3, 1, 1, 1)
+    mask = (anatomy.images[1] > 0).float()[None]
+    return where, look_up(mask, where)[0] > 0.5
+
+
+def look_up(volumes: Tensor, where: Tensor) -> Tensor:
+    """(C, I, P, L) sampled linearly at ``where`` (3, i, p, l) voxels → (C, i, p, l); outside is 0."""
+    size = torch.tensor(volumes.shape[1:]).view(3, 1, 1, 1)
+    unit = (2 * where / (size - 1) - 1).flip(0).movedim(0, -1)
+    return F.grid_sample(volumes[None], unit[None], align_corners=True)[0]
+
+
+def _place(brain: Tensor, generator: Generator) -> tuple[list[float], float]:
+    """(centre in voxels, core radius in mm) of a tumour inside ``brain``, not at its very surface."""
+    deep = F.avg_pool3d(brain[None, None].float(), 7, 3, 3)[0, 0]
+    limit = uniform(0.6, 0.99, generator)
+    places = torch.nonzero(deep >= min(limit, float(deep.max()))) * 3
+    centre = places[pick([1.0] * len(places), generator)].tolist()
+    return centre, 5.0 * 5.6 ** uniform(0, 1, generator)
+
+
+def push(grid: Tensor, centre: Sequence[float], radius: float, amount: float) -> Tensor:
+    """Mass effect: tissue around ``centre`` comes from nearer to it, so that it looks pushed away."""
+    mm = offsets(grid.shape[1:], centre, SPACING)
+    pull = amount * torch.exp(-mm.square().sum(0) / (1.8 * radius) ** 2)
+    return grid - mm / SPACING * pull
+
+
+def resampled(anatomy: Anatomy, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """(images, white, fluid, certain, share of brain, labels) at ``grid``; labels are 0 without a real tumour."""
+    parts = [anatomy.images, anatomy.white[None], anatomy.fluid[None], anatomy.certain[None]]
+    parts.append((anatomy.images[1] > 0).float()[None])
+    if anatomy.labels is not None:
+        parts += [(anatomy.labels == code).float()[None] for code in (1, 2, 3)]
+    stack = look_up(torch.cat(parts), grid)
+    brain = (stack[7] > 0.5).float()
+    images = torch.where(brain > 0, (stack[:4] / stack[7].clamp_min(0.1)).clamp_min(0.5), 0.0)
+    certain = torch.where(brain > 0, stack[6], 1.0).round()
+    labels = torch.zeros(brain.shape, dtype=torch.uint8)
+    if anatomy.labels is not None:
+        share = stack[8:]
+        labels = torch.where(share.sum(0) >= 0.5, share.argmax(0) + 1, 0).to(torch.uint8)
+    return images, stack[4] * brain, stack[5] * brain, certain, stack[7], labels
+
+
+def distract(
+    images: Tensor, white: Tensor, fluid: Tensor, brain: Tensor, generator: Generator, often: bool
+) -> Tensor:
+    """Add what must not be called tumour, more often where there is none."""
+    if chance(0.6 if often else 0.3, generator):
+        images = signal.vessels(images, brain, SPACING, generator)
+    if chance(0.6 if often else 0.25, generator):
+        images = signal.hyperintensities(images, white, fluid, SPACING, generator)
+    return images * brain
+
+
+def scanner(images: Tensor, brain: Tensor, generator: Generator) -> Tensor:
+    """Faults of each modality on its own: contrast, bias field, noise, blur, thick slices, ghosts, a small shift."""
+    out = []
+    for image in images:
+        image = image.clamp_min(0.1) * brain
+        for fault, odds in FAULTS:
+            if chance(odds, generator):
+                image = fault(image, uniform(0, 1, generator) ** 1.5, generator)
+        if chance(0.2, generator):
+            part, axis = uniform(0, 0.9, generator), pick((1, 1, 1), generator)
+            image = (
+                (1 - part) * image + part * torch.roll(image, 1 if chance(0.5, generator) else -1, axis)
+            ) * brain
+        out.append(image)
+    return torch.stack(out)
+
+
+FAULTS = (
+    (degrade.gamma, 0.35),
+    (degrade.contrast, 0.2),
+    (degrade.blur, 0.2),
+    (degrade.thick_slices, 0.1),
+    (degrade.bias_field, 0.35),
+    (degrade.ghosting, 0.05),
+    (degrade.noise, 0.35),
+)
+
+
+def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor, kept: Sequence[int]) -> Sample:
+    """Drop modalities, then crop, normalise and pad exactly as the viewer does with the files it has."""
+    present = torch.zeros(4, dtype=torch.bool)
+    present[list(kept)] = True
+    masks = torch.stack([foreground(images[k]) for k in kept])
+    first, size = bounding_box(masks)
+    box = tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
+    seen = torch.zeros(4, *size)
+    for k, mask in zip(kept, masks, strict=True):
+        # The viewer resamples after normalising, so the edge of the brain fades into the background.
+        seen[k] = normalise(images[k], mask)[box] * soft[box]
+    codes = labels[box]
+    regions = torch.stack([codes > 0, (codes == 1) | (codes == 3), codes == 3]).float()
+    # The spare room goes to both sides, as in the viewer.
+    room = [-n % MULTIPLE for n in reversed(size)]
+    padding = [p for n in room for p in (n // 2, n - n // 2)]
+    learn = torch.tensor([1.0, 1.0, 1.0 if T1CE in kept else 0.0])
+    return Sample(
+        F.pad(seen, padding), F.pad(regions, padding), F.pad(certain[box], padding, value=1.0), learn, present
+    )
