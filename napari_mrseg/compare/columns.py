@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_mrseg.compare.comparison import Column
+from napari_mrseg.compare.comparison import Column, Kind
 from napari_mrseg.tasks import Region
 
 if TYPE_CHECKING:
@@ -43,6 +43,25 @@ def text_of(column: Column, value: float | None) -> str:
     return f"{value:.1f}"
 
 
+def group_title(comparison: Comparison, kind: Kind) -> str:
+    """The title over the columns of one kind."""
+    task = comparison.task
+    return {
+        "size": "Volume, mL" if task.unit == "mL" else "Size, px",
+        "versus": f"Dice to {short(comparison)}",
+        "dice": "Dice to reference",
+        "hd95": f"HD95 to reference, {'mm' if task.ndim == 3 else 'px'}",
+        "seconds": "",
+    }[kind]
+
+
+def short(comparison: Comparison) -> str:
+    """The combination that the others are compared with, in a few letters: “all 4”, “FLAIR + T2”."""
+    if comparison.against == comparison.study.present:
+        return f"all {len(comparison.against)}"
+    return comparison.title(comparison.against)
+
+
 def unseen(region: Region) -> str:
     """Why a region is an estimate, in the field's words."""
     return region.unseen or f"no {' or '.join(region.needs)}: not observable"
@@ -72,7 +91,7 @@ def _versus(comparison: Comparison, region: Region) -> Column:
         f"versus.{region.name}",
         "versus",
         region.name,
-        f"{region.name} same",
+        f"{region.name} vs {short(comparison)}",
         "Dice",
         "high",
         _with(how, region),

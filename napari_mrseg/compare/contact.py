@@ -1,0 +1,283 @@
+"""The contact sheet: one slice in every combination, as a grid of small images with coloured outlines.
+
+Arrays are in I, P, L order, so a slice shows radiologically as it is: the patient's right is on the left.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.compare.colours import rgb
+from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.drawing import Drawing, Pixels
+from napari_mrseg.compare.metrics import bounding_box
+from napari_mrseg.tasks import Combination
+
+PLANES = ("axial", "coronal", "sagittal")
+HEADER, GAP, CAPTION = 34, 8, 26  # pixels
+_GREY = np.array((200, 200, 200), dtype=np.uint8)  # hatching of what is only an estimate
+
+
+class ContactSheet:
+    """A grid of tiles, one per combination of the study, in the table's order; missing ones stay empty.
+
+    Parameters
+    ----------
+    background
+        Modality shown under the outlines; default: the first one that is there. It is the same in every tile.
+    tile
+        Longer side of a tile, pixels.
+    dark
+        White words on dark paper, for a dark window.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        *,
+        background: str | None = None,
+        tile: int = 200,
+        columns: int = 5,
+        dark: bool = False,
+    ) -> None:
+        self.comparison = comparison
+        self.background = comparison.study.present[0] if background is None else background
+        self._image = comparison.study.images[self.background].data
+        self._tile = tile
+        self._columns = min(columns, len(comparison.expected))
+        self._paper, self._ink, self._faint = (
+            ("#1b1f24", "#f0f0f0", "#a0a0a0") if dark else ("#ffffff", "#222222", "#707070")
+        )
+        self._templates: dict[int, Pixels] = {}
+        self._samples: dict[int, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
+
+    # -- which slice --------------------------------------------------------------------------------------
+
+    def best_slice(self, axis: int = 0) -> int:
+        """Index of the largest cross-section of the full result along ``axis``; the middle if it is empty.
+
+        Before the full result is there: of the largest combination computed.
+        """
+        n = self.comparison.study.grid.shape[axis]
+        if not self.comparison.predictions:
+            return n // 2
+        labels = next(iter(self.comparison.predictions.values())).labels
+        counts = np.count_nonzero(labels, axis=tuple(a for a in range(labels.ndim) if a != axis))
+        return int(counts.argmax()) if counts.any() else n // 2
+
+    def caption(self, axis: int = 0, index: int | None = None) -> str:
+        """What the pictures show, in one line."""
+        study = self.comparison.study
+        index = self.best_slice(axis) if index is None else index
+        title = study.task.modality(self.background).title
+        simulated = "simulated, not a patient · " if study.simulated else ""
+        if study.task.ndim == 2:
+            return f"{simulated}{study.case} · on {title} · research use only"
+        side = " · patient's right is on the left" if axis < 2 else " · anterior is on the left"
+        return (
+            f"{simulated}{study.case} · {PLANES[axis]} slice {index + 1} of {study.grid.shape[axis]}"
+            f" · on {title}{side} · research use only"
+        )
+
+    # -- pictures -----------------------------------------------------------------------------------------
+
+    def render(self, axis: int = 0, index: int | None = None) -> Pixels:
+        """(h, w, 3) pixels of the sheet without its caption. ``index``: slice along ``axis``."""
+        index = self.best_slice(axis) if index is None else index
+        if axis not in self._templates:
+            self._templates[axis] = self._frame(axis, 0).pixels()
+        sheet = self._templates[axis].copy()
+        height, width = self._extent(axis)
+        for combination, tile in zip(self.comparison.predictions, self.tiles(axis, index), strict=True):
+            x, y = self._corner(self.comparison.expected.index(combination), axis)
+            sheet[y : y + height, x : x + width] = tile
+        return sheet
+
+    def drawing(self, axis: int = 0, index: int | None = None) -> Drawing:
+        """The sheet with caption and legend, for PNG or SVG."""
+        index = self.best_slice(axis) if index is None else index
+        drawing = self._frame(axis, CAPTION)
+        drawing.words(GAP, 17, self.caption(axis, index), size=12, fill=self._ink)
+        for combination, tile in zip(self.comparison.predictions, self.tiles(axis, index), strict=True):
+            x, y = self._corner(self.comparison.expected.index(combination), axis)
+            drawing.picture(x, y + CAPTION, tile)
+        self._legend(drawing)
+        return drawing
+
+    def combination_at(self, x: float, y: float, axis: int = 0) -> Combination | None:
+        """The combination whose tile (header included) lies at a pixel of :meth:`render`, or None."""
+        height, width = self._extent(axis)
+        for number, combination in enumerate(self.comparison.expected):
+            left, top = self._corner(number, axis)
+            if left <= x < left + width and top - HEADER <= y < top + height:
+                return combination
+        return None
+
+    def tiles(self, axis: int, index: int) -> npt.NDArray[np.uint8]:
+        """(n, h, w, 3) pixels, one tile per prediction that is there, in the table's order."""
+        rows, columns = self._places(axis)
+        pick = np.ix_(rows, columns)
+        plane = self._plane(self._image, axis, index)[pick]
+        grey = self._grey(plane)
+        predictions = self.comparison.predictions.values()
+        stack = np.empty((len(predictions), len(rows), len(columns)), dtype=np.uint8)
+        for slot, prediction in zip(stack, predictions, strict=True):
+            slot[:] = self._plane(prediction.labels, axis, index)[pick]
+        tiles = np.empty((*stack.shape, 3), dtype=np.uint8)
+        tiles[:] = grey[..., None] if grey.ndim == 2 else grey
+        self._overlay(tiles, stack)
+        return tiles
+
+    def _overlay(self, tiles: npt.NDArray[np.uint8], stack: npt.NDArray[np.uint8]) -> None:
+        """Draw the outlines and fills of ``stack`` (n, h, w) codes into ``tiles``."""
+        box = bounding_box(np.asarray(stack.any(axis=0)))
+        if box is None:
+            return
+        part = (slice(None), *box)
+        codes_of, canvas = np.pad(stack[part], ((0, 0), (1, 1), (1, 1))), tiles[part]
+        middle = codes_of[:, 1:-1, 1:-1]
+        edge = (middle != codes_of[:, :-2, 1:-1]) | (middle != codes_of[:, 2:, 1:-1])
+        edge |= (middle != codes_of[:, 1:-1, :-2]) | (middle != codes_of[:, 1:-1, 2:])
+        where = np.nonzero(middle)
+        codes, on_edge, pixels = middle[where], edge[where], canvas[where]
+        colour = self._palette[codes]
+        estimated = self._estimated[where[0], codes]
+        diagonal = (where[1] + where[2]) % 6
+        # An estimate: broken outline, grey hatching instead of a fill.
+        solid = on_edge & (~estimated | (diagonal < 4))
+        hatch = estimated & ~on_edge & (diagonal < 2)
+        fill = ~on_edge & ~estimated
+        pixels[fill] = pixels[fill] // 4 * 3 + colour[fill] // 4
+        pixels[hatch] = _GREY
+        pixels[solid] = colour[solid]
+        canvas[where] = pixels
+
+    # -- layout -------------------------------------------------------------------------------------------
+
+    def _plane(self, array: npt.NDArray[np.generic], axis: int, index: int) -> npt.NDArray[np.generic]:
+        """One slice, (rows, columns); a 2-D array is its own slice, a last axis of colours stays."""
+        return array if array.ndim == 2 else array[(slice(None),) * axis + (index,)]
+
+    def _places(self, axis: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Source row of each tile row and source column of each tile column, pixels made square."""
+        if axis not in self._samples:
+            flat = len(self._shape) == 2
+            rows, columns = (a for a in range(len(self._shape)) if flat or a != axis)
+            step = max(self._length(rows), self._length(columns)) / self._tile
+            self._samples[axis] = self._sample(rows, step), self._sample(columns, step)
+        return self._samples[axis]
+
+    def _length(self, axis: int) -> float:
+        """Extent of the view along an axis, mm (or px)."""
+        return (self._view[axis].stop - self._view[axis].start) * self.comparison.spacing[axis]
+
+    def _sample(self, axis: int, step: float) -> npt.NDArray[np.intp]:
+        """Nearest voxel of each pixel along an axis, pixels ``step`` apart."""
+        view = self._view[axis]
+        n = max(1, round(self._length(axis) / step))
+        places = ((np.arange(n) + 0.5) * step / self.comparison.spacing[axis]).astype(np.intp)
+        return np.minimum(view.start + places, view.stop - 1)
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return self.comparison.study.grid.shape
+
+    @cached_property
+    def _view(self) -> tuple[slice, ...]:
+        """The part of the grid worth showing: around the brain, with a small margin."""
+        grey = self._image.ndim == len(self._shape)
+        box = bounding_box(self._image if grey else np.asarray(self._image.any(axis=-1))) or tuple(
+            slice(0, n) for n in self._shape
+        )
+        return tuple(
+            slice(max(0, s.start - 2), min(n, s.stop + 2)) for s, n in zip(box, self._shape, strict=True)
+        )
+
+    @cached_property
+    def _levels(self) -> tuple[float, float]:
+        """Black and white point: 1st and 99.5th percentile of the voxels that are not 0."""
+        some = self._image.reshape(-1)[::7]
+        some = some[some != 0]
+        if some.size == 0:
+            return 0.0, 1.0
+        low, high = np.percentile(some, (1, 99.5))
+        return float(low), float(max(high, low + 1e-6))
+
+    def _grey(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+        low, high = self._levels
+        scaled = (plane.astype(np.float32) - low) * (255 / (high - low))
+        return np.clip(scaled, 0, 255).astype(np.uint8)
+
+    @cached_property
+    def _palette(self) -> npt.NDArray[np.uint8]:
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        for label in self.comparison.task.labels:
+            palette[label.code] = rgb(label.colour)
+        return palette
+
+    @cached_property
+    def _estimated(self) -> npt.NDArray[np.bool_]:
+        """(predictions, 256): is that code only an estimate in that combination?"""
+        table = np.zeros((len(self.comparison.predictions), 256), dtype=bool)
+        for row, combination in zip(table, self.comparison.predictions, strict=True):
+            row[[label.code for label in self.comparison.task.estimated_labels(combination)]] = True
+        return table
+
+    def _extent(self, axis: int) -> tuple[int, int]:
+        rows, columns = self._places(axis)
+        return len(rows), len(columns)
+
+    def _corner(self, number: int, axis: int) -> tuple[int, int]:
+        """(x, y) of a tile's picture."""
+        height, width = self._extent(axis)
+        row, column = divmod(number, self._columns)
+        return GAP + column * (width + GAP), row * (height + HEADER + GAP) + HEADER
+
+    def _frame(self, axis: int, top: int) -> Drawing:
+        """Everything but the pictures: dots and names over each tile. ``top``: room above."""
+        expected = self.comparison.expected
+        height, width = self._extent(axis)
+        lines = -(-len(expected) // self._columns)
+        drawing = Drawing(
+            GAP + self._columns * (width + GAP),
+            top + lines * (height + HEADER + GAP) + (28 if top else 0),
+            self._paper,
+        )
+        for number, combination in enumerate(expected):
+            x, y = self._corner(number, axis)
+            y += top
+            modalities = self.comparison.task.modalities
+            needed = [20 + 6.4 * len(m.title) for m in modalities]
+            left, shrink = float(x), min(1.0, width / sum(needed))
+            for modality, room in zip(modalities, needed, strict=True):
+                ink = self._ink if modality.name in combination else self._faint
+                dot = self._ink if modality.name in combination else None
+                drawing.circle(left + 5, y - 23, 4, dot, ink)
+                drawing.words(left + 12, y - 19, modality.title, size=11 * shrink, fill=ink)
+                left += room * shrink
+            drawing.words(x, y - 5, self._remark(combination), size=10, fill=self._faint)
+            drawing.rect(x, y, width, height, "#000000")
+        return drawing
+
+    def _remark(self, combination: Combination) -> str:
+        if combination not in self.comparison.predictions:
+            return "not computed yet"
+        estimated = self.comparison.estimated(combination)
+        if not estimated:
+            return ""
+        region = self.comparison.task.region(estimated[0])
+        return f"{', '.join(estimated)}: {region.unseen or 'not observable'}"
+
+    def _legend(self, drawing: Drawing) -> None:
+        x, y = float(GAP), drawing.height - 12
+        for label in self.comparison.task.labels:
+            drawing.rect(x, y - 9, 11, 11, label.colour, "#555555")
+            drawing.words(x + 16, y, f"{label.name} {label.title}", size=11, fill=self._ink)
+            x += 32 + 6.2 * len(f"{label.name} {label.title}")
+        if any(self.comparison.estimated(c) for c in self.comparison.predictions):
+            drawing.words(
+                x, y, "broken outline, grey hatching: an estimate, not observable", size=11, fill=self._faint
+            )

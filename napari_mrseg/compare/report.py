@@ -1,0 +1,189 @@
+"""``report.html``: everything about one comparison in one self-contained file. No script, nothing loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from napari_mrseg.compare.agreement import Agreement
+from napari_mrseg.compare.attribution import HOW, attribute
+from napari_mrseg.compare.columns import group_title, text_of
+from napari_mrseg.compare.comparison import Column, Comparison
+from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.drawing import data_uri
+from napari_mrseg.compare.figures import bars, cell_colours, footnote
+from napari_mrseg.compare.sufficient import EXPLANATION, default_lines
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; background: #fff;
+  max-width: 1120px; margin: 2em auto; padding: 0 1.5em; }
+h1 { font-size: 1.7em; margin: 0 0 .1em; } h2 { font-size: 1.15em; margin: 2em 0 .5em; }
+.sub { color: #555; margin: 0; }
+.use { display: inline-block; border: 1px solid #8a4b00; color: #8a4b00; border-radius: 4px; padding: 0 .5em;
+  font-size: .85em; margin-top: .6em; }
+.short li { margin: .3em 0; }
+.warn { border-left: 4px solid #d55e00; background: #fff6ee; padding: .5em 1em; }
+.warn p { margin: .25em 0; }
+table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
+  font-variant-numeric: tabular-nums; }
+.matrix th { font-weight: 600; font-size: .85em; padding: 0 .3em; }
+.matrix th.group { border-bottom: 1px solid #999; }
+.matrix td { text-align: center; padding: .1em .4em; border-radius: 2px; }
+.matrix tfoot td, .matrix tfoot th { border-top: 1px solid #bbb; }
+.matrix tfoot th { text-align: left; white-space: nowrap; }
+.dot { display: inline-block; width: .7em; height: .7em; border: 1.5px solid #222; border-radius: 50%; }
+.dot.on { background: #222; }
+.note, figcaption { color: #555; font-size: .85em; }
+figure { margin: 0; } figure img { width: 100%; height: auto; }
+.bars { display: flex; flex-wrap: wrap; gap: 2em; }
+dl.from { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em; margin: 0; }
+dl.from dt { color: #555; } dl.from dd { margin: 0; overflow-wrap: anywhere; }
+dl.how dt { font-weight: 600; margin-top: .5em; } dl.how dd { margin: 0; }
+@media print {
+  @page { margin: 14mm; }
+  body { margin: 0; padding: 0; max-width: none; font-size: 10.5px; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  h2 { break-after: avoid; } tr, figure, .bars svg, .warn { break-inside: avoid; }
+}
+"""
+
+
+def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: str) -> str:
+    """The report as one HTML text.
+
+    ``document`` is the content of ``table.json``, whose provenance and warnings are shown.
+    """
+    study = comparison.study
+    title = f"{study.case}: what each modality buys"
+    simulated = '<p class="use">simulated, not a patient</p> ' if study.simulated else ""
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="sub">{escape(study.task.title)} · {escape(comparison.coverage)}</p>',
+        f'{simulated}<p class="use">research use only</p>',
+        _warnings(document["warnings"]),
+        "<h2>In short</h2>",
+        _short(comparison),
+        "<h2>All combinations</h2>",
+        _matrix(comparison),
+        f'<p class="note">{escape(footnote(comparison))} A filled dot: the modality was used.</p>',
+        "<h2>The largest cross-section in every combination</h2>",
+        _sheet(comparison),
+        "<h2>What each modality adds</h2>",
+        _attribution(comparison),
+        "<h2>How this was made</h2>",
+        _provenance(document, date),
+        "<h2>How the numbers are computed</h2>",
+        _explanations(comparison),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _warnings(warnings: list[Mapping[str, str]]) -> str:
+    if not warnings:
+        return ""
+    lines = "".join(f"<p>{escape(w['message'])}</p>" for w in warnings)
+    return f'<h2>Warnings</h2>\n<div class="warn">{lines}</div>'
+
+
+def _short(comparison: Comparison) -> str:
+    lines = [Agreement(comparison).summary().sentence] if comparison.predictions else []
+    lines += [line.text for line in default_lines(comparison)]
+    return '<ul class="short">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _matrix(comparison: Comparison) -> str:
+    columns = comparison.columns
+    groups: list[list[Column]] = []
+    for column in columns:
+        if groups and groups[-1][0].kind == column.kind:
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+    modalities = comparison.task.modalities
+    top = f'<th colspan="{len(modalities)}"></th>' + "".join(
+        f'<th class="group" colspan="{len(g)}">{escape(group_title(comparison, g[0].kind))}</th>'
+        for g in groups
+    )
+    second = "".join(f"<th>{escape(m.title)}</th>" for m in modalities) + "".join(
+        f'<th title="{escape(c.explanation)}">{escape(c.region or c.title)}</th>' for c in columns
+    )
+    rows = []
+    for combination in comparison.predictions:
+        dots = "".join(_dot(used) for used in comparison.used(combination))
+        rows.append(f"<tr>{dots}{''.join(_cell(comparison, combination, c) for c in columns)}</tr>")
+    foot = []
+    for name, which in (("average", 0), ("standard deviation", 1)):
+        found = [(c, comparison.foot(c.key)) for c in columns]
+        cells = "".join(f"<td>{escape(text_of(c, None if f is None else f[which]))}</td>" for c, f in found)
+        foot.append(f'<tr><th colspan="{len(modalities)}">{name}</th>{cells}</tr>')
+    return (
+        f'<table class="matrix">\n<thead><tr>{top}</tr>\n<tr>{second}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody>\n<tfoot>"
+        + "\n".join(foot)
+        + "</tfoot>\n</table>"
+    )
+
+
+def _dot(used: bool) -> str:
+    kind, words = ("dot on", "used") if used else ("dot", "not used")
+    return f'<td><span class="{kind}" role="img" aria-label="{words}"></span></td>'
+
+
+def _cell(comparison: Comparison, combination: tuple[str, ...], column: Column) -> str:
+    value = comparison.value(combination, column.key)
+    estimated = comparison.is_estimated(combination, column.key)
+    paper, ink = cell_colours(comparison, column, value, estimated)
+    return f'<td style="background:{paper};color:{ink}">{escape(text_of(column, value))}</td>'
+
+
+def _sheet(comparison: Comparison) -> str:
+    sheet = ContactSheet(comparison)
+    caption = escape(sheet.caption())
+    picture = data_uri(sheet.drawing().pixels(2))
+    return f'<figure><img alt="{caption}" src="{picture}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _attribution(comparison: Comparison) -> str:
+    found = [a for a in (attribute(comparison, "size"), attribute(comparison, "dice")) if a is not None]
+    if not found:
+        return '<p class="note">Needs every combination; some are not computed.</p>'
+    drawings = "\n".join(bars(comparison, a).svg() for a in found if a.values)
+    return f'<div class="bars">{drawings}</div>\n<p class="note">{escape(HOW)}</p>'
+
+
+def _provenance(document: Mapping[str, Any], date: str) -> str:
+    model = document["model"]
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    facts = {
+        "Case": document["case"],
+        "Model": f"{model['name']} {model['version']}",
+        "Model's sha256": model["sha256"],
+        "Device": f"{document['device']}, {document['precision']}",
+        "Versions": versions,
+        "Date": date,
+    }
+    lines = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items() if value
+    )
+    return f'<dl class="from">{lines}</dl>'
+
+
+def _explanations(comparison: Comparison) -> str:
+    lines = [(column.title, column.explanation) for column in comparison.columns]
+    if comparison.predictions:
+        lines.append(("Agreement", Agreement(comparison).summary().explanation))
+    lines.append(("Enough", EXPLANATION))
+    return (
+        '<dl class="how note">'
+        + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in lines)
+        + "</dl>"
+    )

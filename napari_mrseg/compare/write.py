@@ -1,0 +1,82 @@
+"""Everything ``mrseg compare`` leaves in its folder, in one call."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date as today
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.figures import write_bytes
+from napari_mrseg.compare.report import report_html
+from napari_mrseg.compare.table import notes_of, table_csv, table_document
+from napari_mrseg.errors import InputError
+from napari_mrseg.io.export import check_outputs, versions, write_results
+from napari_mrseg.study import Note, Study
+from napari_mrseg.tasks import Combination
+
+if TYPE_CHECKING:
+    from napari_mrseg.inference.prediction import Prediction
+
+TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
+
+
+def write_comparison(
+    study: Study,
+    predictions: Iterable[Prediction],
+    out: str | os.PathLike[str],
+    *,
+    model: Mapping[str, Any],
+    combinations: Iterable[Combination] | None = None,
+    grid: str | None = None,
+    overwrite: bool = False,
+    warnings: Iterable[Note] = (),
+    hd95: bool = True,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """Write the label files and ``result.json``, and beside them table.csv, table.json and report.html.
+
+    ``predictions`` may still be computing. ``combinations`` (default: all that the study allows) are those to
+    come, so that what would be in the way is refused before the first one is computed. Everything is made in
+    memory before the first file is written, so an error or a cancel leaves the folder as it was. ``hd95``: also
+    measure surface distances to a reference (up to half a second per combination).
+
+    Returns the content of ``result.json``. Raises InputError as ``write_results`` does.
+    """
+    out = Path(out)
+    expected = study.task.combinations(study.present) if combinations is None else tuple(combinations)
+    check_outputs(out, expected, study=study, grid=grid, overwrite=overwrite)
+    for name in (TABLE_CSV, TABLE_JSON, REPORT):
+        if (out / name).exists() and not overwrite:
+            raise InputError(f"{name} is already in {out.name}; use --overwrite or another folder.")
+
+    done = list(predictions)
+    extra = tuple(warnings)
+    comparison = Comparison(study, done)
+    if hd95:
+        for combination in comparison.predictions:
+            comparison.hd95(combination)
+    document = table_document(
+        comparison, model=model, versions=versions(), warnings=(*notes_of(comparison), *extra)
+    )
+    files = {
+        TABLE_CSV: table_csv(comparison),
+        TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        REPORT: report_html(comparison, document, date=date or today.today().isoformat()),
+    }
+    result = write_results(
+        study,
+        done,
+        out,
+        model=model,
+        grid=grid,
+        overwrite=overwrite,
+        warnings=extra,
+        dice=dice_to_reference(study),
+    )
+    for name, text in files.items():
+        write_bytes(out / name, text.encode())
+    return result
