@@ -41,26 +41,41 @@ class Format(str, Enum):
 
 Paths = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="A subject's folder, or files, or pairs such as flair=a.nii.gz t1ce=b.nii.gz."),
+    typer.Argument(
+        metavar="PATH...", help="A subject's folder, or files, or pairs such as flair=a.nii.gz t1ce=b.nii.gz."
+    ),
 ]
-Out = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results; made if needed.")]
+Out = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results; made if needed.")
+]
 ModelName = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|DIR", help="Installed model or model folder; default: the bundled one.")
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|DIR", help="Installed model or model folder; default: the bundled one."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:n.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
 ReferenceFile = Annotated[
-    str | None, typer.Option("--reference", metavar="SEG", help="Segmentation to compare with; default: one found in the folder.")
+    str | None,
+    typer.Option(
+        "--reference", metavar="SEG", help="Segmentation to compare with; default: one found in the folder."
+    ),
 ]
-NoReference = Annotated[bool, typer.Option("--no-reference", help="Leave out a segmentation found in the folder.")]
+NoReference = Annotated[
+    bool, typer.Option("--no-reference", help="Leave out a segmentation found in the folder.")
+]
 AssumeRas = Annotated[
-    bool, typer.Option("--assume-ras", help="Take axes as right, anterior, superior where a file does not say.")
+    bool,
+    typer.Option("--assume-ras", help="Take axes as right, anterior, superior where a file does not say."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 Grid = Annotated[
     str | None,
-    typer.Option("--grid", metavar="MODALITY", help="Write on this modality's grid; default: the first one used."),
+    typer.Option(
+        "--grid", metavar="MODALITY", help="Write on this modality's grid; default: the first one used."
+    ),
 ]
 
 
@@ -87,11 +102,18 @@ def predict(
     paths: Paths,
     out: Out,
     use: Annotated[
-        str | None, typer.Option("--use", metavar="A,B", help="Modalities to use, e.g. flair,t1ce; default: all that are there.")
+        str | None,
+        typer.Option(
+            "--use", metavar="A,B", help="Modalities to use, e.g. flair,t1ce; default: all that are there."
+        ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every non-empty subset of those that are there.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every non-empty subset of those that are there.")
+    ] = False,
     grid: Grid = None,
-    file_format: Annotated[Format, typer.Option("--format", help="File format of the labels.")] = Format.nifti,
+    file_format: Annotated[
+        Format, typer.Option("--format", help="File format of the labels.")
+    ] = Format.nifti,
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -111,8 +133,10 @@ def predict(
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
     if file_format is Format.dicom_seg:
-        raise InputError("--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti.")
-    study = _open(paths, reference, no_reference, assume_ras)
+        raise InputError(
+            "--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti."
+        )
+    study = _open(paths, reference, no_reference, assume_ras, use)
     combinations = _combinations(study, use, every)
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
     engine = _engine(study, model, device, precision)
@@ -163,12 +187,17 @@ def compare(
     _answer(result, as_json, lambda: f"{_written(result, out)}\nReport: {out / 'report.html'}")
 
 
-def _open(paths: Sequence[str], reference: str | None, no_reference: bool, assume_ras: bool) -> Study:
+def _open(
+    paths: Sequence[str], reference: str | None, no_reference: bool, assume_ras: bool, use: str | None = None
+) -> Study:
     from napari_mrseg.io import open_study
 
     if reference and no_reference:
         raise InputError("--reference and --no-reference exclude each other; give one of them.")
-    study = open_study(paths, task=BRATS, reference=reference or not no_reference, assume_ras=assume_ras)
+    names = None if use is None else _names(use)  # a file that is not used is not even read
+    study = open_study(
+        paths, task=BRATS, reference=reference or not no_reference, assume_ras=assume_ras, use=names
+    )
     for note in study.notes:
         _say(f"Warning: {note.message}")
     return study
@@ -177,8 +206,11 @@ def _open(paths: Sequence[str], reference: str | None, no_reference: bool, assum
 def _combinations(study: Study, use: str | None, every: bool) -> tuple[Combination, ...]:
     if every:
         return study.task.combinations(study.present)
-    names = study.present if use is None else [name for name in use.split(",") if name.strip()]
-    return (study.only(names).present,)
+    return (study.present if use is None else study.only(_names(use)).present,)
+
+
+def _names(use: str) -> Combination:
+    return BRATS.combination(name for name in use.split(",") if name.strip())
 
 
 def _engine(study: Study, model: str | None, device: str, precision: str) -> Engine:
@@ -190,13 +222,15 @@ def _engine(study: Study, model: str | None, device: str, precision: str) -> Eng
 
 def _predictions(engine: Engine, study: Study, combinations: Sequence[Combination]) -> Iterator[Prediction]:
     """Finals one by one, with a progress bar on stderr."""
+    done: list[Combination] = []
     with _progress(f"{study.case} on {engine.device_name}, {engine.precision}") as report:
-        for done, combination in enumerate(combinations):
 
-            def advance(fraction: float, done: int = done, name: str = key(combination)) -> None:
-                report((done + fraction) / len(combinations), name)
+        def advance(combination: Combination, fraction: float) -> None:
+            report((len(done) + fraction) / len(combinations), key(combination))
 
-            yield from engine.run(study, combination, preview=False, progress=advance)
+        for prediction in engine.run_all(study, combinations, progress=advance):
+            done.append(prediction.combination)
+            yield prediction
 
 
 def _written(result: dict[str, Any], out: Path) -> str:
@@ -204,18 +238,29 @@ def _written(result: dict[str, Any], out: Path) -> str:
     for entry in result["predictions"]:
         sizes = ", ".join(f"{region} {s['value']:.1f} {s['unit']}" for region, s in entry["sizes"].items())
         dice = entry.get("dice")
-        against = f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items() if v is not None)}" if dice else ""
+        against = (
+            f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items() if v is not None)}" if dice else ""
+        )
         lines.append(f"{out / entry['file']}: {sizes}{against}")
     model = result["model"]
-    lines.append(f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only.")
+    lines.append(
+        f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."
+    )
     lines += [f"Warning: {w['message']}" for w in result["warnings"]]
     return "\n".join(lines)
 
 
 # -- the viewer ---------------------------------------------------------------------------------------------
 
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Keep results here, so that the next start is warm."),
+]
 Screenshot = Annotated[
-    Path | None, typer.Option("--screenshot", metavar="FILE", help="Save a picture of the window and exit; needs no display.")
+    Path | None,
+    typer.Option(
+        "--screenshot", metavar="FILE", help="Save a picture of the window and exit; needs no display."
+    ),
 ]
 
 
@@ -226,6 +271,7 @@ def demo(
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    cache: Cache = None,
 ) -> None:
     """Open the bundled case, which is simulated and not a patient, with the bundled model in the viewer.
 
@@ -234,7 +280,7 @@ def demo(
     from napari_mrseg.resources import sample_study
 
     get_task(task)
-    _show([str(sample_study())], screenshot, model, device, precision, {})
+    _show([str(sample_study())], screenshot, model, device, precision, cache, {})
 
 
 @app.command()
@@ -247,6 +293,7 @@ def view(
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
     assume_ras: AssumeRas = False,
+    cache: Cache = None,
 ) -> None:
     """Open your own files in the viewer.
 
@@ -255,7 +302,7 @@ def view(
     if reference and no_reference:
         raise InputError("--reference and --no-reference exclude each other; give one of them.")
     options = {"reference": reference or not no_reference, "assume_ras": assume_ras}
-    _show(paths, screenshot, model, device, precision, options)
+    _show(paths, screenshot, model, device, precision, cache, options)
 
 
 def _show(
@@ -264,6 +311,7 @@ def _show(
     model: str | None,
     device: str,
     precision: str,
+    cache: Path | None,
     options: dict[str, Any],
 ) -> None:
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -276,9 +324,10 @@ def _show(
         raise InputError(
             f'The viewer needs Qt, which is not installed ({error}); pip install "napari-mrseg[all]".'
         ) from None
+    from napari_mrseg.inference.cache import PredictionCache
     from napari_mrseg.session import Session
 
-    session = Session(device=device, precision=precision)
+    session = Session(device=device, precision=precision, cache=PredictionCache(folder=cache))
     session.open(paths, **options)
     session.load_model(model)
     launch(session, screenshot=screenshot)
@@ -290,9 +339,22 @@ def _again_under_xvfb() -> None:
     import subprocess
 
     if shutil.which("xvfb-run") is None:
-        raise InputError("There is no display here, and no virtual one; install Xvfb (Debian: apt-get install xvfb).")
-    command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable, "-m", "napari_mrseg.cli", *sys.argv[1:]]
-    raise typer.Exit(subprocess.run(command, env={**os.environ, "QT_QPA_PLATFORM": "xcb"}, check=False).returncode)
+        raise InputError(
+            "There is no display here, and no virtual one; install Xvfb (Debian: apt-get install xvfb)."
+        )
+    command = [
+        "xvfb-run",
+        "-a",
+        "-s",
+        "-screen 0 1600x1000x24",
+        sys.executable,
+        "-m",
+        "napari_mrseg.cli",
+        *sys.argv[1:],
+    ]
+    raise typer.Exit(
+        subprocess.run(command, env={**os.environ, "QT_QPA_PLATFORM": "xcb"}, check=False).returncode
+    )
 
 
 # -- models -------------------------------------------------------------------------------------------------
@@ -307,11 +369,15 @@ def models_list(as_json: Json = False) -> None:
     from napari_mrseg.models.store import list_models
 
     rows = [{"name": name, "bundled": bundled} for name, _, bundled in list_models()]
-    _answer(rows, as_json, lambda: "\n".join(f"{r['name']}{'  (bundled)' if r['bundled'] else ''}" for r in rows))
+    _answer(
+        rows, as_json, lambda: "\n".join(f"{r['name']}{'  (bundled)' if r['bundled'] else ''}" for r in rows)
+    )
 
 
 @models_app.command("info")
-def models_info(name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")] = None, as_json: Json = False) -> None:
+def models_info(
+    name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")] = None, as_json: Json = False
+) -> None:
     """Show a model's card.
 
     Example: mrseg models info first
@@ -323,7 +389,9 @@ def models_info(name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")] 
 
 
 @models_app.command("verify")
-def models_verify(name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")] = None, as_json: Json = False) -> None:
+def models_verify(
+    name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")] = None, as_json: Json = False
+) -> None:
     """Check a model folder: names, shapes, types, finite values and sha256.
 
     Example: mrseg models verify ./my-model
@@ -336,7 +404,9 @@ def models_verify(name: Annotated[str | None, typer.Argument(metavar="NAME|DIR")
 
 @models_app.command("add")
 def models_add(
-    folder: Annotated[Path, typer.Argument(metavar="DIR")], overwrite: Overwrite = False, as_json: Json = False
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Check a model folder and copy it to the installed ones.
 

@@ -38,10 +38,15 @@ def examine() -> dict[str, Any]:
 
     problems = []
     found = versions()
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
+    gpus = [
+        torch.cuda.get_device_name(i)
+        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
     cudnn = torch.backends.cudnn.version() if gpus else None
     if cudnn is not None and cudnn < LEAST_CUDNN:
-        problems.append(f"cuDNN {cudnn} is older than {LEAST_CUDNN}: bf16 may be wrong or slow; update torch.")
+        problems.append(
+            f"cuDNN {cudnn} is older than {LEAST_CUDNN}: bf16 may be wrong or slow; update torch."
+        )
     if found["PyQt6"] is None and not _has("PySide6"):
         problems.append('No Qt: the viewer will not open; pip install "napari-mrseg[all]".')
     display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or sys.platform != "linux"
@@ -79,10 +84,15 @@ def summary(report: dict[str, Any]) -> str:
         f"{'processor':14} {processor['name']}, {processor['threads']} threads, bf16 {'yes' if processor['bf16'] else 'no'}",
         f"{'devices':14} {', '.join(report['devices'])}{' (' + ', '.join(report['gpus']) + ')' if report['gpus'] else ''}",
         f"{'display':14} {'yes' if report['display'] else 'no'}, xvfb {'yes' if report['xvfb'] else 'no'}",
-        *(f"{'model':14} {m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}" for m in report["models"]),
+        *(
+            f"{'model':14} {m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}"
+            for m in report["models"]
+        ),
     ]
     problems = report["problems"]
-    return "\n".join([*lines, *(f"Problem: {p}" for p in problems), "" if problems else "All is well."]).rstrip()
+    return "\n".join(
+        [*lines, *(f"Problem: {p}" for p in problems), "" if problems else "All is well."]
+    ).rstrip()
 
 
 def _has(package: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
@@ -62,6 +63,7 @@ class Session:
         device: str = "auto",
         precision: str = "auto",
         sweep: bool = True,
+        cache: PredictionCache | None = None,
     ) -> None:
         self.task = task
         self.device = device
@@ -77,7 +79,12 @@ class Session:
         self.error: str | None = None
         self.opening = False
         self._lock = RLock()
-        self._live = Live(on_prediction=self._arrived, on_progress=self._progressed, on_error=self._broke)
+        self._live = Live(
+            on_prediction=self._arrived,
+            on_progress=self._progressed,
+            on_error=self._broke,
+            cache=cache,
+        )
 
     # -- what is open -------------------------------------------------------------------------------------
 
@@ -92,9 +99,7 @@ class Session:
         """Read a study and show it. Raises MrsegError, and then everything stays as it was."""
         from napari_mrseg.io import open_study
 
-        study = open_study(
-            paths, task=self.task, assign=assign, reference=reference, assume_ras=assume_ras
-        )
+        study = open_study(paths, task=self.task, assign=assign, reference=reference, assume_ras=assume_ras)
         with self._lock:
             self.paths = tuple(str(p) for p in paths)
             self.assigned = dict(assign or {})
@@ -276,7 +281,9 @@ class Session:
     def titles(self, combination: Iterable[str]) -> str:
         return " + ".join(self.task.modality(name).title for name in combination)
 
-    def save(self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any) -> dict[str, Any]:
+    def save(
+        self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
         from napari_mrseg.compare.metrics import against_reference
         from napari_mrseg.io.export import write_results
@@ -285,7 +292,9 @@ class Session:
             raise InputError("There is nothing to save; open a study first.")
         if predictions is None:
             if self.shown is None or self.stale or self.shown.preview:
-                raise InputError(f"{key(self.combination)} is not finished; wait for the final result, then save.")
+                raise InputError(
+                    f"{key(self.combination)} is not finished; wait for the final result, then save."
+                )
             predictions = (self.shown,)
         return write_results(
             self.study,
@@ -316,7 +325,9 @@ class Session:
         self.running_changed.emit()
 
     def _broke(self, error: Exception) -> None:
-        sentence = str(error) if isinstance(error, MrsegError) else f"Unexpected {type(error).__name__}: {error}"
+        sentence = (
+            str(error) if isinstance(error, MrsegError) else f"Unexpected {type(error).__name__}: {error}"
+        )
         with self._lock:
             self.error = sentence
             self.running = None

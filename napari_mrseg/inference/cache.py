@@ -1,38 +1,148 @@
-"""Finished predictions, kept within a memory budget; the least recently used leave first."""
+"""Finished predictions, kept within a memory budget and optionally on disk, so that a demo starts warm."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import tempfile
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import asdict
+from pathlib import Path
 from threading import Lock
+from typing import Any
+
+import numpy as np
 
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Grid, Note
+from napari_mrseg.tasks import get_task
+
+BUDGET = 2 * 1024**3
+FORMAT = 1  # of the files; others are not read
 
 
 class PredictionCache:
-    """A thread-safe dictionary of predictions of at most ``budget`` bytes (the newest always stays)."""
+    """A thread-safe dictionary of predictions.
 
-    def __init__(self, budget: int = 2 * 1024**3) -> None:
+    Parameters
+    ----------
+    budget
+        Bytes kept in memory; the least recently used leave first, the newest always stays.
+    folder
+        Where predictions are kept from one session to the next; None: nowhere.
+    """
+
+    def __init__(self, budget: int = BUDGET, folder: Path | None = None) -> None:
         self.budget = budget
+        self.folder = folder
         self._items: OrderedDict[Hashable, Prediction] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Prediction | None:
+        """The prediction kept in memory under ``key``."""
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)
             return self._items.get(key)
 
+    def recall(self, key: Hashable) -> Prediction | None:
+        """:meth:`get`, else from disk; slower, not for a thread that must not wait."""
+        found = self.get(key)
+        if found is None and self.folder is not None:
+            found = _read(self._path(key))
+            if found is not None:
+                self._remember(key, found)
+        return found
+
     def put(self, key: Hashable, prediction: Prediction) -> None:
+        self._remember(key, prediction)
+        if self.folder is not None:
+            _write(self._path(key), prediction)
+
+    def clear(self) -> None:
+        """Forget what is in memory."""
+        with self._lock:
+            self._items.clear()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _remember(self, key: Hashable, prediction: Prediction) -> None:
         with self._lock:
             self._items[key] = prediction
             self._items.move_to_end(key)
             while len(self._items) > 1 and sum(p.nbytes for p in self._items.values()) > self.budget:
                 self._items.popitem(last=False)
 
-    def clear(self) -> None:
-        with self._lock:
-            self._items.clear()
+    def _path(self, key: Hashable) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.safetensors"
 
-    def __len__(self) -> int:
-        return len(self._items)
+
+def _write(path: Path, prediction: Prediction) -> None:
+    """In one step or not at all. A full or read-only disk only means a colder start next time."""
+    from safetensors.numpy import save
+
+    p = prediction
+    about = {
+        "format": FORMAT,
+        "task": p.task.name,
+        "case": p.case,
+        "combination": p.combination,
+        "shape": p.grid.shape,
+        "affine": p.grid.affine,
+        "box": [(s.start, s.stop) for s in p.box],
+        "model": dict(p.model),
+        "device": p.device,
+        "precision": p.precision,
+        "spacing": p.spacing,
+        "seconds": p.seconds,
+        "notes": [asdict(n) for n in p.notes],
+    }
+    arrays = {"labels": np.ascontiguousarray(p.labels[p.box]), "probabilities": p.probabilities}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(save(arrays, {"prediction": json.dumps(about)}))
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError:
+        return
+
+
+def _read(path: Path) -> Prediction | None:
+    """None if there is no such file, or it is damaged or of another format: it is then computed again."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("prediction", "{}"))
+            if about.get("format") != FORMAT:
+                return None
+            labels, probabilities = file.get_tensor("labels"), file.get_tensor("probabilities")
+        box = tuple(slice(a, b) for a, b in about["box"])
+        whole = np.zeros(about["shape"], dtype=np.uint8)
+        whole[box] = labels
+        return Prediction(
+            task=get_task(about["task"]),
+            case=about["case"],
+            combination=tuple(about["combination"]),
+            grid=Grid.of(about["shape"], about["affine"]),
+            labels=whole,
+            probabilities=probabilities,
+            box=box,
+            model=about["model"],
+            device=about["device"],
+            precision=about["precision"],
+            spacing=about["spacing"],
+            seconds=about["seconds"],
+            notes=tuple(Note(**n) for n in about["notes"]),
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None

@@ -27,7 +27,9 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise DeviceError(f"{name}: PyTorch sees {count or 'no'} GPU here; use {', '.join(device_names())}.")
+            raise DeviceError(
+                f"{name}: PyTorch sees {count or 'no'} GPU here; use {', '.join(device_names())}."
+            )
         return torch.device("cuda", device.index or 0)
     if device.type != "cpu":
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,9 +20,13 @@ from napari_mrseg.inference.resample import resample
 from napari_mrseg.inference.windows import Frame, blend, frame, nearest_first, tile
 from napari_mrseg.models.store import Model, Validated
 from napari_mrseg.study import Image, Note, Study
-from napari_mrseg.tasks import Task
+from napari_mrseg.tasks import Combination, Task
 
 KNOWN_IMAGES = 16  # images whose intensities stay measured
+
+
+MOST_ELEMENTS = 2**31 - 1  # of one tensor: convolution kernels index with 32 bits
+Check = Callable[[], None]
 
 
 def _nothing() -> None:
@@ -30,6 +35,18 @@ def _nothing() -> None:
 
 def _silent(_: float) -> None:
     return None
+
+
+def _silent_about(_: Combination, __: float) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """Where memory ended so far: the largest group, and whether windows are joined on the CPU."""
+
+    group: int = 15
+    join_on_cpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +69,11 @@ class Engine:
 
     def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto") -> None:
         self.model = model
-        self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
         self.threads = torch.get_num_threads()
-        self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        self._network = model.network.for_inference(self._dtype).to(self.device)
+        self._asked_precision = precision
+        self._ladder = _Ladder()
+        self._notices: list[Note] = []
+        self._set_device(device)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}
 
@@ -80,7 +97,7 @@ class Engine:
         *,
         preview: bool = True,
         focus: tuple[int, ...] | None = None,
-        check: Callable[[], None] = _nothing,
+        check: Check = _nothing,
         progress: Callable[[float], None] = _silent,
     ) -> Iterator[Prediction]:
         """Yield a preview, if the model's card lists a coarser spacing and ``preview`` is set, then the final.
@@ -89,60 +106,154 @@ class Engine:
         depend on it). ``check`` is called between the network's blocks and may raise to stop. ``progress``
         takes the fraction of the pass under way.
         """
+        self._accept(study)
+        only = study.only(combination)
+        passes = self.model.card.validated
+        if preview and len(passes) > 1:
+            yield from self._carefully([only], passes[1], True, focus, check, progress)
+        yield from self._carefully([only], passes[0], False, focus, check, progress)
+
+    def run_all(
+        self,
+        study: Study,
+        combinations: Iterable[Iterable[str]],
+        *,
+        check: Check = _nothing,
+        progress: Callable[[Combination, float], None] = _silent_about,
+    ) -> Iterator[Prediction]:
+        """Yield the finals of many combinations: one at a time on the CPU, in groups on a GPU.
+
+        A group holds combinations whose frames are equal; its size follows from their shape, not from free
+        memory. ``progress`` takes the group's first combination and the fraction of its pass.
+        """
+        self._accept(study)
+        best = self.model.card.validated[0]
+        waiting = [study.only(c) for c in combinations]
+        while waiting:
+            where = self._frame(waiting[0], best.spacing_mm)
+            limit = self._group_size(where.size)
+            group = [s for s in waiting if self._frame(s, best.spacing_mm) == where][:limit]
+            first = group[0].present
+
+            def advance(fraction: float, first: Combination = first) -> None:
+                progress(first, fraction)
+
+            yield from self._carefully(group, best, False, None, check, advance)
+            waiting = [s for s in waiting if s not in group]
+
+    def _accept(self, study: Study) -> None:
         if study.task.name != self.task.name:
             raise ModelError(
                 f"{self.model.card.name} is a model for the task {self.task.name}, "
                 f"but {study.case} was opened for {study.task.name}; choose another model."
             )
-        study = study.only(combination)
-        torch.set_num_threads(self.threads)  # a new thread does not inherit it
-        passes = self.model.card.validated
-        todo = [(passes[1], True)] if preview and len(passes) > 1 else []
-        for validated, early in [*todo, (passes[0], False)]:
-            try:
-                yield self._pass(study, validated, early, focus, check, progress)
-            except torch.OutOfMemoryError:
-                raise DeviceError(
-                    f"{self.device_name}: out of memory for {study.case}; choose the CPU, or a smaller model."
-                ) from None
 
-    def _pass(
+    def _group_size(self, size: Sequence[int]) -> int:
+        """How many combinations of this frame go through the network together."""
+        if self.device.type != "cuda":
+            return 1  # batching gains nothing on a CPU
+        widest = 2 * self.model.network.settings.width * math.prod(size)  # the last decoder step's input
+        return max(1, min(self._ladder.group, MOST_ELEMENTS // widest))
+
+    def _carefully(
         self,
-        study: Study,
+        group: list[Study],
         validated: Validated,
         preview: bool,
         focus: tuple[int, ...] | None,
-        check: Callable[[], None],
+        check: Check,
         progress: Callable[[float], None],
-    ) -> Prediction:
+    ) -> list[Prediction]:
+        """One pass; where memory ends, the next rung down, said once. Never a smaller window: that would differ."""
+        torch.set_num_threads(self.threads)  # a new thread does not inherit it
+        results: list[Prediction] = []
+        while len(results) < len(group):
+            part = group[len(results) :][: self._ladder.group]
+            where = None
+            try:
+                results += self._pass(part, validated, preview, focus, check, progress)
+            except torch.OutOfMemoryError:
+                where = self.device_name
+            finally:
+                self._free()
+            if where is not None:  # outside the except clause, which holds on to the failed pass's tensors
+                self._step_down(where, len(part), group[0].case)
+        return results
+
+    def _step_down(self, where: str, group: int, case: str) -> None:
+        """Smaller group → join windows on the CPU → compute on the CPU → give up."""
+        if self.device.type == "cpu":
+            raise DeviceError(
+                f"{where}: out of memory for {case}; close other programs, or take a smaller model."
+            )
+        if group > 1:
+            self._ladder = replace(self._ladder, group=group // 2)
+            said = f"in groups of {group // 2}"
+        elif not self._ladder.join_on_cpu:
+            self._ladder = replace(self._ladder, join_on_cpu=True)
+            said = "joining windows on the CPU"
+        else:
+            self._set_device("cpu")
+            said = "on the CPU from now on, which is slower"
+        self._notices.append(Note("out_of_memory", f"{where} ran out of memory; computing {said}."))
+
+    def _set_device(self, device: str) -> None:
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(self._asked_precision, self.device)
+        self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self._network = self.model.network.for_inference(self._dtype).to(self.device)
+
+    def _free(self) -> None:
+        """Give unused GPU memory back to other programs, also after a cancel."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _pass(
+        self,
+        group: list[Study],
+        validated: Validated,
+        preview: bool,
+        focus: tuple[int, ...] | None,
+        check: Check,
+        progress: Callable[[float], None],
+    ) -> list[Prediction]:
+        """One way through the network for studies that share a frame."""
         began = time.perf_counter()
         with torch.inference_mode():
-            where = self._frame(study, validated.spacing_mm)
-            inputs = self._inputs(study, where, check)
+            where = self._frame(group[0], validated.spacing_mm)
+            inputs = torch.cat([self._inputs(study, where, check) for study in group])
             seen = None if focus is None else _to_frame(focus, where)
-            found = self._network_pass(inputs, study, validated.extents_max, seen, check, progress)
-            probabilities = _to_scan(found, where)
-            check()
-            labels = torch.as_tensor(self.task.label_map(probabilities)).to(torch.uint8)
-            whole = np.zeros(study.grid.shape, dtype=np.uint8)
-            whole[where.box] = labels.cpu().numpy()
-            kept = probabilities.to(torch.float16).cpu().numpy()
-        return Prediction(
-            task=self.task,
-            case=study.case,
-            combination=study.present,
-            grid=study.grid,
-            labels=whole,
-            probabilities=kept,
-            box=where.box,
-            model=self.model.info,
-            device=self.device_name,
-            precision=self.precision,
-            spacing=validated.spacing_mm,
-            seconds=time.perf_counter() - began,
-            preview=preview,
-            notes=(*study.notes, *_estimates(study)),
-        )
+            found = self._network_pass(inputs, group, validated.extents_max, seen, check, progress)
+            del inputs
+            results = []
+            for study, frame_probabilities in zip(group, found, strict=True):
+                check()
+                probabilities = _to_scan(frame_probabilities, where)
+                labels = self.task.label_map(probabilities).to(torch.uint8)
+                whole = np.zeros(study.grid.shape, dtype=np.uint8)
+                whole[where.box] = labels.cpu().numpy()
+                results.append((study, whole, probabilities.to(torch.float16).cpu().numpy()))
+        notices, self._notices = tuple(self._notices), []
+        seconds = (time.perf_counter() - began) / len(group)
+        return [
+            Prediction(
+                task=self.task,
+                case=study.case,
+                combination=study.present,
+                grid=study.grid,
+                labels=whole,
+                probabilities=kept,
+                box=where.box,
+                model=self.model.info,
+                device=self.device_name,
+                precision=self.precision,
+                spacing=validated.spacing_mm,
+                seconds=seconds,
+                preview=preview,
+                notes=(*study.notes, *_estimates(study), *notices),
+            )
+            for study, whole, kept in results
+        ]
 
     def _frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of all modalities in use, at the network's spacing."""
@@ -165,7 +276,7 @@ class Engine:
         self._known.move_to_end(name)
         return self._known[name]
 
-    def _inputs(self, study: Study, where: Frame, check: Callable[[], None]) -> Tensor:
+    def _inputs(self, study: Study, where: Frame, check: Check) -> Tensor:
         """(1, M, i, p, l) normalised channels in the task's order; a missing one filled as the task says."""
         channels: dict[str, Tensor] = {}
         origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
@@ -182,15 +293,16 @@ class Engine:
     def _network_pass(
         self,
         inputs: Tensor,
-        study: Study,
+        group: Sequence[Study],
         largest: tuple[int, ...],
         focus: tuple[float, ...] | None,
-        check: Callable[[], None],
+        check: Check,
         progress: Callable[[float], None],
     ) -> Tensor:
-        """Probabilities (R, i, p, l), float32, of the whole frame."""
+        """Probabilities (B, R, i, p, l), float32, of the whole frame, for inputs (B, M, i, p, l)."""
         size = inputs.shape[2:]
-        present = torch.tensor([[n in study.images for n in self.task.names]], device=self.device)
+        rows = [[name in study.images for name in self.task.names] for study in group]
+        present = torch.tensor(rows, device=self.device)
         windows = tile(size, largest)
         outputs: dict[int, Tensor] = {}
         total = len(windows) * self._checks[bool(present.all())]
@@ -206,7 +318,8 @@ class Engine:
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
             logits = self._network(part, present, check=between_blocks)
-            outputs[i] = torch.sigmoid(logits[0].float())
+            found = torch.sigmoid(logits.float())
+            outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
         return blend([outputs[i] for i in range(len(windows))], windows, size)
 
     def _count_checks(self, complete: bool) -> int:
@@ -227,7 +340,11 @@ class Engine:
 
 
 def predict(
-    study: Study, combination: Iterable[str] | None = None, *, model: Model | None = None, device: str = "auto"
+    study: Study,
+    combination: Iterable[str] | None = None,
+    *,
+    model: Model | None = None,
+    device: str = "auto",
 ) -> Prediction:
     """One final prediction with the given model (default: the bundled one). For scripts and notebooks."""
     from napari_mrseg.models.store import load_model
@@ -252,7 +369,8 @@ def _to_frame(voxel: tuple[int, ...], where: Frame) -> tuple[float, ...]:
 def _to_scan(found: Tensor, where: Frame) -> Tensor:
     """Probabilities of the frame (R, i, p, l) on the scan's voxels of its box."""
     start = [
-        (box.start - begin) / width for box, begin, width in zip(where.box, where.start, where.step, strict=True)
+        (box.start - begin) / width
+        for box, begin, width in zip(where.box, where.start, where.step, strict=True)
     ]
     size = [box.stop - box.start for box in where.box]
     return resample(found, start, [1 / width for width in where.step], size, extend=True)

@@ -79,7 +79,9 @@ class Live:
     def made_by_present_engine(self, prediction: Prediction) -> bool:
         engine = self._engine
         return engine is not None and (
-            prediction.model["sha256"], prediction.device, prediction.precision
+            prediction.model["sha256"],
+            prediction.device,
+            prediction.precision,
         ) == (engine.model.sha256, engine.device_name, engine.precision)
 
     def request(self, study: Study, combination: Combination, sweep: Sequence[Combination] = ()) -> None:
@@ -138,41 +140,66 @@ class Live:
             self._finish(request)
 
     def _answer(self, request: _Request) -> None:
-        self._compute(request, request.combination, "asked")
+        self._answer_asked(request)
         with self._wake:
             if self._current(request):
                 self._asked_done = True
                 self._wake.notify_all()
-        for combination in request.sweep:
-            self._compute(request, combination, "background")
+        self._answer_rest(request)
 
-    def _compute(
-        self, request: _Request, combination: Combination, stage: Literal["asked", "background"]
-    ) -> None:
-        study, engine = request.study, request.engine
-        place = _key(engine, study, combination)
-        ready = self.cache.get(place)
+    def _answer_asked(self, request: _Request) -> None:
+        study, engine, combination = request.study, request.engine, request.combination
+        ready = self.cache.recall(_key(engine, study, combination))
         if ready is not None:
-            if stage == "asked":
-                self._deliver(request, ready)
+            self._deliver(request, ready)
             return
+        progress = self._progress(request, "asked")
+        progress(combination, 0.0)
+        for prediction in engine.run(
+            study,
+            combination,
+            focus=self.focus,
+            check=self._check(request),
+            progress=lambda fraction: progress(combination, fraction),
+        ):
+            self._keep(request, prediction)
 
+    def _answer_rest(self, request: _Request) -> None:
+        study, engine = request.study, request.engine
+        todo = []
+        for combination in request.sweep:
+            place = _key(engine, study, combination)
+            kept = self.cache.get(place) is None and self.cache.recall(place)
+            if kept:
+                self._deliver(request, kept)
+            elif kept is None:
+                todo.append(combination)
+        for prediction in engine.run_all(
+            study, todo, check=self._check(request), progress=self._progress(request, "background")
+        ):
+            self._keep(request, prediction)
+
+    def _check(self, request: _Request) -> Callable[[], None]:
         def check() -> None:
             if not self._current(request):
-                raise Cancelled(f"{'+'.join(combination)}: stopped on request.")
+                raise Cancelled("Stopped on request.")
 
-        def progress(fraction: float) -> None:
+        return check
+
+    def _progress(
+        self, request: _Request, stage: Literal["asked", "background"]
+    ) -> Callable[[Combination, float], None]:
+        def progress(combination: Combination, fraction: float) -> None:
             if self._current(request):
                 self._on_progress(Progress(combination, fraction, stage))
 
-        progress(0.0)
-        asked = stage == "asked"
-        for prediction in engine.run(
-            study, combination, preview=asked, focus=self.focus, check=check, progress=progress
-        ):
-            if not prediction.preview:
-                self.cache.put(place, prediction)
-            self._deliver(request, prediction)
+        return progress
+
+    def _keep(self, request: _Request, prediction: Prediction) -> None:
+        if not prediction.preview:
+            place = _key(request.engine, request.study, prediction.combination)
+            self.cache.put(place, prediction)
+        self._deliver(request, prediction)
 
     def _deliver(self, request: _Request, prediction: Prediction) -> None:
         if not self._current(request):

@@ -69,19 +69,19 @@ def nearest_first(windows: Sequence[tuple[slice, ...]], focus: Sequence[float] |
 
 
 def blend(outputs: Sequence[Tensor], windows: Sequence[tuple[slice, ...]], size: Sequence[int]) -> Tensor:
-    """Windows' outputs (R, i, p, l) joined to (R, *size), summed in the order of ``windows``.
+    """Windows' outputs (B, R, i, p, l) joined to (B, R, *size), summed in the order of ``windows``.
 
     Weights fall linearly towards a window's faces, so that they matter only where windows meet.
     """
     if len(windows) == 1:
         return outputs[0]
-    total = torch.zeros((outputs[0].shape[0], *size), dtype=torch.float32, device=outputs[0].device)
-    weight = torch.zeros(tuple(size), dtype=torch.float32, device=total.device)
+    total = outputs[0].new_zeros((*outputs[0].shape[:2], *size))
+    weight = outputs[0].new_zeros(tuple(size))
     for output, window in zip(outputs, windows, strict=True):
-        ramp = torch.ones((), device=total.device)
-        for extent in output.shape[1:]:
-            line = torch.arange(1, extent + 1, dtype=torch.float32, device=total.device)
+        ramp = output.new_ones(())
+        for extent in output.shape[2:]:
+            line = torch.arange(1, extent + 1, dtype=output.dtype, device=output.device)
             ramp = ramp[..., None] * torch.minimum(line, line.flip(0)).clamp_max(max(1, extent * OVERLAP))
-        total[(slice(None), *window)] += output * ramp
+        total[(slice(None), slice(None), *window)] += output * ramp
         weight[window] += ramp
     return total / weight

@@ -37,7 +37,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     return call
 
 
-def test_predict_writes_every_combination_and_result_json(run, make_study, tiny: Path, tmp_path: Path) -> None:
+def test_predict_writes_every_combination_and_result_json(
+    run, make_study, tiny: Path, tmp_path: Path
+) -> None:
     """--all --json: fifteen label files on the source's grid, result.json as in the contract, JSON alone on stdout."""
     folder = make_study()
     out = tmp_path / "out"
@@ -68,7 +70,9 @@ def test_switched_off_equals_never_there(run, make_study, tiny: Path, tmp_path: 
     assert run("predict", make_study(), "-o", tmp_path / "a", "--use", "t1ce,flair", "--model", tiny)[0] == 0
     alone = make_study(("flair", "t1ce"), case="case-2")
     for name in ("flair", "t1ce"):  # the same voxels as in the first folder
-        (alone / f"case-2_{name}.nii.gz").write_bytes((tmp_path / "case-1" / f"case-1_{name}.nii.gz").read_bytes())
+        (alone / f"case-2_{name}.nii.gz").write_bytes(
+            (tmp_path / "case-1" / f"case-1_{name}.nii.gz").read_bytes()
+        )
     assert run("predict", alone, "-o", tmp_path / "b", "--model", tiny)[0] == 0
     name = "flair+t1ce.nii.gz"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -90,7 +94,13 @@ def test_explicit_pairs(run, make_study, tiny: Path, tmp_path: Path) -> None:
     for name in ("flair", "t1"):
         (folder / f"case-1_{name}.nii.gz").rename(tmp_path / f"{name[-1]}x.nii.gz")
     code, *_ = run(
-        "predict", f"flair={tmp_path}/rx.nii.gz", f"t1={tmp_path}/1x.nii.gz", "-o", tmp_path / "o", "--model", tiny
+        "predict",
+        f"flair={tmp_path}/rx.nii.gz",
+        f"t1={tmp_path}/1x.nii.gz",
+        "-o",
+        tmp_path / "o",
+        "--model",
+        tiny,
     )
     assert code == 0
     assert (tmp_path / "o" / "flair+t1.nii.gz").is_file()
@@ -133,7 +143,9 @@ def test_reference_options(run, make_study, tiny: Path, tmp_path: Path) -> None:
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )
-def test_mistakes_end_in_one_sentence(run, make_study, tiny, tmp_path, monkeypatch, arguments, code, says) -> None:
+def test_mistakes_end_in_one_sentence(
+    run, make_study, tiny, tmp_path, monkeypatch, arguments, code, says
+) -> None:
     """Usage and input errors: the contract's exit code, one line on stderr, no traceback, nothing written."""
     monkeypatch.setenv("DISPLAY", ":nowhere")  # the input is checked before any window opens
     case, out = make_study(("flair", "t1ce")), tmp_path / "out"
@@ -179,17 +191,18 @@ def test_outputs_are_kept_without_overwrite(run, make_study, tiny: Path, tmp_pat
 
 def test_cancel_is_exit_code_130_and_writes_nothing(run, make_study, tiny, tmp_path, monkeypatch) -> None:
     """Ctrl-C during the second combination leaves no folder behind."""
-    predict = Engine.run
-    calls = []
+    run_all = Engine.run_all
 
     def interrupted(self: Engine, *args: object, **kwargs: object) -> object:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return predict(self, *args, **kwargs)  # type: ignore[arg-type]
+        for count, prediction in enumerate(run_all(self, *args, **kwargs)):  # type: ignore[arg-type]
+            if count == 1:
+                raise KeyboardInterrupt
+            yield prediction
 
-    monkeypatch.setattr(Engine, "run", interrupted)
-    code, _, stderr = run("predict", make_study(("flair", "t1")), "-o", tmp_path / "out", "--all", "--model", tiny)
+    monkeypatch.setattr(Engine, "run_all", interrupted)
+    code, _, stderr = run(
+        "predict", make_study(("flair", "t1")), "-o", tmp_path / "out", "--all", "--model", tiny
+    )
     assert code == 130
     assert "Cancelled" in stderr
     assert not (tmp_path / "out").exists()
@@ -231,7 +244,9 @@ def test_doctor_reports(run) -> None:
     assert run("doctor")[1].startswith("python")
 
 
-@pytest.mark.parametrize("command", ["demo", "view", "inspect", "predict", "compare", "doctor", "models list", "models add"])
+@pytest.mark.parametrize(
+    "command", ["demo", "view", "inspect", "predict", "compare", "doctor", "models list", "models add"]
+)
 def test_every_command_has_help_with_an_example(run, command: str) -> None:
     """--help ends with 0 and shows an example to copy."""
     code, out, _ = run(*command.split(), "--help")

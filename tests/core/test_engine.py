@@ -11,6 +11,7 @@ from tiny import SHAPE, model, network, study
 
 from napari_mrseg.errors import Cancelled, DeviceError, InputError
 from napari_mrseg.inference.engine import Engine
+from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.store import Model
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import BRATS
@@ -43,7 +44,8 @@ def test_switched_off_is_never_there(engine: Engine, tiny: Model, combination: t
     """A modality switched off leaves no trace: same bits as a study without its file, whatever the file holds."""
     whole = study()
     wild = {
-        n: i if n in combination else Image(np.full(SHAPE, 1e6, np.float32), i.source) for n, i in whole.images.items()
+        n: i if n in combination else Image(np.full(SHAPE, 1e6, np.float32), i.source)
+        for n, i in whole.images.items()
     }
     never = Engine(tiny, device="cpu").predict(study(combination))
     for other in (engine.predict(whole, combination), engine.predict(Study(BRATS, "x", wild), combination)):
@@ -127,14 +129,70 @@ def test_missing_gpu_is_a_device_error(tiny: Model) -> None:
 
 
 def test_out_of_memory_is_a_sentence(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exhausted device is reported with the mend."""
+    """An exhausted CPU is reported with the mend."""
 
     def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(engine, "_network", full)
     with pytest.raises(DeviceError, match="out of memory for made-up"):
         engine.predict(study())
+
+
+class _SmallGpu(Engine):
+    """Takes itself for a GPU that holds one sample at a time, and none until windows are joined on the CPU."""
+
+    def _group_size(self, size: object) -> int:
+        return self._ladder.group if self.pretend else 1
+
+    def _pass(self, group: list[Study], *rest: object) -> list[Prediction]:  # type: ignore[override]
+        if self.pretend and (len(group) > self.fits or not self._ladder.join_on_cpu):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super()._pass(group, *rest)  # type: ignore[arg-type]
+
+    def _step_down(self, where: str, group: int, case: str) -> None:
+        device, self.device = self.device, torch.device("meta") if self.pretend else self.device
+        super()._step_down(where, group, case)
+        if self.device.type == "meta":
+            self.device = device
+        else:
+            self.pretend = False
+
+    pretend, fits = True, 1
+
+
+def test_where_memory_ends_smaller_steps_give_the_same_result(tiny: Model) -> None:
+    """Smaller groups, then joining on the CPU: each said once, no smaller window, the same bits."""
+    combinations = BRATS.combinations()[:4]
+    want = [p.probabilities for p in Engine(tiny, device="cpu").run_all(study(), combinations)]
+    got = list(_SmallGpu(tiny, device="cpu").run_all(study(), combinations))
+    assert [p.combination for p in got] == list(combinations)
+    assert all(np.array_equal(p.probabilities, w) for p, w in zip(got, want, strict=True))
+    said = [n.message for p in got for n in p.notes if n.code == "out_of_memory"]
+    assert len(said) == len(set(said)) == 3
+    assert "groups of 1" in said[1]
+    assert "joining windows" in said[2]
+
+
+def test_at_the_end_of_the_ladder_is_the_cpu(tiny: Model) -> None:
+    """A GPU that holds not even one sample hands over to the CPU, and says so."""
+    engine = _SmallGpu(tiny, device="cpu")
+    engine.fits = 0
+    (got,) = engine.run(study(), ["flair"], preview=False)
+    assert got.device == "cpu"
+    assert "on the CPU from now on" in got.notes[-1].message
+
+
+def test_a_group_gives_what_singles_give(tiny: Model) -> None:
+    """Combinations computed together, as on a GPU, agree with those computed alone."""
+    engine = Engine(tiny, device="cpu", precision="fp32")
+    alone = {p.combination: p for p in engine.run_all(study(), BRATS.combinations())}
+    subsets = [study().only(c) for c in BRATS.combinations()]
+    together = engine._carefully(subsets, tiny.card.validated[0], False, None, lambda: None, lambda _: None)
+    assert [p.combination for p in together] == list(BRATS.combinations())
+    for prediction in together:
+        want = alone[prediction.combination].probabilities.astype(np.float32)
+        assert np.abs(prediction.probabilities.astype(np.float32) - want).max() < 2e-3
 
 
 def test_bf16_and_fp32_nearly_agree(tiny: Model) -> None:

@@ -60,7 +60,13 @@ def test_sdist_holds_the_top_level_manifest(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = [name.split("/", 1)[-1] for name in archive.getnames()]
-    for wanted in ("napari.yaml", "napari_mrseg/napari.yaml", "Makefile", "constraints.txt", "tests/core/test_package.py"):
+    for wanted in (
+        "napari.yaml",
+        "napari_mrseg/napari.yaml",
+        "Makefile",
+        "constraints.txt",
+        "tests/core/test_package.py",
+    ):
         assert wanted in names
 
 

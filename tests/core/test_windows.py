@@ -14,7 +14,11 @@ from napari_mrseg.inference.windows import STRIDE, blend, frame, nearest_first, 
 extents = st.integers(1, 90)
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), extents), min_size=3, max_size=3), st.floats(0.4, 4), st.floats(0.5, 3))
+@given(
+    st.lists(st.tuples(st.integers(0, 40), extents), min_size=3, max_size=3),
+    st.floats(0.4, 4),
+    st.floats(0.5, 3),
+)
 def test_a_frame_covers_its_box(bounds: list[tuple[int, int]], spacing: float, wanted: float) -> None:
     """The network sees every voxel of the box, in extents it accepts, and less than one stride too many."""
     box = [(low, low + length) for low, length in bounds]
@@ -41,8 +45,8 @@ def test_blending_a_constant_gives_the_constant_whatever_the_view() -> None:
     """Weights sum to one everywhere, and the order of computing leaves the sum alone."""
     size = (24, 16, 40)
     windows = tile(size, (16, 16, 16))
-    outputs = [torch.full((2, 16, 16, 16), 0.25) for _ in windows]
-    assert torch.allclose(blend(outputs, windows, size), torch.full((2, *size), 0.25))
+    outputs = [torch.full((1, 2, 16, 16, 16), 0.25) for _ in windows]
+    assert torch.allclose(blend(outputs, windows, size), torch.full((1, 2, *size), 0.25))
     order = nearest_first(windows, (20, 8, 36))
     assert sorted(order) == list(range(len(windows)))
     assert windows[order[0]][2].stop == 40
