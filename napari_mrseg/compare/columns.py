@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 NO_VALUE = "–"
 _EMPTY = "Two empty regions count as 1, one empty as 0."
-_FOOT = "Below: average and standard deviation over the combinations (divisor n), estimated cells included."
+_FOOT = (
+    "At the foot: average and standard deviation over the combinations (divisor n), estimated cells included."
+)
 
 
 def columns_of(comparison: Comparison) -> tuple[Column, ...]:

@@ -35,7 +35,7 @@ table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
 .matrix tfoot th { text-align: left; white-space: nowrap; }
 .dot { display: inline-block; width: .7em; height: .7em; border: 1.5px solid #222; border-radius: 50%; }
 .dot.on { background: #222; }
-.note, figcaption { color: #555; font-size: .85em; }
+.note { color: #555; font-size: .85em; }
 figure { margin: 0; } figure img { width: 100%; height: auto; }
 .bars { display: flex; flex-wrap: wrap; gap: 2em; }
 dl.from { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em; margin: 0; }
@@ -149,7 +149,7 @@ def _sheet(comparison: Comparison) -> str:
     sheet = ContactSheet(comparison)
     caption = escape(sheet.caption())
     picture = data_uri(sheet.drawing().pixels(2))
-    return f'<figure><img alt="{caption}" src="{picture}"><figcaption>{caption}</figcaption></figure>'
+    return f'<figure><img alt="{caption}" src="{picture}"></figure>'
 
 
 def _attribution(comparison: Comparison) -> str:
@@ -178,7 +178,11 @@ def _provenance(document: Mapping[str, Any], date: str) -> str:
 
 
 def _explanations(comparison: Comparison) -> str:
-    lines = [(column.title, column.explanation) for column in comparison.columns]
+    shown: dict[str, tuple[str, str]] = {}
+    for column in comparison.columns:  # one region stands for all
+        name = group_title(comparison, column.kind) or column.title
+        shown.setdefault(column.kind, (name, column.explanation))
+    lines = list(shown.values())
     if comparison.predictions:
         lines.append(("Agreement", Agreement(comparison).summary().explanation))
     lines.append(("Enough", EXPLANATION))

@@ -101,7 +101,7 @@ def _next(comparison: Comparison, combination: Combination, regions: Sequence[st
 def _sentence(comparison: Comparison, found: Sufficient) -> str:
     assert found.combination is not None
     total = len(comparison.study.present)
-    regions = " and ".join(found.regions)
+    regions = " and ".join(part for part in (", ".join(found.regions[:-1]), found.regions[-1]) if part)
     whole = f"a Dice of {found.threshold:.2f} to the result of all {total} modalities"
     if total == 1:
         return f"{comparison.title(found.combination)} is all there is; there is no smaller set."

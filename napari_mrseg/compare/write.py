@@ -40,8 +40,8 @@ def write_comparison(
     """Write the label files and ``result.json``, and beside them table.csv, table.json and report.html.
 
     ``predictions`` may still be computing. ``combinations`` (default: all that the study allows) are those to
-    come, so that what would be in the way is refused before the first one is computed. Everything is made in
-    memory before the first file is written, so an error or a cancel leaves the folder as it was. ``hd95``: also
+    come, so that what would be in the way is refused before the first one is computed. All content is made in
+    memory before the first file is written: an error or a cancel leaves the folder as it was. ``hd95``: also
     measure surface distances to a reference (up to half a second per combination).
 
     Returns the content of ``result.json``. Raises InputError as ``write_results`` does.

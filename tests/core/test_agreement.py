@@ -40,7 +40,7 @@ def test_labels_agree_where_the_same_code_wins() -> None:
 
 
 def test_the_sentence_counts_marked_voxels_only() -> None:
-    """“12 of 15 combinations agree on …” is of the voxels at least one marks, in mL; background is left out."""
+    """“12 of 15 combinations agree on …” is of the voxels at least one marks, in mL."""
     study = made.study(shape=(4, 10, 10))
 
     def make(combination: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,176 @@
+"""report.html and the whole folder that a comparison leaves."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import made_up_comparison as made
+import numpy as np
+import pytest
+
+from napari_mrseg.compare import write_comparison
+from napari_mrseg.compare.report import report_html
+from napari_mrseg.compare.table import table_document
+from napari_mrseg.errors import Cancelled, InputError
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Note
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order, and gathers text, tags and addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [v or "" for n, v in attrs if n in ("src", "href", "xlink:href", "action", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def reference() -> np.ndarray:
+    labels = np.zeros(made.SHAPE, np.uint8)
+    labels[2:8, 3:9, 2:8] = np.random.default_rng(3).integers(1, 4, (6, 6, 6))
+    return labels
+
+
+def report(**study: object) -> str:
+    found = made.comparison(made.study(**study))  # type: ignore[arg-type]
+    return report_html(found, table_document(found, versions={"torch": "2.13"}), date="2026-01-02")
+
+
+def test_the_report_is_one_self_contained_file() -> None:
+    """Nothing is loaded from anywhere and no script runs; every picture is in the file."""
+    page = Page(report(reference=reference()))
+    assert page.open == []
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert page.addresses
+    assert all(a.startswith("data:image/png;base64,") for a in page.addresses)
+    assert "url(" not in "".join(page.words)
+    assert "@import" not in "".join(page.words)
+
+
+def test_the_report_says_how_it_was_made() -> None:
+    """Model, hash, device, versions, date, warnings, the agreement sentence and the limits are on the page."""
+    text = " ".join(Page(report(reference=reference())).words)
+    for part in (
+        "tiny 0.0", "0" * 64, "cpu, fp32", "torch 2.13", "2026-01-02", "research use only", "made-up",
+        "combinations agree on", "no smaller set", "not clinical evidence", "not observable & only an estimate",
+        "15 of 15 combinations", "standard deviation",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_words_from_outside_are_escaped() -> None:
+    """A case or a warning that looks like HTML is shown as text."""
+    study = dataclasses.replace(
+        made.study(case="<script>alert(1)</script>"), notes=(Note("x", '"><img src=x onerror=y>'),)
+    )
+    found = made.comparison(study)
+    text = report_html(found, table_document(found), date="<b>")
+    page = Page(text)
+    assert "script" not in page.tags
+    assert not any(a == "x" for a in page.addresses)
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script" not in text
+
+
+def test_two_modalities_without_a_reference() -> None:
+    """A task of two modalities in pixels, and a study with two of four, both make a whole report."""
+    text = " ".join(Page(report(task=made.TWO, shape=(1, 12, 11))).words)
+    assert "3 of 3 combinations" in text
+    assert "Dice to reference" not in text
+    assert "3 of 15 combinations: this study has no FLAIR and no T1ce" in " ".join(
+        Page(report(names=("t1", "t2"))).words
+    )
+
+
+def test_nothing_found_makes_a_report() -> None:
+    """A model that finds nothing still gives a report that says so."""
+    found = made.comparison(made.study(), lambda c: np.zeros((3, *made.SHAPE)))
+    text = report_html(found, table_document(found), date="2026-01-02")
+    assert "None of the 15 combinations finds WT" in text
+
+
+def test_the_folder_of_a_comparison(tmp_path: Path) -> None:
+    """Labels, result.json, table.csv, table.json and report.html are there, and their numbers are the same."""
+    study = made.study(reference=reference())
+    found = made.comparison(study)
+    out = tmp_path / "out"
+    result = write_comparison(study, found.predictions.values(), out, model=made.MODEL, date="2026-01-02")
+    names = {p.name for p in out.iterdir()}
+    assert names == {e["file"] for e in result["predictions"]} | {
+        "result.json", "table.csv", "table.json", "report.html"
+    }  # fmt: skip
+    table = json.loads((out / "table.json").read_text())
+    assert json.loads((out / "result.json").read_text()) == result
+    rows = list(csv.DictReader(io.StringIO((out / "table.csv").read_text())))
+    for entry, row, line in zip(result["predictions"], table["rows"], rows, strict=True):
+        assert entry["combination"] == row["combination"] == line["combination"].split("+")
+        assert entry["dice"] == row["dice"]
+        assert entry["sizes"] == row["sizes"]
+        assert row["hd95"]["WT"] == float(line["hd95_WT_mm"])
+    for name in ("table.csv", "table.json", "report.html"):
+        assert str(tmp_path) not in (out / name).read_text()
+
+
+def test_a_cancel_leaves_nothing(tmp_path: Path) -> None:
+    """A sweep that is stopped half way writes no file at all."""
+    study = made.study()
+    found = made.comparison(study)
+
+    def stopped() -> Iterator[Prediction]:
+        yield from list(found.predictions.values())[:3]
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        write_comparison(study, stopped(), tmp_path / "out", model=made.MODEL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.json", "report.html", "result.json", "t1.nii.gz"])
+def test_what_is_there_is_not_overwritten(tmp_path: Path, name: str) -> None:
+    """Any output that is there already is refused before the first combination is computed."""
+    (tmp_path / name).write_text("mine")
+
+    def never() -> Iterator[Prediction]:
+        pytest.fail("computed although the folder was not free")
+        yield
+
+    with pytest.raises(InputError, match=re.escape(f"{name} is already in")):
+        write_comparison(made.study(), never(), tmp_path, model=made.MODEL)
+    assert (tmp_path / name).read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_overwrite_replaces(tmp_path: Path) -> None:
+    """With overwrite the same call works twice."""
+    study = made.study(("t1", "t2"))
+    found = made.comparison(study)
+    for _ in range(2):
+        write_comparison(study, found.predictions.values(), tmp_path, model=made.MODEL, overwrite=True)
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
