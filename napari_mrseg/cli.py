@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +34,7 @@ models_app = typer.Typer(help="Model folders: list, info, verify, add.", no_args
 app.add_typer(models_app, name="models")
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     nifti = "nifti"
     dicom_seg = "dicom-seg"
 

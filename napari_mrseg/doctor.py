@@ -79,16 +79,19 @@ def examine() -> dict[str, Any]:
 def summary(report: dict[str, Any]) -> str:
     """The report for people."""
     processor = report["processor"]
-    lines = [
-        *(f"{name:14} {version or 'not installed'}" for name, version in report["versions"].items()),
-        f"{'processor':14} {processor['name']}, {processor['threads']} threads, bf16 {'yes' if processor['bf16'] else 'no'}",
-        f"{'devices':14} {', '.join(report['devices'])}{' (' + ', '.join(report['gpus']) + ')' if report['gpus'] else ''}",
-        f"{'display':14} {'yes' if report['display'] else 'no'}, xvfb {'yes' if report['xvfb'] else 'no'}",
+    gpus = f" ({', '.join(report['gpus'])})" if report["gpus"] else ""
+    bf16 = "bf16" if processor["bf16"] else "no bf16"
+    rows = [
+        *((name, version or "not installed") for name, version in report["versions"].items()),
+        ("processor", f"{processor['name']}, {processor['threads']} threads, {bf16}"),
+        ("devices", ", ".join(report["devices"]) + gpus),
+        ("display", f"{'yes' if report['display'] else 'no'}, xvfb {'yes' if report['xvfb'] else 'no'}"),
         *(
-            f"{'model':14} {m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}"
+            ("model", f"{m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}")
             for m in report["models"]
         ),
     ]
+    lines = [f"{name:14} {value}" for name, value in rows]
     problems = report["problems"]
     return "\n".join(
         [*lines, *(f"Problem: {p}" for p in problems), "" if problems else "All is well."]

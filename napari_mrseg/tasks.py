@@ -1,4 +1,4 @@
-"""What can be asked of a model: modalities, regions, labels. A task is data; nothing else in the house names a modality."""
+"""What can be asked of a model: modalities, regions, labels. A task is data; nothing else names a modality."""
 
 from __future__ import annotations
 

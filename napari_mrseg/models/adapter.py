@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
+from torch.nn import functional as F
 
-from napari_mrseg.models.blocks import Check, ConvNorm, stop_if_asked
+from napari_mrseg.models.blocks import Check, ConvNorm, convolve, stop_if_asked
 
 
 class Swin(nn.Module):
@@ -95,9 +95,9 @@ class ReverseAdapter(nn.Module):
         x = own
         if self.inward is not None:
             assert before is not None
-            x = own + self.inward(before)
+            x = own + convolve(self.inward, before, check)
             stop_if_asked(check)
-        h = self.hidden(x)
+        h = convolve(self.hidden, x, check)
         stop_if_asked(check)
         s = self.mixer(_pool(h, self.pooling))
         stop_if_asked(check)

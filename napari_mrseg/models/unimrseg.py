@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
+from torch.nn import functional as F
 
 from napari_mrseg.models.adapter import ReverseAdapter
 from napari_mrseg.models.blocks import Check, ConvNorm, DoubleConv, Pyramid, Up, stop_if_asked

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from napari_mrseg.errors import Cancelled
+from napari_mrseg.models import blocks
 from napari_mrseg.models.adapter import Swin
 from napari_mrseg.models.blocks import Pyramid
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
@@ -300,3 +301,21 @@ def test_attention_of_a_map_smaller_than_the_window() -> None:
     x = torch.randn(1, 4, 4, 2, 4)
     padded = torch.cat((x, torch.zeros_like(x)), 3)
     torch.testing.assert_close(swin(x), swin(padded)[:, :, :, :2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [1, 2])
+def test_long_convolutions_in_slabs_are_exact(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, rate: int
+) -> None:
+    """Cut into slabs with halo, a convolution gives the same bits, keeps its layout and asks between slabs."""
+    conv = nn.Conv3d(6, 8, 3, padding=rate, dilation=rate).to(dtype, memory_format=torch.channels_last_3d)
+    x = torch.randn(1, 6, 21, 12, 10).to(dtype, memory_format=torch.channels_last_3d)
+    asked: list[int] = []
+    monkeypatch.setattr(blocks, "SLAB", 8 * 6 * 27 * 21 * 12 * 10 / 4)
+    with torch.inference_mode():
+        whole = conv(x)
+        cut = blocks.convolve(conv, x, lambda: asked.append(1))
+    assert len(asked) == 4
+    assert torch.equal(cut, whole)
+    assert cut.stride() == whole.stride()
