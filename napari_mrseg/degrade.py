@@ -56,7 +56,7 @@ def bias_field(volume: Tensor, strength: float, generator: Generator) -> Tensor:
 
 
 def ghosting(volume: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Copies shifted along one axis, as motion leaves in the phase direction: up to 30 % of the signal in 2–4 ghosts."""
+    """Copies shifted along one axis, as motion leaves in the phase direction: 2–4 of them, up to 30 % of the signal."""
     if strength == 0:
         return volume.clone()
     axis = int(torch.randint(0, 3, (), generator=generator))

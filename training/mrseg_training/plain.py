@@ -91,7 +91,8 @@ def train(simulator: Simulator, out: Path, args: argparse.Namespace) -> UniMRSeg
     """Train for ``args.minutes`` of wall time, counting earlier runs on the same folder. Returns the average."""
     torch.manual_seed(args.seed)
     settings = SIZES[args.size].model_copy(update={"adapters": "none"})
-    network = UniMRSeg(settings).to(memory_format=torch.channels_last_3d)
+    network = UniMRSeg(settings)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
     nn.init.constant_(network.head.bias, -4.0)  # type: ignore[arg-type]  # most voxels are no tumour
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.lr, weight_decay=1e-4)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import binary_dilation, distance_transform_edt, label
@@ -134,9 +135,11 @@ def _largest_piece(mask: Tensor) -> Tensor:
     return torch.from_numpy(binary_dilation(pieces == largest, iterations=2))
 
 
-def save(path: Path, volume: Tensor, grid: Grid, dtype: type) -> None:
+def save(path: Path, volume: Tensor, grid: Grid, dtype: type[np.generic]) -> None:
     """Write (I, P, L) as NIfTI with axes L, P, S like a BraTS file, sform and qform both set; same bytes each time."""
-    array = np.ascontiguousarray(volume.numpy()[::-1].transpose(2, 1, 0)).astype(dtype)
+    array: npt.NDArray[np.generic] = np.ascontiguousarray(volume.numpy()[::-1].transpose(2, 1, 0)).astype(
+        dtype
+    )
     back = np.zeros((4, 4))
     back[2, 0] = back[1, 1] = 1  # L is the last IPL axis, P the middle one
     back[0, 2], back[0, 3] = -1, grid.shape[0] - 1  # S runs against I

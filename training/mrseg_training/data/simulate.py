@@ -24,8 +24,8 @@ MULTIPLE = 8
 class Sample:
     """What the network sees and should say.
 
-    ``images`` (4, I, P, L) normalised, missing modalities 0, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and 1 in
-    the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown; ``learn`` (3,), 0 for a region that
+    ``images`` (4, I, P, L) normalised, missing modalities 0, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and
+    1 in the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown; ``learn`` (3,), 0 for a region that
     cannot be learned from this combination; ``present`` (4,) bool.
     """
 

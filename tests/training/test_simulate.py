@@ -1,0 +1,127 @@
+"""The generator: shapes, labels, cover, modalities."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from mrseg_training.data import simulate, tumour
+from mrseg_training.data.anatomy import MEDIAN, Anatomy, cover, from_template
+from mrseg_training.data.brains import read_split
+from mrseg_training.data.simulate import Simulator
+
+
+def seeded(seed: int = 0) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def maps(size: tuple[int, int, int] = (36, 44, 36)) -> Tensor:
+    """A ball of white matter in a shell of grey with a ventricle: (3, I, P, L) grey, white, brain."""
+    axes = [torch.linspace(-1, 1, n) for n in size]
+    radius = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
+    white = ((radius < 0.7) & (radius > 0.15)).float()
+    grey = ((radius < 0.95) & (radius >= 0.7)).float()
+    return torch.stack([grey, white, (radius < 0.95).float()])
+
+
+@pytest.fixture(scope="module")
+def brain() -> Anatomy:
+    return from_template(maps(), seeded(1))
+
+
+def test_samples_fit_the_network(brain: Anatomy) -> None:
+    """Extents are multiples of 8, regions nested, missing modalities 0, the others not."""
+    simulator = Simulator([brain], template_share=0)
+    for seed in range(6):
+        s = simulator.sample(seeded(seed))
+        assert all(n % 8 == 0 for n in s.images.shape[1:])
+        assert s.regions.shape == (3, *s.images.shape[1:])
+        assert (s.regions[0] >= s.regions[1]).all()
+        assert (s.regions[1] >= s.regions[2]).all()
+        for image, present in zip(s.images, s.present, strict=True):
+            assert bool(image.any()) == bool(present)
+        assert torch.isfinite(s.images).all()
+
+
+def test_same_seed_same_sample(brain: Anatomy) -> None:
+    """The generator's state decides everything."""
+    simulator = Simulator([brain], maps=maps(), template_share=0.5)
+    for seed in range(3):
+        a, b = simulator.sample(seeded(seed)), simulator.sample(seeded(seed))
+        assert all(
+            torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(simulate.Sample)
+        )
+
+
+def test_enhancing_is_not_learnt_without_contrast(brain: Anatomy) -> None:
+    """ET stays out of the loss when T1ce is absent, and in when it is there."""
+    simulator = Simulator([brain])
+    assert simulator.sample(seeded(), (0, 1, 3)).learn.tolist() == [1, 1, 0]
+    assert simulator.sample(seeded(), (2,)).learn.tolist() == [1, 1, 1]
+
+
+def test_every_number_of_modalities_is_as_likely() -> None:
+    """The number kept is uniform in 1..4; T1 alone and T1ce alone come more often than FLAIR alone."""
+    for size in range(1, 5):
+        odds = [o for s, o in zip(simulate.SUBSETS, simulate.ODDS, strict=True) if len(s) == size]
+        assert sum(odds) == pytest.approx(1)
+    odds_of = dict(zip(simulate.SUBSETS, simulate.ODDS, strict=True))
+    assert odds_of[(1,)] == odds_of[(2,)] == 2 * odds_of[(0,)]
+
+
+@pytest.mark.parametrize("kind", tumour.KINDS)
+def test_painted_tumours_are_what_their_kind_says(kind: str, brain: Anatomy) -> None:
+    """Masks are nested, the core lies in the brain, and only a low-grade tumour has no enhancement."""
+    inside = (brain.images[1] > 0).float()
+    shapes = tumour.draw(inside, brain.white, brain.fluid, (18, 22, 18), 14.0, 2.0, seeded(7), kind=kind)
+    assert (shapes.whole >= shapes.core).all()
+    assert (shapes.core >= shapes.enhancing).all()
+    assert not shapes.whole[inside == 0].any()
+    codes = set(tumour.label_map([shapes], inside).unique().tolist())
+    assert (3 in codes) == (kind != "none")
+    assert {0, 2} <= codes
+
+
+def test_healthy_samples_have_no_label(brain: Anatomy) -> None:
+    """With the share of healthy samples at 1 nothing is labelled, whatever was added to mislead."""
+    simulator = Simulator([brain], healthy_share=1.0)
+    assert not any(simulator.sample(seeded(k)).regions.any() for k in range(3))
+
+
+def test_real_labels_move_with_the_image() -> None:
+    """A labelled lesion, marked bright, is still the bright part after warping."""
+    anatomy = from_template(maps(), seeded(1), texture=0.0)
+    labels = torch.zeros(anatomy.white.shape, dtype=torch.uint8)
+    labels[10:18, 12:22, 20:28] = 3
+    anatomy.images[0][labels == 3] = MEDIAN + 40
+    real = dataclasses.replace(anatomy, labels=labels)
+    for seed in range(3):
+        grid, _ = simulate.warp(real, seeded(seed))
+        images, _, _, _, _, moved = simulate.resampled(real, grid)
+        bright = images[0] > MEDIAN + 20
+        overlap = 2 * float((bright & (moved == 3)).sum()) / float(bright.sum() + (moved == 3).sum())
+        assert overlap > 0.9
+
+
+def test_cover_takes_the_lesion_away() -> None:
+    """Where a bright lesion was, the covered brain looks like the other side; the rest is untouched."""
+    anatomy = from_template(maps(), seeded(1), texture=0.05)
+    lesion = torch.zeros(anatomy.white.shape, dtype=torch.bool)
+    lesion[14:22, 18:26, 24:29] = True
+    sick = torch.where(lesion & (anatomy.images > 0), anatomy.images + 6, anatomy.images)
+    covered, certain = cover(sick, lesion)
+    left = (covered - anatomy.images)[:, lesion].abs().mean()
+    assert left < 0.6  # of the 6 units it was brighter by
+    far = lesion.roll(-14, 2)
+    assert torch.equal(covered[:, far], sick[:, far])
+    assert certain[lesion].mean() > 0.9
+
+
+def test_held_out_scans_stay_out() -> None:
+    """The shipped split names no held-out scan for training, and BraTS-GLI-00000-000 is held out."""
+    split = read_split("first")
+    assert "BraTS-GLI-00000-000" in split["held_out"]["tumour"]
+    assert not {*split["labelled"], *split["anatomy"]} & {c for g in split["held_out"].values() for c in g}
