@@ -174,3 +174,46 @@ def test_overwrite_replaces(tmp_path: Path) -> None:
     for _ in range(2):
         write_comparison(study, found.predictions.values(), tmp_path, model=made.MODEL, overwrite=True)
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.real
+def test_a_plain_script_finds_the_same_numbers(real_data: Path, tmp_path: Path) -> None:
+    """nibabel and MONAI, from the written files alone, give the table's volumes, Dice and HD95."""
+    import nibabel as nib
+    import torch
+    from monai.metrics import compute_dice, compute_hausdorff_distance
+
+    from napari_mrseg.io import open_study
+
+    folder = real_data / "BraTS-GLI-00000-000"
+    study = open_study([folder])
+    study = study.only(("t1ce", "t2"))
+    assert study.reference is not None
+    shifts = {("t1ce", "t2"): 1, ("t1ce",): 2, ("t2",): 3}  # stand in for a model's errors
+    nothing = np.zeros((3, 1, 1, 1))
+    made_up = [
+        made.prediction(study, c, nothing, labels=np.roll(study.reference.labels, n, axis=n - 1))
+        for c, n in shifts.items()
+    ]
+    write_comparison(study, made_up, tmp_path / "out", model=made.MODEL)
+    seg = nib.load(next(folder.glob("*seg*.nii.gz")))
+    truth = np.asarray(seg.dataobj).astype(int)
+    truth[truth == 4] = 3
+    rows = {
+        "+".join(r["combination"]): r for r in json.loads((tmp_path / "out/table.json").read_text())["rows"]
+    }
+    for name, row in rows.items():
+        image = nib.load(tmp_path / "out" / f"{name}.nii.gz")
+        found = np.asarray(image.dataobj)
+        for region, codes in {"WT": (1, 2, 3), "ET": (3,)}.items():
+            either = np.argwhere(np.isin(found, codes) | np.isin(truth, codes))
+            box = tuple(
+                slice(max(0, a - 1), b + 2) for a, b in zip(either.min(0), either.max(0), strict=True)
+            )
+            a, b = (torch.from_numpy(np.isin(x[box], codes)[None, None]) for x in (found, truth))
+            volume = int(a.sum()) * abs(np.linalg.det(image.affine[:3, :3])) / 1000
+            assert row["sizes"][region]["value"] == pytest.approx(volume, rel=1e-5)
+            assert row["dice"][region] == pytest.approx(float(compute_dice(a, b)), abs=1e-5)
+            spacing = [float(v) for v in image.header.get_zooms()]
+            theirs = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=spacing)
+            assert row["hd95"][region] == pytest.approx(float(theirs), abs=1e-4)
