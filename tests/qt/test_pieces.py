@@ -1,0 +1,155 @@
+"""The small parts under the dock: letters, files' swap, largest finding, threads' errors."""
+
+from __future__ import annotations
+
+from threading import Thread, current_thread, main_thread
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from tiny import study
+from waiting import PATIENCE
+
+from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.finding import largest_finding
+from napari_mrseg._qt.layers import contrast_limits
+from napari_mrseg._qt.modalities import FileChoice, short_names, swapped
+from napari_mrseg._qt.orientation import OrientationLetters, letters
+from napari_mrseg.errors import InputError
+from napari_mrseg.session import Session
+
+
+@pytest.mark.parametrize(
+    ("codes", "steps", "expected"),
+    [
+        (("I", "P", "L"), (0, 0, 1), "L"),
+        (("I", "P", "L"), (0, 0, -1), "R"),
+        (("I", "P", "L"), (-2, 0, 0), "S"),
+        (("L", "S", "A"), (0, -1, 0), "I"),
+        (("I", "P", "L"), (0, 0.2, -1), "R"),
+        (("I", "P", "L"), (0, -0.7, 0.9), "LA"),
+        (("I", "P", "L"), (0, 0, 0), "?"),
+    ],
+)
+def test_letters_of_a_direction(codes: tuple[str, ...], steps: tuple[float, ...], expected: str) -> None:
+    """The strongest axis names a direction; a second letter joins from 30° on; no direction has no letter."""
+    assert letters(codes, steps) == expected
+
+
+def test_letters_are_hidden_without_a_study_and_doubtful_when_layers_disagree() -> None:
+    """No study: no letters. One of our layers mirrored by hand: the sides in question say “?”."""
+    viewer = ViewerModel()
+    shown = OrientationLetters(viewer)
+    assert shown.shown == {}
+    grid = study().grid
+    layers = [viewer.add_image(np.zeros(grid.shape)) for _ in range(2)]
+    shown.follow(layers, grid.axis_codes)
+    assert shown.shown == {"top": "A", "bottom": "P", "left": "R", "right": "L"}
+    layers[0].scale = (1, 1, -1)
+    assert shown.shown == {"top": "A", "bottom": "P", "left": "?", "right": "?"}
+    layers[1].scale = (1, 1, -1)
+    assert shown.shown == {"top": "A", "bottom": "P", "left": "L", "right": "R"}
+    viewer.layers.clear()
+    shown.refresh()
+    assert shown.shown == {}
+
+
+def test_letters_do_not_name_an_axis_that_is_not_spatial() -> None:
+    """With a user's 4-D layer, a displayed axis that our volumes lack says “?”, not a letter."""
+    viewer = ViewerModel()
+    shown = OrientationLetters(viewer)
+    layer = viewer.add_image(np.zeros((8, 9, 7)))
+    viewer.add_image(np.zeros((3, 8, 9, 7)))
+    shown.follow([layer], ("I", "P", "L"))
+    assert shown.shown == {"top": "A", "bottom": "P", "left": "R", "right": "L"}
+    viewer.dims.order = (1, 2, 0, 3)
+    assert shown.shown == {"top": "?", "bottom": "?", "left": "R", "right": "L"}
+
+
+def test_the_largest_finding_wins_over_the_widest_slice() -> None:
+    """Many small spots in one slice do not hide the one large finding."""
+    labels = np.zeros((40, 40, 40), np.uint8)
+    labels[4, ::4, ::4] = 2
+    labels[20:28, 10:18, 22:32] = 1
+    found = largest_finding(labels)
+    assert found is not None
+    assert all(lo <= v < hi for v, lo, hi in zip(found, (20, 10, 22), (28, 18, 32), strict=True))
+    labels[:] = 0
+    labels[7, 9, 11] = 3
+    assert largest_finding(labels) == (7, 9, 11)
+    assert largest_finding(np.zeros((4, 4, 4), np.uint8)) is None
+
+
+def test_a_file_that_takes_a_role_hands_its_own_over() -> None:
+    """Files swap roles; a role may be left empty; a file left aside may take one."""
+    a, b, c = (FileChoice(p, p, r, "") for p, r in (("a", "t1"), ("b", "t1ce"), ("c", None)))
+    assert swapped((a, b, c), "t1", "b") == {"b": "t1", "a": "t1ce"}
+    assert swapped((a, b, c), "t1", "c") == {"c": "t1", "a": None}
+    assert swapped((a, b, c), "t1", "") == {"a": None}
+    assert swapped((a, b, c), "t2", "c") == {"c": "t2"}
+
+
+def test_short_names_keep_what_differs() -> None:
+    """The common beginning goes, at a word's border, and never the whole name."""
+    files = [FileChoice(n, n, None, "") for n in ("case-001-t1c.nii.gz", "case-001-t1n.nii.gz")]
+    assert list(short_names(files).values()) == ["…t1c.nii.gz", "…t1n.nii.gz"]
+    assert short_names(files[:1]) == {"case-001-t1c.nii.gz": "case-001-t1c.nii.gz"}
+
+
+def test_contrast_leaves_the_background_out() -> None:
+    """The window comes from the voxels above the background; a constant scan still has one."""
+    data = np.zeros((30, 30, 30), np.float32)
+    data[10:20] = np.linspace(100, 200, 10 * 900, dtype=np.float32).reshape(10, 30, 30)
+    low, high = contrast_limits(data)
+    assert 90 < low < 130
+    assert 190 < high <= 200
+    low, high = contrast_limits(np.full((4, 4, 4), 7, np.float32))
+    assert low < high
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("CUDA out of memory"), "Unexpected RuntimeError: CUDA out of memory"),
+        (InputError("Mend it."), "Mend it."),
+    ],
+)
+def test_later_loses_no_error(qtbot: QtBot, error: Exception, said: str) -> None:
+    """Work on a thread ends in a result or a sentence, on the main thread, whatever it raises."""
+    heard: list[tuple[str, bool]] = []
+
+    def work() -> None:
+        raise error
+
+    Later(work, failed=lambda s: heard.append((s, current_thread() is main_thread())))
+    qtbot.waitUntil(lambda: bool(heard), timeout=PATIENCE)
+    assert heard == [(said, True)]
+
+
+def test_signals_from_a_thread_arrive_on_the_main_thread_gathered(qtbot: QtBot) -> None:
+    """A burst of signals from the session's thread is one update on the main thread; sentences keep their order."""
+    session = Session()
+    bridge = SessionBridge(session)
+    changes: list[tuple[frozenset[str], bool]] = []
+    sentences: list[str] = []
+    bridge.changed.connect(lambda topics: changes.append((topics, current_thread() is main_thread())))
+    bridge.failed.connect(sentences.append)
+
+    def burst() -> None:
+        for _ in range(100):
+            session.running_changed.emit()
+        session.failed.emit("first")
+        session.failed.emit("second")
+
+    thread = Thread(target=burst)
+    thread.start()
+    thread.join()
+    qtbot.waitUntil(lambda: len(sentences) == 2, timeout=PATIENCE)
+    assert changes == [(frozenset({"running"}), True)]
+    assert sentences == ["first", "second"]
+    bridge.close()
+    session.failed.emit("after the end")
+    qtbot.wait(50)
+    assert len(sentences) == 2
+    session.close()
