@@ -1,0 +1,76 @@
+"""Mirroring and turning, batched on the device; drawn per sample, so that it is the same on any number of processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from mrseg_training.settings import AugmentPart
+
+TURNED = 0.5
+"""Share of samples that are turned; the others keep their voxels as they are."""
+
+
+def augment(
+    images: Tensor, labels: Tensor, part: AugmentPart, draws: Sequence[Generator]
+) -> tuple[Tensor, Tensor]:
+    """``images`` (B, M, I, P, L) float, ``labels`` (B, I, P, L) integer codes -> the same, mirrored and turned.
+
+    Images are interpolated linearly, labels by the nearest voxel; what comes from outside is 0.
+    """
+    flips, angles = [], []
+    for draw in draws:
+        numbers = torch.rand(
+            7, generator=draw
+        ).tolist()  # always seven, so that a switch changes nothing else
+        flips.append([part.flip and n < 0.5 for n in numbers[:3]])
+        turned = part.rotate > 0 and numbers[3] < TURNED
+        angles.append([math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]])
+    out_images, out_labels = [], []
+    for image, label, flip, angle in zip(images, labels, flips, angles, strict=True):
+        axes = [axis for axis, mirrored in enumerate(flip) if mirrored]
+        if axes:
+            image, label = image.flip([a + 1 for a in axes]), label.flip(axes)
+        if any(angle):
+            image, label = _turned(image, label, angle)
+        out_images.append(image)
+        out_labels.append(label)
+    return torch.stack(out_images), torch.stack(out_labels)
+
+
+def _turned(image: Tensor, label: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """(M, I, P, L) and (I, P, L) turned about their centre by ``angles`` (radians, one per axis)."""
+    extents = torch.tensor(image.shape[1:], dtype=torch.float32)
+    # Sampling positions are in units of half an extent: a turn must act on voxels.
+    scale = torch.diag(extents)
+    turn = torch.linalg.inv(scale) @ _rotation(angles) @ scale
+    order = [2, 1, 0]  # grid_sample wants L, P, I
+    theta = torch.zeros(1, 3, 4)
+    theta[0, :, :3] = turn[order][:, order]
+    grid = F.affine_grid(theta.to(image.device), [1, 1, *image.shape[1:]], align_corners=False)
+    turned = F.grid_sample(image[None].float(), grid, mode="bilinear", align_corners=False)[0]
+    codes = F.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]
+    return turned.to(image.dtype), codes.round().to(label.dtype)
+
+
+def _rotation(angles: Sequence[float]) -> Tensor:
+    matrix = torch.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        step = torch.eye(3)
+        step[a, a] = step[b, b] = math.cos(angle)
+        step[a, b], step[b, a] = -math.sin(angle), math.sin(angle)
+        matrix = matrix @ step
+    return matrix
+
+
+def regions_of(labels: Tensor, codes: Sequence[Sequence[int]]) -> Tensor:
+    """(B, I, P, L) label codes -> (B, R, I, P, L) float, 1 where the code belongs to the region."""
+    table = torch.zeros(len(codes), 256, device=labels.device)
+    for row, members in enumerate(codes):
+        table[row, list(members)] = 1.0
+    return table[:, labels.long()].transpose(0, 1)

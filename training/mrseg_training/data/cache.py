@@ -1,0 +1,160 @@
+"""Subjects prepared once, one safetensors file each, checked by hash; an interrupted preparation goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mrseg_training.data.report import Problem, check_subject, write_report
+from mrseg_training.data.subjects import Files, Prepared, Source
+from mrseg_training.files import write_atomically
+from napari_mrseg.errors import InputError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One prepared subject on disk."""
+
+    subject: str
+    path: Path
+
+
+def fill_cache(
+    source: Source,
+    subjects: Iterable[str],
+    folder: Path,
+    *,
+    skip_bad: bool = False,
+    say: Say = lambda _: None,
+) -> list[Cached]:
+    """Prepare what is not there yet and check the rest. Returns the subjects that can be used.
+
+    A report of what was found goes to ``problems.txt`` in ``folder``. Raises InputError that names the bad
+    subjects, unless ``skip_bad``.
+    """
+    wanted = list(subjects)
+    folder.mkdir(parents=True, exist_ok=True)
+    cached: list[Cached] = []
+    problems: list[Problem] = []
+    for number, subject in enumerate(wanted, start=1):
+        path = folder / f"{subject}.safetensors"
+        fingerprint = source.fingerprint(subject)
+        if not is_sound(path, fingerprint):
+            found: list[Problem] = check_subject(source, subject) if isinstance(source, Files) else []
+            problems += found
+            if any(problem.serious for problem in found):
+                continue
+            _write(path, source.load(subject), fingerprint)
+        cached.append(Cached(subject, path))
+        say(f"prepared {number} of {len(wanted)} subjects")
+    if problems:
+        write_report(problems, len(wanted), folder / "problems.txt")
+    bad = [problem for problem in problems if problem.serious]
+    if bad and not skip_bad:
+        raise InputError(_sentence(bad, folder))
+    if not cached:
+        raise InputError(f"None of the {len(wanted)} subjects can be used; see {folder / 'problems.txt'}.")
+    return cached
+
+
+def _sentence(bad: Sequence[Problem], folder: Path) -> str:
+    names = list(dict.fromkeys(problem.subject for problem in bad))
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return (
+        f"{shown} cannot be used ({bad[0].message.rstrip('.')}); mend them or set data.skip_bad=true, "
+        f"all is listed in {folder / 'problems.txt'}."
+    )
+
+
+def _write(path: Path, prepared: Prepared, fingerprint: str) -> None:
+    tensors = {
+        "images": prepared.images.to(torch.float16).contiguous(),
+        "labels": prepared.labels.contiguous(),
+        "has": prepared.has,
+    }
+    metadata = {"fingerprint": fingerprint, "content": _content(tensors)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def _content(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_sound(path: Path, fingerprint: str) -> bool:
+    """Whether ``path`` holds what was prepared from the same source, undamaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            known = file.metadata() or {}
+            if known.get("fingerprint") != fingerprint:
+                return False
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return known.get("content") == _content(tensors)
+    except (OSError, SafetensorError, ValueError):
+        return False
+
+
+class Volumes:
+    """Cached subjects, in memory or read piece by piece from the mapped files.
+
+    ``in_memory`` "auto": if they take less than two fifths of the free memory, shared by ``processes``.
+    """
+
+    def __init__(self, cached: Sequence[Cached], in_memory: str = "auto", processes: int = 1) -> None:
+        self.subjects = [c.subject for c in cached]
+        self._paths = {c.subject: c.path for c in cached}
+        size = sum(c.path.stat().st_size for c in cached)
+        self.held = in_memory == "yes" or (in_memory == "auto" and size * processes < 0.4 * _free_memory())
+        self._memory: dict[str, dict[str, Tensor]] = {}
+        self._has: dict[str, Tensor] = {}
+        for subject, path in self._paths.items():
+            with safe_open(path, "pt") as file:
+                self._has[subject] = file.get_tensor("has")
+                if self.held:
+                    self._memory[subject] = {name: file.get_tensor(name) for name in ("images", "labels")}
+
+    def has(self, subject: str) -> Tensor:
+        """(M,) bool: the modalities there."""
+        return self._has[subject]
+
+    def labels(self, subject: str) -> Tensor:
+        """(I, P, L) uint8 codes."""
+        return self._whole(subject, "labels")
+
+    def images(self, subject: str) -> Tensor:
+        """(M, I, P, L) float16."""
+        return self._whole(subject, "images")
+
+    def piece(self, subject: str, box: tuple[slice, slice, slice]) -> Tensor:
+        """(M, i, p, l) float16, the part of the images in ``box``."""
+        if self.held:
+            return self._memory[subject]["images"][(slice(None), *box)]
+        with safe_open(self._paths[subject], "pt") as file:
+            return file.get_slice("images")[(slice(None), *box)]
+
+    def _whole(self, subject: str, name: str) -> Tensor:
+        if self.held:
+            return self._memory[subject][name]
+        with safe_open(self._paths[subject], "pt") as file:
+            return file.get_tensor(name)
+
+
+def _free_memory() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30

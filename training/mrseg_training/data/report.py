@@ -1,0 +1,79 @@
+"""What is wrong with a data set, by subject, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrseg_training.data.subjects import Files
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import open_study
+from napari_mrseg.io.recognise import REFERENCE
+from napari_mrseg.study import Study
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``serious``: the subject cannot be used. Otherwise it can, with less."""
+
+    subject: str
+    message: str
+    serious: bool
+
+
+def check(source: Files, report: Callable[[str], None] = lambda _: None) -> list[Problem]:
+    """Problems of every subject; each file of a bad subject is looked at on its own."""
+    problems: list[Problem] = []
+    for number, subject in enumerate(source.ids, start=1):
+        problems += check_subject(source, subject)
+        report(f"checked {number} of {len(source.ids)} subjects")
+    return problems
+
+
+def check_subject(source: Files, subject: str) -> list[Problem]:
+    """Problems of one subject: missing files, unreadable ones, grids, label codes, NaN, no tumour at all."""
+    roles, task = source.found[subject], source.task
+    problems = [
+        Problem(subject, f"has no {name}: it is used without", False)
+        for name in task.names
+        if name not in roles
+    ]
+    if REFERENCE not in roles:
+        problems.append(Problem(subject, "has no segmentation", True))
+    try:
+        study = open_study([f"{role}={path}" for role, path in roles.items()], task=task)
+        return problems + _doubts(subject, study)
+    except InputError as error:
+        together = str(error)
+    alone: list[Problem] = []
+    first = next(name for name in task.names if name in roles)
+    for role, path in roles.items():
+        try:
+            if role != REFERENCE:
+                open_study([f"{role}={path}"], task=task, reference=False)
+            elif not alone:
+                open_study([f"{first}={roles[first]}", f"{REFERENCE}={path}"], task=task)
+        except InputError as error:
+            alone.append(Problem(subject, str(error), True))
+    return problems + (alone or [Problem(subject, together, True)])
+
+
+def _doubts(subject: str, study: Study) -> list[Problem]:
+    problems = [Problem(subject, note.message, False) for note in study.notes]
+    if study.reference is not None and not study.reference.labels.any():
+        problems.append(Problem(subject, "has an empty segmentation: there is no tumour in it", False))
+    return problems
+
+
+def write_report(problems: Sequence[Problem], subjects: int, path: Path) -> None:
+    """A text file: what cannot be used first, then what is merely noted."""
+    serious = [p for p in problems if p.serious]
+    lines = [f"{subjects} subjects, {len({p.subject for p in serious})} that cannot be used"]
+    for title, some in (
+        ("cannot be used", serious),
+        ("to be noted", [p for p in problems if not p.serious]),
+    ):
+        if some:
+            lines += ["", f"{title}:", *(f"  {p.subject}: {p.message}" for p in some)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

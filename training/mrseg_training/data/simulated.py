@@ -1,0 +1,114 @@
+"""Simulated subjects: number k of a group and seed is always the same brain with the same tumour."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrseg_training.data.anatomy import SPACING
+from mrseg_training.data.simulate import Simulator
+from mrseg_training.data.splits import GROUPS
+from mrseg_training.data.subjects import PREPARATION, Prepared
+from mrseg_training.perturb import mix
+from mrseg_training.settings import SimulatePart
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.resample import resample
+from napari_mrseg.tasks import Task
+
+GENERATOR = 1
+"""Raised when the generator draws other subjects from the same seed, so that no older cache is used."""
+
+
+class Simulated:
+    """Subjects of the generator in the tissue maps of a template, in the groups train, validation and test."""
+
+    def __init__(self, part: SimulatePart, task: Task, spacing: float) -> None:
+        if task.name != "brats":
+            raise InputError(f"There is no generator for the task {task.name}; use files.")
+        self.part, self.task, self.spacing = part, task, spacing
+        self.split: Mapping[str, Sequence[str]] | None = {
+            group: [f"sim-{group}-{k:04d}" for k in range(getattr(part, group))] for group in GROUPS
+        }
+        assert self.split is not None
+        self.ids: Sequence[str] = [subject for group in GROUPS for subject in self.split[group]]
+
+    def fingerprint(self, subject: str) -> str:
+        text = json.dumps([PREPARATION, GENERATOR, self.spacing, self.part.seed, subject])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def load(self, subject: str) -> Prepared:
+        """The subject at the source's spacing."""
+        images, labels = self.draw(subject)
+        factor = self.spacing / SPACING
+        if abs(factor - 1) > 1e-6:
+            extents = [8 * -(-int(n / factor + 0.5) // 8) for n in labels.shape]
+            images = resample(images, (0, 0, 0), (factor,) * 3, extents)
+            shares = torch.stack([labels == code for code in (1, 2, 3)]).float()
+            shares = resample(shares, (0, 0, 0), (factor,) * 3, extents)
+            labels = torch.where(shares.sum(0) >= 0.5, shares.argmax(0) + 1, 0).to(torch.uint8)
+        return Prepared(images, labels, torch.ones(len(self.task.names), dtype=torch.bool))
+
+    def draw(self, subject: str) -> tuple[Tensor, Tensor]:
+        """((M, I, P, L) float32 normalised, (I, P, L) uint8 codes) at the generator's own spacing."""
+        _, group, number = subject.split("-")
+        generator = torch.Generator().manual_seed(mix(self.part.seed, GROUPS.index(group), int(number)))
+        sample = self._simulator.sample(generator, subset=range(len(self.task.names)))
+        return sample.images, self.task.label_map(sample.regions).to(torch.uint8)
+
+    @cached_property
+    def _simulator(self) -> Simulator:
+        return Simulator(brains=(), maps=template(), template_share=1.0)
+
+
+TEMPLATE = Path(__file__).parent / "template.npz"
+
+
+def template() -> Tensor:
+    """(3, I, P, L) grey matter, white matter and brain in [0, 1], 2 mm: ICBM 2009a, see template.txt."""
+    with np.load(TEMPLATE, allow_pickle=False) as file:
+        return torch.from_numpy(file["maps"]).float() / 255
+
+
+def write_studies(
+    part: SimulatePart,
+    task: Task,
+    out: Path,
+    *,
+    group: str = "test",
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Simulated subjects of one group as folders of NIfTI files with their labels, marked as simulated.
+
+    Intensities are int16, 0 outside the head; the grid is RAS at the generator's spacing.
+    """
+    source = Simulated(part, task, SPACING)
+    folders = []
+    assert source.split is not None
+    for number, subject in enumerate(source.split[group], start=1):
+        images, labels = source.draw(subject)
+        folder = out / subject
+        folder.mkdir(parents=True, exist_ok=True)
+        affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+        head = (images != 0).any(0)
+        for name, image in zip(task.names, images, strict=True):
+            raw = torch.where(head, (image * 100 + 1000).round().clamp(1, 32000), 0).numpy().astype(np.int16)
+            nib.save(nib.Nifti1Image(_ras(raw), affine), folder / f"{subject}_{name}.nii.gz")
+        nib.save(nib.Nifti1Image(_ras(labels.numpy()), affine), folder / f"{subject}_seg.nii.gz")
+        about = {"simulated": True, "seed": part.seed, "subject": subject, "generator": GENERATOR}
+        (folder / "simulated.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+        folders.append(folder)
+        say(f"simulated {number} of {len(source.split[group])} subjects")
+    return folders
+
+
+def _ras(array: np.ndarray) -> np.ndarray:
+    """(I, P, L) -> (R, A, S)."""
+    return np.ascontiguousarray(array[::-1, ::-1, ::-1].transpose(2, 1, 0))

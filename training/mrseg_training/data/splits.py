@@ -1,0 +1,72 @@
+"""Which subject is for training, validation and test: text files of ids, given or drawn once from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from mrseg_training.perturb import mix
+from napari_mrseg.errors import InputError
+
+GROUPS = ("train", "validation", "test")
+Split = Mapping[str, Sequence[str]]
+
+
+def draw_split(ids: Sequence[str], proportions: Sequence[float], seed: int) -> dict[str, list[str]]:
+    """A split of sorted ``ids`` drawn from ``seed``.
+
+    ``proportions`` are numbers of subjects if they sum to the number of ids, as (219, 50, 100) of BraTS 2020, else
+    shares; rounding goes to training.
+    """
+    total = sum(proportions)
+    sizes = [int(len(ids) * share / total) for share in proportions]
+    sizes[0] = len(ids) - sizes[1] - sizes[2]
+    generator = torch.Generator().manual_seed(mix(seed, 0x5B117))
+    order = [sorted(ids)[i] for i in torch.randperm(len(ids), generator=generator).tolist()]
+    split, start = {}, 0
+    for group, size in zip(GROUPS, sizes, strict=True):
+        split[group] = sorted(order[start : start + size])
+        start += size
+    return split
+
+
+def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The split in ``folder``: train.txt, validation.txt, test.txt, one id a line, # begins a comment.
+
+    validation and test may be missing. Raises InputError for an id that is unknown or in two groups.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; a split is a folder with train.txt and test.txt.")
+    split: dict[str, list[str]] = {}
+    seen: dict[str, str] = {}
+    known = set(ids)
+    for group in GROUPS:
+        path = folder / f"{group}.txt"
+        split[group] = []
+        if not path.is_file():
+            if group == "train":
+                raise InputError(f"{folder} has no train.txt; write one id a line.")
+            continue
+        for line in path.read_text(encoding="utf-8").splitlines():
+            subject = line.split("#")[0].strip()
+            if not subject:
+                continue
+            if subject not in known:
+                raise InputError(
+                    f"{path.name} names {subject}, which the data set does not have; take it out."
+                )
+            if subject in seen:
+                raise InputError(f"{subject} is in {seen[subject]}.txt and in {path.name}; keep one.")
+            seen[subject] = group
+            split[group].append(subject)
+    return split
+
+
+def write_split(split: Split, folder: Path) -> None:
+    """Write ``split`` as :func:`read_split` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for group in GROUPS:
+        text = "".join(f"{subject}\n" for subject in split.get(group, ()))
+        (folder / f"{group}.txt").write_text(text, encoding="utf-8")

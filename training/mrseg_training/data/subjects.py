@@ -1,0 +1,209 @@
+"""Where subjects come from: BraTS folders as distributed, any folder of subjects, or the generator."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mrseg_training.settings import DataPart
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.normalise import foreground, normalise
+from napari_mrseg.inference.resample import resample
+from napari_mrseg.inference.windows import frame
+from napari_mrseg.io import open_study
+from napari_mrseg.io.recognise import REFERENCE, recognise
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Task
+
+PREPARATION = 1
+"""Raised when :func:`prepare` gives other values, so that no older cache is used."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One subject as the network sees it.
+
+    ``images`` (M, I, P, L) float32, normalised, modalities that are not there 0; ``labels`` (I, P, L) uint8 codes;
+    ``has`` (M,) bool. Extents are multiples of 8, at the data set's spacing.
+    """
+
+    images: Tensor
+    labels: Tensor
+    has: Tensor
+
+
+class Source(Protocol):
+    """A set of subjects by id. ``split`` is a given division, if the source has one of its own."""
+
+    ids: Sequence[str]
+    split: Mapping[str, Sequence[str]] | None
+
+    def fingerprint(self, subject: str) -> str:
+        """A hash that changes whenever :meth:`load` would give something else."""
+        ...
+
+    def load(self, subject: str) -> Prepared:
+        """Raises InputError for a subject that cannot be used."""
+        ...
+
+
+class Files:
+    """Subjects in files. ``found``: per subject, the file of each role (a modality's name, or reference)."""
+
+    split: Mapping[str, Sequence[str]] | None = None
+
+    def __init__(self, found: Mapping[str, Mapping[str, Path]], task: Task, spacing: float) -> None:
+        self.found, self.task, self.spacing = found, task, spacing
+        self.ids: Sequence[str] = tuple(found)
+
+    def fingerprint(self, subject: str) -> str:
+        digest = hashlib.sha256(f"{PREPARATION} {self.task.name} {self.spacing}".encode())
+        for role, path in sorted(self.found[subject].items()):
+            digest.update(f"|{role}:".encode())
+            try:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(
+                    f"{subject}: {path.name} cannot be read ({error.strerror}); check it."
+                ) from None
+        return digest.hexdigest()[:32]
+
+    def open(self, subject: str) -> Study:
+        """The subject's study with its reference."""
+        study = open_study([f"{role}={path}" for role, path in self.found[subject].items()], task=self.task)
+        if study.reference is None:
+            raise InputError(
+                f"{subject} has no segmentation to learn from; add one, or leave the subject out."
+            )
+        return study
+
+    def load(self, subject: str) -> Prepared:
+        return prepare(self.open(subject), self.spacing)
+
+
+def prepare(study: Study, spacing: float) -> Prepared:
+    """Crop to the head, normalise each modality over its own voxels and sample at ``spacing``, as the engine does."""
+    assert study.reference is not None
+    task, grid = study.task, study.grid
+    volumes = {name: torch.from_numpy(image.data) for name, image in study.images.items()}
+    masks = {name: foreground(volume) for name, volume in volumes.items()}
+    inside = torch.stack(list(masks.values())).any(0)
+    bounds = []
+    for axis in range(3):
+        line = torch.nonzero(inside.any(dim=[a for a in range(3) if a != axis])).flatten()
+        bounds.append((int(line[0]), int(line[-1]) + 1))
+    where = frame(bounds, grid.spacing, spacing)
+    images = torch.zeros(len(task.names), *where.size)
+    for row, name in enumerate(task.names):
+        if name in volumes:
+            scaled = normalise(volumes[name], masks[name])
+            images[row] = resample(scaled[None], where.start, where.step, where.size)[0]
+    codes = torch.from_numpy(study.reference.labels)
+    kinds = [label.code for label in task.labels]
+    shares = torch.stack([codes == code for code in kinds]).float()
+    shares = resample(shares, where.start, where.step, where.size)
+    labels = torch.where(shares.sum(0) >= 0.5, torch.tensor(kinds)[shares.argmax(0)], 0).to(torch.uint8)
+    has = torch.tensor([name in volumes for name in task.names])
+    return Prepared(images, labels, has)
+
+
+BRATS_SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "flair": ("flair", "t2f"),
+    "t1": ("t1", "t1n"),
+    "t1ce": ("t1ce", "t1c"),
+    "t2": ("t2", "t2w"),
+    REFERENCE: ("seg",),
+}
+_BRATS_FOLDER = re.compile(r"(?i)^brats")
+
+
+def find_brats(root: Path) -> dict[str, dict[str, Path]]:
+    """Files of each subject of a BraTS data set as distributed: 2017–2021 (``_flair``) and 2023 on (``-t2f``).
+
+    A subject is a folder whose name begins with BraTS and that holds ``<its name><_ or -><suffix>.nii[.gz]``,
+    at any depth (2018 has HGG and LGG above them). BraTS 2020's one misnamed segmentation (subject 355, "…Segm")
+    is taken for what it is.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for folder in _folders(root):
+        if not _BRATS_FOLDER.match(folder.name):
+            continue
+        roles: dict[str, Path] = {}
+        for path in sorted(folder.iterdir()):
+            stem = re.sub(r"(?i)\.nii(\.gz)?$", "", path.name)
+            if stem == path.name or not path.is_file():
+                continue
+            suffix = stem.lower().removeprefix(folder.name.lower()).lstrip("_-")
+            role = next((r for r, known in BRATS_SUFFIXES.items() if suffix in known), None)
+            if role is None and stem.lower().endswith("segm"):
+                role = REFERENCE
+            if role is not None:
+                roles.setdefault(role, path)
+        if roles.keys() - {REFERENCE}:
+            if folder.name in found:
+                raise InputError(
+                    f"{folder.name} is there twice under {root.name}; point data.path at one data set."
+                )
+            found[folder.name] = roles
+    if not found:
+        raise InputError(
+            f"{root} holds no BraTS subject (folders BraTS… with …_flair.nii.gz or …-t2f.nii.gz); "
+            "check data.path, or use data.source=folders."
+        )
+    return found
+
+
+def _folders(root: Path) -> Iterable[Path]:
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; check data.path.")
+    return sorted([root, *(path for path in root.rglob("*") if path.is_dir())])
+
+
+def find_folders(root: Path, pattern: str, task: Task) -> dict[str, dict[str, Path]]:
+    """Files of each folder under ``root`` that matches ``pattern`` and holds a recognised modality.
+
+    Ids are the folders' names; where two are alike, their paths joined by two underscores.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; check data.path.")
+    folders = sorted(path for path in root.glob(pattern) if path.is_dir())
+    names = [folder.name for folder in folders]
+    found: dict[str, dict[str, Path]] = {}
+    for folder in folders:
+        recognition = recognise(folder, task)
+        roles = {name: files[0].path for name in task.names if (files := recognition.of(name))}
+        if not roles:
+            continue
+        problems = recognition.problems(task)
+        if problems:
+            raise InputError(f"{folder.name}: {problems[0]}")
+        references = recognition.of(REFERENCE)
+        if len(references) == 1:
+            roles[REFERENCE] = references[0].path
+        alike = names.count(folder.name) > 1
+        found["__".join(folder.relative_to(root).parts) if alike else folder.name] = roles
+    if not found:
+        raise InputError(
+            f"No folder {pattern} under {root} holds a recognised modality; check data.path and data.pattern."
+        )
+    return found
+
+
+def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lambda _: None) -> Source:
+    """The source that the settings ask for. Raises InputError if there is nothing there."""
+    if part.source == "simulated":
+        from mrseg_training.data.simulated import Simulated
+
+        return Simulated(part.simulate, task, part.spacing)
+    assert part.path is not None
+    root = part.path.expanduser()
+    found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
+    report(f"{len(found)} subjects under {root.name}")
+    return Files(found, task, part.spacing)

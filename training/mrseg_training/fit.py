@@ -1,0 +1,393 @@
+"""The loop. Reads from top to bottom: a run is a row of stages, a stage is a row of steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from mrseg_training.checkpoint import State, latest, load_checkpoint, load_weights, save_checkpoint
+from mrseg_training.data.cache import Volumes, fill_cache
+from mrseg_training.data.loader import Loader
+from mrseg_training.data.splits import Split, draw_split, read_split, write_split
+from mrseg_training.data.subjects import open_source
+from mrseg_training.export import model_card
+from mrseg_training.files import write_atomically
+from mrseg_training.log import Log, Progress, Report
+from mrseg_training.perturb import mix
+from mrseg_training.settings import Config, StagePart
+from mrseg_training.stages import STAGES, make_stage
+from mrseg_training.validate import pictures, score
+from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.models.store import save_model
+from napari_mrseg.tasks import get_task
+
+
+class TrainingStopped(MrsegError):  # noqa: N818 - a state, as in Cancelled
+    """Training cannot go on; what was saved before is whole."""
+
+    exit_code = 3
+
+
+@dataclass
+class Data:
+    """The subjects of a run, prepared."""
+
+    train: Volumes
+    validation: Volumes | None
+    test: Volumes | None
+    split: Split
+
+
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    stage: str | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Run the recipe, or one ``stage`` of it, in ``out``; returns the model folder ``out/model``.
+
+    ``resume`` goes on where an earlier run with the same settings stopped, bit for bit on the CPU. ``report`` gets
+    every event of the log (default: a progress line on stderr). Raises InputError for settings and data that
+    cannot be used, TrainingStopped for a loss that is not finite, ModelError for damaged checkpoints.
+    """
+    out = Path(out)
+    fabric = make_fabric(config)
+    names = [f"{number}-{name}" for number, name in enumerate(config.recipe, start=1)]
+    chosen = [i for i, name in enumerate(config.recipe) if stage in (None, name, names[i])]
+    if not chosen:
+        raise InputError(f"The recipe has no stage “{stage}”; it has {', '.join(config.recipe)}.")
+    _claim(
+        out,
+        config,
+        [names[i] for i in chosen],
+        resume,
+        partial=stage is not None,
+        lead=fabric.global_rank == 0,
+    )
+    own = Progress() if report is None and fabric.global_rank == 0 else report
+    log = Log(out, own, tensorboard=config.run.tensorboard, active=fabric.global_rank == 0)
+    try:
+        data = prepare_data(config, out, log, fabric)
+        model = out / "model"
+        for index in chosen:
+            start = find_start(out / names[index - 1], config.recipe[index - 1], config) if index else None
+            model = run_stage(config, index, out / names[index], data, fabric, log, start)
+        if fabric.global_rank == 0:
+            _copy_model(model, out / "model", config)
+        log("done", message=f"The model is in {out / 'model'}")
+    finally:
+        log.close()
+    return out / "model"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint a stage starts from, the stage that made it, and that stage's fingerprint."""
+
+    path: Path
+    stage: str
+    identity: str
+
+
+def run_stage(
+    config: Config, index: int, folder: Path, data: Data, fabric: Any, log: Log, start: Start | None
+) -> Path:
+    """Train stage ``index`` of the recipe in ``folder``, from where it stopped; returns its model folder."""
+    name = config.recipe[index]
+    part = config.stage(name)
+    identity = fingerprint(config, index, start)
+    if (folder / "done.json").is_file() and json.loads((folder / "done.json").read_text())[
+        "config"
+    ] == identity:
+        return folder / "model"
+    torch.manual_seed(mix(config.seed, index))
+    stage = make_stage(name, config).to(fabric.device)
+    if start is not None:
+        stage.start_from(load_weights(start.path), head=STAGES[start.stage].segments and stage.segments)
+    optimizer = AdamW(
+        [p for p in stage.parameters() if p.requires_grad],
+        lr=part.learning_rate,
+        weight_decay=part.weight_decay,
+    )
+    processes = fabric.world_size
+    loader = Loader(
+        data.train,
+        part,
+        stage.task,
+        seed=config.seed,
+        stage=index,
+        device=fabric.device,
+        rank=fabric.global_rank,
+        processes=processes,
+        prefetch=config.data.prefetch,
+    )
+    steps = part.steps or math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))  # type: ignore[operator]
+    first, best = 0, None
+    checkpoint = latest(folder / "checkpoints")
+    if checkpoint is not None:
+        state = load_checkpoint(checkpoint, stage.network, optimizer)
+        if state.config != identity:
+            raise InputError(
+                f"{folder.name} was begun with other settings or another stage before it; use the same settings, "
+                "or another output folder."
+            )
+        first, best = state.step, state.best
+    if fabric.device.type == "cuda" and processes > 1 and config.run.norm_statistics == "batch":
+        stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)  # type: ignore[assignment]
+    stage = stage.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    stage.train()
+    module, wrapped = fabric.setup(stage, optimizer)
+
+    def save(step: int, is_best: bool = False) -> None:
+        if fabric.global_rank == 0:
+            state = State(step, identity, best, start.identity if start else None)
+            save_checkpoint(folder / "checkpoints", stage.network, optimizer, state, best=is_best)
+        fabric.barrier()
+
+    log("start", stage=folder.name, step=first, steps=steps, processes=processes)
+    began = saved = time.monotonic()
+    for step, batch in enumerate(loader.batches(first, steps), start=first):
+        rate_now = learning_rate(part, step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate_now
+        wrapped.zero_grad(set_to_none=True)
+        values: dict[str, Tensor] = {}
+        for number in range(stage.parts):
+            # Several backwards a step, not each of which touches every weight: processes are joined once, below.
+            with fabric.no_backward_sync(module, enabled=processes > 1):
+                terms = module(batch, number)
+                losses = [
+                    weight * terms[key] for key, weight in stage.weights.items() if weight and key in terms
+                ]
+                if losses:
+                    fabric.backward(sum(losses[1:], losses[0]))
+            for key, value in terms.items():
+                values[key] = values[key] + value.detach() if key in values else value.detach()
+        if processes > 1:
+            average_gradients(stage, processes)
+        numbers = dict(zip(values, torch.stack([v.float() for v in values.values()]).tolist(), strict=True))
+        loss = sum(
+            weight * numbers[key] for key, weight in stage.weights.items() if weight and key in numbers
+        )
+        if not all(math.isfinite(number) for number in numbers.values()):
+            wrong = ", ".join(key for key, number in numbers.items() if not math.isfinite(number))
+            raise TrainingStopped(
+                f"Training stopped at step {step + 1} of {folder.name}: the loss ({wrong}) is not finite; resume from "
+                "the last checkpoint with a lower learning rate, or in fp32."
+            )
+        if part.clip is not None:
+            fabric.clip_gradients(module, wrapped, max_norm=part.clip)
+        wrapped.step()
+        now = step + 1
+        if now % config.run.log_every == 0 or now == steps or now == first + 1:
+            log(
+                "step",
+                stage=folder.name,
+                step=now,
+                steps=steps,
+                loss=loss,
+                **{f"loss_{key}": number for key, number in numbers.items()},
+                learning_rate=rate_now,
+                rate=(now - first) / max(time.monotonic() - began, 1e-9),
+                skipped_pairs=int((~batch.has.all(1)).sum()),
+                memory_mb=_memory_mb(fabric.device),
+            )
+        if config.run.tensorboard and now % config.run.pictures_every == 0:
+            log.picture(f"{folder.name}/pictures", lambda batch=batch: pictures(stage, batch), now)  # type: ignore[misc]
+        is_best = False
+        every = config.run.validate_every
+        if every and data.validation is not None and (now % every == 0 or now == steps):
+            result = score(stage, data.validation, config.run.validate_subjects, fabric)
+            stage.train()
+            is_best = best is None or result > best
+            best = result if is_best else best
+            log("validation", stage=folder.name, step=now, score=result, best=best)
+        due = (
+            now % config.run.checkpoint_every == 0 or time.monotonic() - saved > config.run.checkpoint_seconds
+        )
+        if processes > 1:
+            due = fabric.broadcast(due)
+        if due or is_best or now == steps:
+            save(now, is_best)
+            saved = time.monotonic()
+    seconds = time.monotonic() - began
+    model = folder / "model"
+    if fabric.global_rank == 0:
+        weights = folder / "checkpoints" / "best.safetensors"
+        if config.run.keep == "best" and weights.is_file():
+            stage.network.load_state_dict(load_weights(weights))
+        card = model_card(config, name, part, data.train)
+        save_model(model, stage.exported(), card)
+        about = {"config": identity, "steps": steps, "seconds": round(seconds, 1)}
+        write_atomically(folder / "done.json", json.dumps(about).encode())
+    fabric.barrier()
+    log("finished", stage=folder.name, step=steps, steps=steps, seconds=round(seconds, 1))
+    return model
+
+
+def learning_rate(part: StagePart, step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine to zero; of the step about to be made."""
+    warm = round(part.warmup * steps)
+    if step < warm:
+        return part.learning_rate * (step + 1) / warm
+    along = (step - warm) / max(1, steps - warm)
+    return part.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def average_gradients(module: nn.Module, processes: int) -> None:
+    """Mean of all processes' gradients, in one exchange. A weight that no process used keeps no gradient."""
+    weights = [p for p in module.parameters() if p.requires_grad]
+    used = torch.tensor([float(p.grad is not None) for p in weights], device=weights[0].device)
+    dist.all_reduce(used)
+    some = [p for p, n in zip(weights, used.tolist(), strict=True) if n > 0]
+    if not some:
+        return
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in some])
+    dist.all_reduce(flat)
+    flat /= processes
+    start = 0
+    for weight in some:
+        weight.grad = flat[start : start + weight.numel()].view_as(weight).clone()
+        start += weight.numel()
+
+
+def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
+    """Find, split, prepare and open the subjects. The first process prepares, the others wait."""
+    task = get_task(config.task)
+    source = open_source(config.data, task)
+    folder = (config.data.cache or out / "cache").expanduser()
+    if config.data.split is not None:
+        split: Split = read_split(config.data.split.expanduser(), source.ids)
+    elif source.split is not None:
+        split = source.split
+    else:
+        split = draw_split(source.ids, config.data.proportions, config.seed)
+    if not split["train"]:
+        raise InputError("The split leaves no subject for training; change data.proportions or data.split.")
+
+    def said(message: str) -> None:
+        number, _, total = message.removeprefix("prepared ").removesuffix(" subjects").partition(" of ")
+        if number.isdigit() and log.report is not None:
+            log.report({"kind": "prepare", "step": int(number), "steps": int(total)})
+
+    if fabric.global_rank == 0:
+        write_split(split, out / "split")
+    everyone = [subject for group in ("train", "validation") for subject in split[group]]
+    with fabric.rank_zero_first():
+        cached = fill_cache(source, everyone, folder, skip_bad=config.data.skip_bad, say=said)
+    by_subject = {c.subject: c for c in cached}
+
+    def volumes(group: str) -> Volumes | None:
+        there = [by_subject[s] for s in split[group] if s in by_subject]
+        return Volumes(there, config.data.in_memory, fabric.world_size) if there else None
+
+    first = volumes("train")
+    if first is None:
+        raise InputError(f"None of the training subjects can be used; see {folder / 'problems.txt'}.")
+    return Data(first, volumes("validation"), None, split)
+
+
+def fingerprint(config: Config, index: int, start: Start | None) -> str:
+    """What decides the weights of a stage: a hash of its settings and of the stages before it."""
+    values: Mapping[str, Any] = config.model_dump(mode="json")
+    told = {
+        "task": config.task,
+        "seed": config.seed,
+        "data": {k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch")},
+        "model": {k: v for k, v in values["model"].items() if k not in ("name", "version")},
+        "stage": [index, config.recipe[index], values["stages"][config.recipe[index]]],
+        "norm": config.run.norm_statistics,
+        "before": start and start.identity,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find_start(folder: Path, stage: str, config: Config) -> Start:
+    """What the stage after ``folder`` starts from. Raises InputError if ``folder`` is not done."""
+    done = read_done(folder)
+    if done is not None:
+        best = folder / "checkpoints" / "best.safetensors"
+        path = best if config.run.keep == "best" and best.is_file() else latest(folder / "checkpoints")
+        if path is not None:
+            return Start(path, stage, done["config"])
+    raise InputError(f"The stage {folder.name} is not done in {folder.parent.name}; train it first.")
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """What a finished stage left in ``done.json``."""
+    try:
+        done: dict[str, Any] = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+        return done
+    except (OSError, ValueError):
+        return None
+
+
+def make_fabric(config: Config) -> Any:
+    """Lightning Fabric, set up and launched. Under torchrun the processes are torchrun's."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import DDPStrategy
+
+    device = resolve_device(config.run.device)
+    precision = resolve_precision(config.run.precision, device)
+    together = config.run.devices * config.run.nodes > 1
+    if together and not (dist.is_available() and "RANK" in os.environ):
+        raise InputError(
+            f"run.devices={config.run.devices} needs torchrun: torchrun --nproc_per_node={config.run.devices} "
+            "-m napari_mrseg.cli train ..."
+        )
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    fabric = Fabric(
+        accelerator="cuda" if device.type == "cuda" else device.type,
+        devices=config.run.devices if device.type == "cpu" or together else [device.index or 0],
+        num_nodes=config.run.nodes,
+        strategy=DDPStrategy(broadcast_buffers=False, process_group_backend=None) if together else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _claim(out: Path, config: Config, names: list[str], resume: bool, *, partial: bool, lead: bool) -> None:
+    """Refuse to mix two runs in one folder; write the settings beside the run."""
+    if not lead:
+        return
+    there = [name for name in names if (out / name).exists()]
+    if there and not resume:
+        raise InputError(f"{out} already holds {there[0]}; use --resume to go on, or another folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
+    write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
+
+
+def _copy_model(model: Path, target: Path, config: Config) -> None:
+    from napari_mrseg.models.store import load_model
+
+    loaded = load_model(model)
+    save_model(target, loaded.network, loaded.card)
+
+
+def _memory_mb(device: torch.device) -> int:
+    """Most memory in use so far, MB: of the GPU, else of the process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) / 1e6)
+    import resource
+
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)

@@ -1,0 +1,92 @@
+"""What a run says: lines of JSON in one file, a progress line, and TensorBoard if wanted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from napari_mrseg.errors import InputError
+
+Event = Mapping[str, Any]
+Report = Callable[[Event], None]
+
+
+class Log:
+    """``log.jsonl`` in ``folder``: one event a line, with its ``kind`` and the time. Events go to ``report`` too."""
+
+    def __init__(
+        self, folder: Path, report: Report | None = None, *, tensorboard: bool = False, active: bool = True
+    ) -> None:
+        self.path, self.report, self.active = folder / "log.jsonl", report, active
+        self._board: Any = None
+        if tensorboard and active:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise InputError(
+                    "TensorBoard is not installed; run pip install tensorboard, or set run.tensorboard=false."
+                ) from None
+            self._board = SummaryWriter(folder / "tensorboard")
+
+    def __call__(self, kind: str, **values: Any) -> None:
+        """Record an event. Numbers also go to TensorBoard, under the stage's name."""
+        if not self.active:
+            return
+        event = {"kind": kind, "time": round(time.time(), 3), **values}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        if self._board is not None and "step" in values:
+            for name, value in values.items():
+                if isinstance(value, (int, float)) and name not in ("step", "steps"):
+                    self._board.add_scalar(f"{values.get('stage', '')}/{kind}/{name}", value, values["step"])
+        if self.report is not None:
+            self.report(event)
+
+    def picture(self, name: str, picture: Callable[[], Tensor], step: int) -> None:
+        """Add a (3, H, W) picture to TensorBoard; it is made only if there is one."""
+        if self._board is not None:
+            self._board.add_image(name, picture(), step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+class Progress:
+    """One line with stage, step, rate and time left; a :data:`Report`."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: Any = None
+        self._of: str = ""
+
+    def __call__(self, event: Event) -> None:
+        kind = event["kind"]
+        if kind in ("step", "start", "prepare"):
+            name = event.get("stage", "data")
+            if self._of != name:
+                self._bar.start()
+                self._task = self._bar.add_task(name, total=event["steps"], completed=event["step"], note="")
+                self._of = name
+            note = f"loss {event['loss']:.3f}  {event['rate']:.2f} steps/s" if kind == "step" else ""
+            self._bar.update(self._task, completed=event["step"], total=event["steps"], note=note)
+        elif kind == "done":
+            self._bar.stop()
+        elif "message" in event:
+            self._bar.console.print(event["message"])

@@ -1,0 +1,141 @@
+"""What is done to a complete subject to make it incomplete, masked or out of order.
+
+Pure functions: the same generators give the same result. One ``torch.Generator`` per sample, seeded by the run's
+seed, the step and the sample's place in the global batch, so that neither the number of processes nor an
+interruption changes what is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Generator, Tensor
+
+
+def generators(seed: int, stage: int, step: int, first: int, count: int) -> list[Generator]:
+    """One generator for each of the samples ``first`` .. ``first + count − 1`` of the global batch."""
+    made = []
+    for sample in range(first, first + count):
+        generator = torch.Generator()
+        generator.manual_seed(mix(seed, stage, step, sample))
+        made.append(generator)
+    return made
+
+
+def mix(*numbers: int) -> int:
+    """A 63-bit seed from several numbers (splitmix64), so that neighbouring numbers give unrelated draws."""
+    state = 0
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+def drop(has: Tensor, p: float, draws: Sequence[Generator], *, by: str = "modality") -> Tensor:
+    """Modalities kept, (B, M) bool, of those there, ``has`` (B, M) bool; at least one is.
+
+    ``by`` "modality": each is dropped with probability ``p``. "sample", as in the published code: with
+    probability ``p`` the sample keeps a uniformly drawn number of modalities, else all.
+    """
+    kept = has.clone()
+    for row, draw in enumerate(draws):
+        there = torch.nonzero(has[row]).flatten()
+        order = torch.randperm(len(there), generator=draw)
+        if by == "sample":
+            number = int(torch.randint(1, len(there) + 1, (), generator=draw))
+            if float(torch.rand((), generator=draw)) >= p:
+                continue
+            kept[row, there[order[number:]]] = False
+        else:
+            off = torch.rand(len(there), generator=draw) < p
+            off[order[0]] = False  # one is always left, each with the same chance
+            kept[row, there[off]] = False
+    return kept
+
+
+def incomplete(has: Tensor, draws: Sequence[Generator]) -> Tensor:
+    """One random incomplete version per sample, (B, M) bool: 1 .. n−1 of the n modalities there, uniform in number.
+
+    A sample with a single modality keeps it.
+    """
+    kept = torch.zeros_like(has)
+    for row, draw in enumerate(draws):
+        there = torch.nonzero(has[row]).flatten()
+        order = torch.randperm(len(there), generator=draw)
+        number = int(torch.randint(1, max(2, len(there)), (), generator=draw))
+        kept[row, there[order[:number]]] = True
+    return kept
+
+
+def incomplete_combinations(modalities: int) -> Tensor:
+    """(2^M − 2, M) bool: every combination but none and all, smallest first."""
+    rows = [c for size in range(1, modalities) for c in combinations(range(modalities), size)]
+    table = torch.zeros(len(rows), modalities, dtype=torch.bool)
+    for row, chosen in enumerate(rows):
+        table[row, list(chosen)] = True
+    return table
+
+
+def draw_combinations(modalities: int, count: int, draws: Sequence[Generator]) -> Tensor:
+    """(count, B, M) bool: ``count`` different incomplete combinations for each sample."""
+    table = incomplete_combinations(modalities)
+    chosen = [table[torch.randperm(len(table), generator=draw)[:count]] for draw in draws]
+    return torch.stack(chosen, 1)
+
+
+def fill(images: Tensor, kept: Tensor, how: str = "zero") -> Tensor:
+    """``images`` (B, M, ...) with the modalities not ``kept`` (B, M) replaced: by zeros, or by the first kept."""
+    there = kept.view(*kept.shape, *[1] * (images.ndim - 2)).to(images.device)
+    if how == "zero":
+        return torch.where(there, images, torch.zeros((), dtype=images.dtype, device=images.device))
+    first = kept.float().argmax(1)
+    rows = torch.arange(len(images), device=images.device)
+    return torch.where(there, images, images[rows, first.to(images.device)][:, None])
+
+
+def shuffle(images: Tensor, kept: Tensor, draws: Sequence[Generator]) -> Tensor:
+    """The kept modalities of each sample in random order among their channels; (B, M, ...) -> same shape."""
+    rows = []
+    for image, keep, draw in zip(images, kept, draws, strict=True):
+        there = torch.nonzero(keep).flatten()
+        order = torch.arange(len(keep))
+        order[there] = there[torch.randperm(len(there), generator=draw)]
+        rows.append(image[order.to(image.device)])
+    return torch.stack(rows)
+
+
+def mask_regions(images: Tensor, ratio: float, size: int, draws: Sequence[Generator]) -> Tensor:
+    """Boxes of ``size``³ voxels set to zero in all modalities, about ``ratio`` of the volume; (B, M, I, P, L).
+
+    The number of boxes is what covers ``ratio`` on average, overlaps counted. Boxes may reach over the border, so
+    that every voxel is masked equally often. An extent below 2 · ``size`` is masked over its half.
+    """
+    extents = images.shape[2:]
+    edges = [min(size, max(1, n // 2)) for n in extents]
+    share = math.prod(e / (n + e - 1) for e, n in zip(edges, extents, strict=True))
+    count = round(math.log1p(-ratio) / math.log1p(-share))
+    images = images.clone()
+    for image, draw in zip(images, draws, strict=True):
+        for _ in range(count):
+            box = []
+            for n, e in zip(extents, edges, strict=True):
+                start = int(torch.randint(1 - e, n, (), generator=draw))
+                box.append(slice(max(start, 0), start + e))
+            image[(slice(None), *box)] = 0
+    return images
+
+
+def mask_voxels(images: Tensor, ratio: float, draws: Sequence[Generator]) -> Tensor:
+    """Single voxels set to zero, as in the published code, the same in all modalities; (B, M, I, P, L)."""
+    masks = []
+    for draw in draws:
+        # On the images' own device: a whole volume of random numbers is slow to draw and to move.
+        local = torch.Generator(images.device)
+        local.manual_seed(int(torch.randint(0, 2**62, (), generator=draw)))
+        masks.append(torch.rand(images.shape[2:], generator=local, device=images.device) >= ratio)
+    return images * torch.stack(masks)[:, None]

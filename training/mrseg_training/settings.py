@@ -1,0 +1,284 @@
+"""What a training run can be told, typed. Every class refuses unknown keys; :mod:`.config` reads the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.models.unimrseg import SIZES, Settings
+from napari_mrseg.tasks import Task, get_task
+
+Extents = tuple[int, int, int]
+Share = float
+
+
+class Part(BaseModel):
+    """Base of all settings: immutable, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ModelPart(Part):
+    """The network: a named size, and what to change of it. ``name`` is that of the model folder."""
+
+    name: str = "my-model"
+    version: str = "0.1.0"
+    size: Literal["paper", "compact"] = "compact"
+    width: int | None = Field(default=None, ge=1, le=256)
+    aspp_rates: tuple[int, ...] | None = None
+    heads: tuple[int, int, int, int, int] | None = None
+    attention_window: int | None = Field(default=None, ge=1, le=16)
+    attention_pooling: tuple[int, int, int, int, int] | None = None
+    reverse: bool = True
+    mutual: bool = True
+    mixer: Literal["swin", "conv"] = "swin"
+
+    def settings(self, task: Task, *, adapters: bool, outputs: int | None = None) -> Settings:
+        """Settings of the network for ``task`` with ``outputs`` channels (default: one per region)."""
+        changed = {
+            key: value
+            for key in ("width", "aspp_rates", "heads", "attention_window", "attention_pooling")
+            if (value := getattr(self, key)) is not None
+        }
+        return Settings.model_validate(
+            SIZES[self.size].model_dump()
+            | changed
+            | {"reverse": self.reverse, "mutual": self.mutual, "mixer": self.mixer}
+            | {"in_channels": len(task.names), "regions": outputs or len(task.regions)}
+            | {"adapters": "reverse" if adapters else "none"}
+        )
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelPart:
+        self.settings(get_task("brats"), adapters=True)
+        return self
+
+
+class SimulatePart(Part):
+    """Simulated subjects: how many of each, from which seed. Subject k of seed s is always the same."""
+
+    train: int = Field(default=100, ge=1)
+    validation: int = Field(default=4, ge=0)
+    test: int = Field(default=50, ge=0)
+    seed: int = Field(default=1, ge=0)
+
+
+class DataPart(Part):
+    """Where subjects come from and how they are prepared.
+
+    ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
+    ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without
+    it a seeded one is drawn with ``proportions`` (subjects, or shares of them).
+    """
+
+    source: Literal["brats", "folders", "simulated"] = "simulated"
+    path: Path | None = None
+    pattern: str = "*"
+    spacing: float = Field(default=1.0, gt=0.2, le=10)
+    split: Path | None = None
+    proportions: tuple[float, float, float] = (219, 50, 100)
+    simulate: SimulatePart = SimulatePart()
+    cache: Path | None = None
+    in_memory: Literal["auto", "yes", "no"] = "auto"
+    prefetch: int = Field(default=2, ge=0, le=64)
+    skip_bad: bool = False
+
+    @model_validator(mode="after")
+    def _has_path(self) -> DataPart:
+        if self.source != "simulated" and self.path is None:
+            raise ValueError(f"path is needed for source {self.source}, e.g. data.path=/data/BraTS2020")
+        if min(self.proportions) < 0 or self.proportions[0] == 0:
+            raise ValueError("proportions must not be negative, and the first not 0")
+        return self
+
+
+class AugmentPart(Part):
+    """On the device, per sample: mirror each axis, turn by up to ``rotate`` degrees, crop.
+
+    ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head.
+    """
+
+    flip: bool = True
+    rotate: float = Field(default=10.0, ge=0, le=180)
+    centred: Share = Field(default=0.5, ge=0, le=1)
+
+
+class PerturbPart(Part):
+    """What stage 1 does to its input. ``mask``: boxes of ``mask_size`` voxels, or single voxels as published."""
+
+    dropout: Share = Field(default=0.5, ge=0, lt=1)
+    dropout_by: Literal["modality", "sample"] = "modality"
+    shuffle: bool = True
+    mask: Literal["regions", "voxels", "none"] = "regions"
+    mask_ratio: Share = Field(default=0.15, ge=0, lt=1)
+    mask_size: int = Field(default=16, ge=1)
+
+
+class StagePart(Part):
+    """What every stage has. Exactly one of ``epochs`` and ``steps``; ``warmup`` is a share of them.
+
+    ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on.
+    ``batch`` counts samples per process.
+    """
+
+    epochs: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0)
+    warmup: Share = Field(default=1 / 6, ge=0, le=1)
+    clip: float | None = Field(default=None, gt=0)
+    extents: tuple[Extents, ...] = ((128, 128, 128),)
+    augment: AugmentPart = AugmentPart()
+
+    @model_validator(mode="after")
+    def _sound(self) -> StagePart:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps")
+        if not self.extents or any(n < 8 or n % 8 for extent in self.extents for n in extent):
+            raise ValueError("extents must be multiples of 8, e.g. [[128, 128, 128]]")
+        return self
+
+
+class ReconstructPart(StagePart):
+    """Stage 1: all modalities from some, masked and out of order."""
+
+    perturb: PerturbPart = PerturbPart()
+    l1: float = Field(default=1.0, ge=0)
+    ssim: float = Field(default=1.0, ge=0)
+    ssim_window: int = Field(default=7, ge=3, le=11)
+
+
+class TruthPart(Part):
+    """Loss against the drawn regions: Dice, and binary cross-entropy if weighted.
+
+    ``observable``: leave a region out where a modality that the task says it needs is missing.
+    """
+
+    dice: float = Field(default=1.0, ge=0)
+    cross_entropy: float = Field(default=0.0, ge=0)
+    smooth: float = Field(default=1e-5, gt=0)
+    observable: bool = False
+
+
+class ContrastPart(StagePart):
+    """Stage 2: complete and incomplete versions of a subject attract, other subjects repel; with Dice on both."""
+
+    contrast: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=0.5, gt=0)
+    positive_in_denominator: bool = True
+    segment: float = Field(default=1.0, ge=0)
+    truth: TruthPart = TruthPart()
+
+
+class AdaptPart(StagePart):
+    """Stage 3: adapters and decoder learn to make up for what is missing; the encoder is frozen.
+
+    ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step.
+    """
+
+    combinations_per_step: int = Field(default=4, ge=1)
+    feature: float = Field(default=0.2, ge=0)
+    prediction: float = Field(default=1.0, ge=0)
+    complete: float = Field(default=1.0, ge=0)
+    incomplete: float = Field(default=0.0, ge=0)
+    freeze_encoder: bool = True
+    truth: TruthPart = TruthPart()
+
+
+class SupervisedPart(StagePart):
+    """No stage of the paper: encoder and decoder by the truth alone, with modality dropout or without."""
+
+    dropout: float = Field(default=0.0, ge=0, le=1)
+    dropout_by: Literal["modality", "sample"] = "sample"
+    truth: TruthPart = TruthPart()
+
+
+class JointPart(AdaptPart):
+    """All losses of the three stages at once, from scratch; the paper says this does not converge."""
+
+    freeze_encoder: bool = False
+    combinations_per_step: int = Field(default=1, ge=1)
+    reconstruct: float = Field(default=1.0, ge=0)
+    contrast: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=0.5, gt=0)
+    positive_in_denominator: bool = True
+    perturb: PerturbPart = PerturbPart()
+
+
+class StagesPart(Part):
+    """Settings of each stage by its name; only those of the recipe need be there."""
+
+    reconstruct: ReconstructPart | None = None
+    contrast: ContrastPart | None = None
+    adapt: AdaptPart | None = None
+    supervised: SupervisedPart | None = None
+    joint: JointPart | None = None
+
+
+StageName = Literal["reconstruct", "contrast", "adapt", "supervised", "joint"]
+
+
+class RunPart(Part):
+    """Where and how it runs. ``precision`` auto: bf16 where the processor computes in it.
+
+    ``norm_statistics``: ``batch`` (over all processes on GPUs), or ``running``, which lets several processes
+    without a GPU give exactly the result of one. ``validate_every`` and ``checkpoint_every`` count steps.
+    """
+
+    device: str = "auto"
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    norm_statistics: Literal["batch", "running"] = "batch"
+    checkpoint_every: int = Field(default=500, ge=1)
+    checkpoint_seconds: float = Field(default=600, gt=0)
+    validate_every: int = Field(default=0, ge=0)
+    validate_subjects: int = Field(default=8, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    keep: Literal["last", "best"] = "last"
+    tensorboard: bool = False
+    pictures_every: int = Field(default=500, ge=1)
+
+
+class Config(Part):
+    """A whole run: the stages of ``recipe`` one after the other, each on the weights of the one before."""
+
+    task: str = "brats"
+    seed: int = Field(default=0, ge=0)
+    model: ModelPart = ModelPart()
+    data: DataPart = DataPart()
+    recipe: tuple[StageName, ...] = ("reconstruct", "contrast", "adapt")
+    stages: StagesPart
+    run: RunPart = RunPart()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Config:
+        for name in self.recipe:
+            if getattr(self.stages, name) is None:
+                raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
+        if not self.recipe:
+            raise ValueError("recipe must name at least one stage")
+        try:
+            task = get_task(self.task)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        most = 2 ** len(task.names) - 2
+        for part in (self.stages.adapt, self.stages.joint):
+            if part is not None and part.combinations_per_step > most:
+                raise ValueError(f"combinations_per_step must be at most {most}, all incomplete combinations")
+        return self
+
+    @property
+    def model_task(self) -> Task:
+        """The task of that name."""
+        return get_task(self.task)
+
+    def stage(self, name: str) -> StagePart:
+        """Settings of the stage of that name, which the recipe has."""
+        part = getattr(self.stages, name)
+        assert isinstance(part, StagePart)
+        return part

@@ -1,0 +1,23 @@
+"""The stages, by name. Each is a module: a network, and how the loss of a batch is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mrseg_training.settings import Config
+from mrseg_training.stages.adapt import Adapt
+from mrseg_training.stages.base import Batch, Stage
+from mrseg_training.stages.contrast import Contrast
+from mrseg_training.stages.joint import Joint
+from mrseg_training.stages.reconstruct import Reconstruct
+from mrseg_training.stages.supervised import Supervised
+
+STAGES: dict[str, Any] = {stage.name: stage for stage in (Reconstruct, Contrast, Adapt, Supervised, Joint)}
+
+__all__ = ["STAGES", "Batch", "Stage", "make_stage"]
+
+
+def make_stage(name: str, config: Config) -> Stage:
+    """The stage of that name with fresh weights."""
+    stage: Stage = STAGES[name](config, config.stage(name))
+    return stage

@@ -1,0 +1,74 @@
+"""Stage 3 (paper: prediction-level compensation): the adapters learn to make up for what is missing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrseg_training import losses, perturb
+from mrseg_training.settings import AdaptPart, Config
+from mrseg_training.stages.base import Batch, Stage, Terms
+
+
+class Adapt(Stage):
+    """Encoder frozen, in eval statistics for complete and incomplete inputs; adapters and decoder learn.
+
+    Part 0 of a step is the complete input: Dice against the truth. Each further part is one incomplete
+    combination: L1 of its five features to the complete ones, and Dice of its prediction to the complete one,
+    both taken as constants; optionally Dice against the truth.
+    """
+
+    name = "adapt"
+
+    def __init__(self, config: Config, part: AdaptPart) -> None:
+        super().__init__(config, adapters=True)
+        self.part = part
+        self.parts = 1 + part.combinations_per_step
+        each = 1 / part.combinations_per_step
+        self.weights = {
+            "complete": part.complete,
+            "feature": part.feature * each,
+            "prediction": part.prediction * each,
+            "incomplete": part.incomplete * each,
+        }
+        if part.freeze_encoder:
+            self.network.freeze_encoder()
+        self._targets: tuple[list[Tensor], Tensor] | None = None
+        self._combinations: Tensor | None = None
+
+    def forward(self, batch: Batch, part: int = 0) -> Terms:
+        return self._complete(batch) if part == 0 else self._incomplete(batch, part - 1)
+
+    def _complete(self, batch: Batch) -> Terms:
+        self._combinations = perturb.draw_combinations(
+            batch.has.shape[1], self.part.combinations_per_step, batch.draws
+        )
+        device = batch.images.device
+        images = perturb.fill(batch.images, batch.has, self.task.fill)
+        # A complete input leaves the adapters out, so nothing here would get a gradient from a frozen encoder.
+        learns = not (self.network.encoder_frozen and bool(batch.has.all()))
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            features = self.network.encode(images, batch.has.to(device))
+        logits = self.network.decode(features)
+        self._targets = [f.detach() for f in features], logits.detach().float().sigmoid()
+        return {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
+
+    def _incomplete(self, batch: Batch, number: int) -> Terms:
+        assert self._targets is not None, "part 0 comes first"
+        assert self._combinations is not None
+        targets, prediction = self._targets
+        device = batch.images.device
+        kept = self._combinations[number] & batch.has
+        kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
+        valid = batch.has.all(1).to(device)
+        features = self.network.encode(perturb.fill(batch.images, kept, self.task.fill), kept.to(device))
+        terms = {}
+        if self.part.feature:
+            terms["feature"] = losses.feature_consistency(features, targets, valid)
+        if self.part.prediction or self.part.incomplete:
+            logits = self.network.decode(features)
+            if self.part.prediction:
+                terms["prediction"] = losses.prediction_consistency(logits, prediction, valid)
+            if self.part.incomplete:
+                terms["incomplete"] = self._truth(logits, batch, kept, self.part.truth)
+        return terms

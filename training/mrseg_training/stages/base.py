@@ -1,0 +1,101 @@
+"""What the stages share: the batch, the truth losses, and taking over the weights of the stage before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from mrseg_training import losses
+from mrseg_training.settings import Config, TruthPart
+from napari_mrseg.errors import ModelError
+from napari_mrseg.models.unimrseg import UniMRSeg
+from napari_mrseg.tasks import get_task
+
+Terms = dict[str, Tensor]
+
+
+class Batch:
+    """Augmented samples on the device. Not a dataclass: Fabric would copy one, generators and all.
+
+    ``images`` (B, M, I, P, L) normalised, modalities that the subject lacks 0; ``regions`` (B, R, I, P, L) of 0
+    and 1; ``has`` (B, M) bool on the CPU, the modalities the subject has; ``draws`` a generator per sample.
+    """
+
+    __slots__ = ("draws", "has", "images", "regions")
+
+    def __init__(self, images: Tensor, regions: Tensor, has: Tensor, draws: list[Generator]) -> None:
+        self.images, self.regions, self.has, self.draws = images, regions, has, draws
+
+
+class Stage(nn.Module):
+    """One stage of training. ``forward(batch, part)`` gives the loss terms of one part of a step.
+
+    A step has ``parts`` parts, each followed by its own backward, so that only one part's activations are held
+    at a time. The step's loss is the sum of all terms, each times its entry in ``weights``; a term without an
+    entry is only logged. Terms of weight 0 are not computed.
+    """
+
+    name: ClassVar[str]
+    segments: ClassVar[bool] = True
+    """Whether the head's outputs are the task's regions."""
+
+    def __init__(self, config: Config, *, adapters: bool, outputs: int | None = None) -> None:
+        super().__init__()
+        self.task = get_task(config.task)
+        self.network = UniMRSeg(config.model.settings(self.task, adapters=adapters, outputs=outputs))
+        self.parts = 1
+        self.weights: dict[str, float] = {}
+        self.running_statistics = config.run.norm_statistics == "running"
+
+    def forward(self, batch: Batch, part: int = 0) -> Terms:
+        raise NotImplementedError
+
+    def logits(self, images: Tensor, kept: Tensor) -> Tensor:
+        """The regions' logits of images already filled; ``kept`` (B, M). For validation and pictures."""
+        return self.network(images, kept)
+
+    def start_from(self, state: Mapping[str, Tensor], *, head: bool) -> None:
+        """Take the weights of the stage before, with or without its last layer. Adapters may be new."""
+        own = self.network.state_dict()
+        taken = {
+            key: value
+            for key, value in state.items()
+            if key in own and own[key].shape == value.shape and (head or not key.startswith("head."))
+        }
+        missing = [k for k in own if k not in taken and not k.startswith(("adapters.", "head."))]
+        if missing:
+            raise ModelError(
+                f"The weights of the stage before do not fit this network ({missing[0]} and {len(missing) - 1} "
+                "more differ); train both with the same model settings."
+            )
+        self.network.load_state_dict(own | taken)
+
+    def exported(self) -> UniMRSeg:
+        """The network as it goes into a model folder: a head that gives the task's regions."""
+        return self.network
+
+    def train(self, mode: bool = True) -> Stage:
+        super().train(mode)
+        if self.running_statistics:
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def _truth(self, logits: Tensor, batch: Batch, kept: Tensor, part: TruthPart) -> Tensor:
+        weights = torch.ones(len(kept), len(self.task.regions))
+        if part.observable:
+            index = {name: i for i, name in enumerate(self.task.names)}
+            for r, region in enumerate(self.task.regions):
+                for name in region.needs:
+                    weights[:, r] *= kept[:, index[name]].float()
+        weights = weights.to(logits.device)
+        loss = logits.new_zeros((), dtype=torch.float32)
+        if part.dice:
+            loss = loss + part.dice * losses.truth_dice(logits, batch.regions, weights, part.smooth)
+        if part.cross_entropy:
+            loss = loss + part.cross_entropy * losses.cross_entropy(logits, batch.regions, weights)
+        return loss

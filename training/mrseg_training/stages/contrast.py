@@ -1,0 +1,48 @@
+"""Stage 2 (paper: feature-level compensation): features that do not depend on which modalities are there."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mrseg_training import losses, perturb
+from mrseg_training.settings import Config, ContrastPart, JointPart
+from mrseg_training.stages.base import Batch, Stage, Terms
+
+
+class Contrast(Stage):
+    """NT-Xent between the complete and a random incomplete version over five levels, and Dice on both."""
+
+    name = "contrast"
+
+    def __init__(self, config: Config, part: ContrastPart) -> None:
+        super().__init__(config, adapters=False)
+        self.part = part
+        self.weights = {"contrast": part.contrast, "complete": part.segment, "incomplete": part.segment}
+
+    def forward(self, batch: Batch, part: int = 0) -> Terms:
+        kept = perturb.incomplete(batch.has, batch.draws)
+        whole = self.network.encode(perturb.fill(batch.images, batch.has, self.task.fill))
+        some = self.network.encode(perturb.fill(batch.images, kept, self.task.fill))
+        terms = {}
+        if self.part.contrast:
+            terms["contrast"] = contrast(whole, some, batch, self.part)
+        if self.part.segment:
+            terms["complete"] = self._truth(self.network.decode(whole), batch, batch.has, self.part.truth)
+            terms["incomplete"] = self._truth(self.network.decode(some), batch, kept, self.part.truth)
+        return terms
+
+
+def contrast(whole: list[Tensor], some: list[Tensor], batch: Batch, part: ContrastPart | JointPart) -> Tensor:
+    """Mean NT-Xent of the five levels' pooled features; subjects that lack a modality form no pair."""
+    valid = batch.has.all(1).to(batch.images.device)
+    levels = [
+        losses.nt_xent(
+            a,
+            b,
+            valid,
+            temperature=part.temperature,
+            positive_in_denominator=part.positive_in_denominator,
+        )
+        for a, b in zip(losses.pooled(whole), losses.pooled(some), strict=True)
+    ]
+    return sum(levels[1:], levels[0]) / len(levels)

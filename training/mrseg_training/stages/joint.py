@@ -1,0 +1,92 @@
+"""The single joint stage that the paper compares with: all losses at once, from scratch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrseg_training import losses, perturb
+from mrseg_training.settings import Config, JointPart
+from mrseg_training.stages.base import Batch, Stage, Terms
+from mrseg_training.stages.contrast import contrast
+from mrseg_training.stages.reconstruct import perturbed
+from napari_mrseg.models.unimrseg import UniMRSeg
+
+
+class Joint(Stage):
+    """Reconstruction, contrast, segmentation and both consistencies in one step.
+
+    The head has the regions' outputs and, after them, one per modality for the reconstruction. Part 0 is the
+    reconstruction, part 1 the complete input; the others are the incomplete combinations.
+    """
+
+    name = "joint"
+
+    def __init__(self, config: Config, part: JointPart) -> None:
+        task = config.model_task
+        super().__init__(config, adapters=True, outputs=len(task.regions) + len(task.names))
+        self.part, self.model = part, config.model
+        if part.freeze_encoder:
+            self.network.freeze_encoder()
+        each = 1 / part.combinations_per_step
+        self.weights = {
+            "reconstruct": part.reconstruct,
+            "complete": part.complete,
+            "contrast": part.contrast * each,
+            "feature": part.feature * each,
+            "prediction": part.prediction * each,
+            "incomplete": part.incomplete * each,
+        }
+        self.parts = 2
+
+    def forward(self, batch: Batch, part: int = 0) -> Terms:
+        return self._reconstruct(batch) if part == 0 else self._segment(batch)
+
+    def logits(self, images: Tensor, kept: Tensor) -> Tensor:
+        return self.network(images, kept)[:, : len(self.task.regions)]
+
+    def _reconstruct(self, batch: Batch) -> Terms:
+        if not self.part.reconstruct:
+            return {}
+        seen, kept = perturbed(batch, self.part.perturb, self.task.fill)
+        output = self.network(seen, kept.to(seen.device))[:, len(self.task.regions) :].relu()
+        target = losses.min_max(batch.images)
+        return {"reconstruct": losses.l1(output, target, batch.has) + losses.ssim(output, target, batch.has)}
+
+    def _segment(self, batch: Batch) -> Terms:
+        # In one part: contrast needs the gradient of both versions' features.
+        regions, device = len(self.task.regions), batch.images.device
+        valid = batch.has.all(1).to(device)
+        whole = self.network.encode(
+            perturb.fill(batch.images, batch.has, self.task.fill), batch.has.to(device)
+        )
+        logits = self.network.decode(whole)[:, :regions]
+        terms = {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
+        targets, prediction = [f.detach() for f in whole], logits.detach().float().sigmoid()
+        chosen = perturb.draw_combinations(len(self.task.names), self.part.combinations_per_step, batch.draws)
+        for combination in chosen:
+            kept = combination & batch.has
+            kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
+            some = self.network.encode(perturb.fill(batch.images, kept, self.task.fill), kept.to(device))
+            guess = self.network.decode(some)[:, :regions]
+            _add(terms, "contrast", contrast(whole, some, batch, self.part))
+            _add(terms, "feature", losses.feature_consistency(some, targets, valid))
+            _add(terms, "prediction", losses.prediction_consistency(guess, prediction, valid))
+            if self.part.incomplete:
+                _add(terms, "incomplete", self._truth(guess, batch, kept, self.part.truth))
+        return terms
+
+    def exported(self) -> UniMRSeg:
+        """The network with the regions' outputs only."""
+        network = UniMRSeg(self.model.settings(self.task, adapters=True))
+        regions = len(self.task.regions)
+        state = {
+            key: value[:regions] if key.startswith("head.") else value
+            for key, value in self.network.state_dict().items()
+        }
+        network.load_state_dict(state)
+        return network
+
+
+def _add(terms: Terms, name: str, value: Tensor) -> None:
+    terms[name] = terms[name] + value if name in terms else value

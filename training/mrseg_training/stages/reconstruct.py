@@ -1,0 +1,63 @@
+"""Stage 1 (paper: modality-level compensation): bring back all modalities from some, masked and out of order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrseg_training import losses, perturb
+from mrseg_training.settings import Config, PerturbPart, ReconstructPart
+from mrseg_training.stages.base import Batch, Stage, Terms
+from napari_mrseg.models.unimrseg import UniMRSeg
+
+
+class Reconstruct(Stage):
+    """Encoder and decoder with one ReLU output per modality; L1 and SSIM to the min-max-normalised originals."""
+
+    name = "reconstruct"
+    segments = False
+
+    def __init__(self, config: Config, part: ReconstructPart) -> None:
+        super().__init__(config, adapters=False, outputs=len(config.model_task.names))
+        self.part = part
+        self.model = config.model
+        self.weights = {"l1": part.l1, "ssim": part.ssim}
+
+    def forward(self, batch: Batch, part: int = 0) -> Terms:
+        seen, _ = perturbed(batch, self.part.perturb, self.task.fill)
+        output = torch.relu(self.network(seen))
+        target = losses.min_max(batch.images)
+        terms = {}
+        if self.part.l1:
+            terms["l1"] = losses.l1(output, target, batch.has)
+        if self.part.ssim:
+            terms["ssim"] = losses.ssim(output, target, batch.has, self.part.ssim_window)
+        return terms
+
+    def reconstruction(self, images: Tensor) -> Tensor:
+        """(B, M, I, P, L) images -> the modalities the network believes in, in [0, ∞)."""
+        return torch.relu(self.network(images))
+
+    def exported(self) -> UniMRSeg:
+        """A segmentation network with these weights and an empty head: it opens, and finds nothing."""
+        network = UniMRSeg(self.model.settings(self.task, adapters=False))
+        state = {k: v for k, v in self.network.state_dict().items() if not k.startswith("head.")}
+        network.load_state_dict(network.state_dict() | state)
+        with torch.no_grad():
+            network.head.weight.zero_()
+            assert network.head.bias is not None
+            network.head.bias.fill_(-10.0)
+        return network
+
+
+def perturbed(batch: Batch, how: PerturbPart, fill: str) -> tuple[Tensor, Tensor]:
+    """(what stage 1 sees, the modalities kept (B, M))."""
+    kept = perturb.drop(batch.has, how.dropout, batch.draws, by=how.dropout_by)
+    seen = perturb.fill(batch.images, kept, fill)
+    if how.shuffle:
+        seen = perturb.shuffle(seen, kept, batch.draws)
+    if how.mask == "regions":
+        seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, batch.draws)
+    elif how.mask == "voxels":
+        seen = perturb.mask_voxels(seen, how.mask_ratio, batch.draws)
+    return seen, kept

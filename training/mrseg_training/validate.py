@@ -1,0 +1,85 @@
+"""A quick score during training, and pictures to look at. The real table is made by :mod:`.evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrseg_training import losses, perturb
+from mrseg_training.augment import regions_of
+from mrseg_training.data.cache import Volumes
+from mrseg_training.stages import Batch, Stage
+from mrseg_training.stages.reconstruct import Reconstruct
+
+
+@torch.no_grad()
+def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
+    """Higher is better. Mean Dice over regions, for all modalities and each alone; stage 1: minus its L1.
+
+    Whole heads of the first ``subjects`` validation subjects. An absent region found absent counts as 1.
+    """
+    stage.eval()
+    total, count = 0.0, 0
+    for subject in volumes.subjects[:subjects]:
+        images = volumes.images(subject)[None].float().to(fabric.device)
+        labels = volumes.labels(subject)[None].to(fabric.device)
+        has = volumes.has(subject)[None]
+        with fabric.autocast():
+            for kept in _looked_at(has):
+                seen = perturb.fill(images, kept, stage.task.fill)
+                if isinstance(stage, Reconstruct):
+                    value = -losses.l1(stage.reconstruction(seen), losses.min_max(images), has)
+                else:
+                    found = stage.logits(seen, kept.to(images.device)).float() > 0
+                    truth = regions_of(labels, [r.codes for r in stage.task.regions]) > 0
+                    value = _dice(found, truth)
+                total, count = total + float(value), count + 1
+    return total / count
+
+
+def _looked_at(has: Tensor) -> list[Tensor]:
+    rows = [has]
+    for m in torch.nonzero(has[0]).flatten().tolist():
+        alone = torch.zeros_like(has)
+        alone[0, m] = True
+        rows.append(alone)
+    return rows
+
+
+def _dice(found: Tensor, truth: Tensor) -> Tensor:
+    """Mean over regions of (1, R, I, P, L) bool masks."""
+    both = (found & truth).flatten(2).sum(2).float()
+    size = found.flatten(2).sum(2) + truth.flatten(2).sum(2)
+    return torch.where(size > 0, 2 * both / size.clamp_min(1), torch.ones_like(both)).mean()
+
+
+@torch.no_grad()
+def pictures(stage: Stage, batch: Batch) -> Tensor:
+    """(3, H, W) in [0, 1]: a row per combination of the first sample: input, truth and what the stage made of it."""
+    training = stage.training
+    stage.eval()
+    images = batch.images[:1]
+    slab = int(batch.regions[0, 0].sum((1, 2)).argmax())
+    truth = (
+        batch.regions[0, :, slab].amax(0, keepdim=True) if batch.regions.any() else batch.regions[0, :1, slab]
+    )
+    table = torch.cat(
+        [perturb.incomplete_combinations(images.shape[1]), torch.ones(1, images.shape[1]).bool()]
+    )
+    rows = []
+    for combination in table:
+        kept = combination[None] & batch.has[:1]
+        if not kept.any():
+            continue
+        seen = perturb.fill(images, kept, stage.task.fill)
+        shown = [image[slab] for image in losses.min_max(seen)[0]]
+        if isinstance(stage, Reconstruct):
+            made = [image[slab].clamp(0, 1) for image in stage.reconstruction(seen)[0].float()]
+        else:
+            logits = stage.logits(seen, kept.to(images.device))[0].float()
+            made = [truth[0], *(p[slab] for p in logits.sigmoid())]
+        rows.append(torch.cat([*shown, *made], dim=1))
+    stage.train(training)
+    return torch.cat(rows)[None].expand(3, -1, -1).float().cpu()
