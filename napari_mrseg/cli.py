@@ -127,7 +127,7 @@ def predict(
 
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
     """
-    from napari_mrseg.compare.metrics import against_reference
+    from napari_mrseg.compare import dice_to_reference
     from napari_mrseg.io.export import check_outputs, write_results
 
     if use and every:
@@ -147,7 +147,7 @@ def predict(
         model=engine.model.info,
         grid=grid,
         overwrite=overwrite,
-        dice=against_reference(study),
+        dice=dice_to_reference(study),
     )
     _answer(result, as_json, lambda: _written(result, out))
 

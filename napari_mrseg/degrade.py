@@ -8,11 +8,16 @@ generator state the same result; voxels that are 0 stay 0 (skull-stripped images
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.study import Image, Note, Study
 
 Degradation = Callable[[Tensor, float, Generator], Tensor]
 
@@ -141,3 +146,33 @@ def _gaussian(volume: Tensor, axis: int, sigma: float) -> Tensor:
         out.narrow(axis, k, length - k).add_(volume.narrow(axis, 0, length - k), alpha=share)
         out.narrow(axis, 0, length - k).add_(volume.narrow(axis, k, length - k), alpha=share)
     return out
+
+
+def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -> Study:
+    """``study`` with the named modalities made worse: ``{"flair": ("noise", 0.5)}``.
+
+    The same study, kind and strength give the same voxels; a stronger one of a kind is more of the same (the
+    random numbers follow from the file and the kind). What was done is noted, and is part of the study's digest.
+    Raises InputError for an unknown kind or a strength outside [0, 1].
+    """
+    images, notes = dict(study.images), list(study.notes)
+    for name, (kind, strength) in degradations.items():
+        if kind not in DEGRADATIONS or not 0 <= strength <= 1:
+            raise InputError(
+                f"“{kind}” at {strength:g} is no degradation; kinds: {', '.join(DEGRADATIONS)}, from 0 to 1."
+            )
+        if strength == 0 or name not in images:
+            continue
+        image = images[name]
+        generator = Generator().manual_seed(crc32(f"{image.source.sha256}{kind}".encode()))
+        # What counts as background here is near zero, not always zero, in resampled scans.
+        volume = torch.from_numpy(image.data.copy())
+        background = volume.abs() <= 1e-3 * volume.abs().max()
+        worse = DEGRADATIONS[kind](volume.masked_fill(background, 0.0), strength, generator)
+        source = replace(image.source, sha256=f"{image.source.sha256}+{kind}:{strength:.4f}")
+        images[name] = Image(worse.numpy(), source)
+        title = study.task.modality(name).title
+        notes.append(
+            Note("degraded", f"{title} was degraded on purpose: {kind}, strength {strength:.0%}.", name)
+        )
+    return replace(study, images=images, notes=tuple(notes))

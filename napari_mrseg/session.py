@@ -43,11 +43,15 @@ class Session:
         device, and its replacement is being computed or was cancelled.
     running
         The run in progress (combination, stage, fraction), or None.
+    degradations
+        What is made worse on purpose, ``{modality: (kind, strength)}``; ``study`` is then the degraded one, and
+        ``images_changed`` says that voxels changed while the study stayed.
     predictions
         Finals of this study, model and device that are in memory, by combination.
     """
 
     study_changed = Signal()
+    images_changed = Signal()
     model_changed = Signal()
     combination_changed = Signal()
     shown_changed = Signal()
@@ -70,6 +74,8 @@ class Session:
         self.precision = precision
         self.sweep = sweep
         self.study: Study | None = None
+        self.degradations: dict[str, tuple[str, float]] = {}
+        self._intact: Study | None = None
         self.paths: tuple[str, ...] = ()
         self.assigned: dict[str, str | None] = {}
         self.model: Model | None = None
@@ -121,12 +127,22 @@ class Session:
         self.opening_changed.emit()
         Thread(target=work, name="mrseg-open", daemon=True).start()
 
-    def set_study(self, study: Study | None) -> None:
-        """Show a study that is already read, with all its modalities on; None closes."""
+    def set_study(
+        self,
+        study: Study | None,
+        *,
+        combination: Combination | None = None,
+        degradations: Mapping[str, tuple[str, float]] | None = None,
+    ) -> None:
+        """Show a study that is already read, by default with all its modalities on; None closes."""
+        from napari_mrseg.degrade import degrade_study
+
+        shown = degrade_study(study, degradations) if study and degradations else study
         with self._lock:
             self._live.stop()
-            self.study = study
-            self.combination = study.present if study else ()
+            self.study, self._intact = shown, study
+            self.degradations = dict(degradations or {})
+            self.combination = combination or (study.present if study else ())
             self.shown = None
             self.running = None
             self.error = None
@@ -134,6 +150,37 @@ class Session:
         self.combination_changed.emit()
         self.shown_changed.emit()
         self.running_changed.emit()
+        self.predictions_changed.emit()
+        self.run()
+
+    def degrade(self, modality: str, kind: str, strength: float) -> None:
+        """Make one modality worse by ``strength`` in [0, 1] (0: as it was) and run again. Takes up to a second.
+
+        ``kind`` is one of :data:`napari_mrseg.degrade.DEGRADATIONS`. Of several calls at once the last one wins.
+        """
+        from napari_mrseg.degrade import degrade_study
+
+        with self._lock:
+            intact = self._intact
+            if intact is None:
+                raise InputError("Open a study first; there is no image to degrade.")
+            wanted = {**self.degradations, modality: (kind, strength)}
+            if strength == 0:
+                del wanted[modality]
+            self.degradations = wanted
+        try:
+            study = degrade_study(intact, wanted)
+        except MrsegError:
+            with self._lock:
+                if self.degradations is wanted:
+                    del self.degradations[modality]
+            raise
+        with self._lock:
+            if self._intact is not intact or self.degradations is not wanted:
+                return
+            self._live.stop()
+            self.study = study
+        self.images_changed.emit()
         self.predictions_changed.emit()
         self.run()
 
@@ -243,6 +290,7 @@ class Session:
         return shown is not None and (
             self.study is None
             or shown.combination != self.combination
+            or shown.digest != self.study.only(self.combination).digest
             or not self._live.made_by_present_engine(shown)
         )
 
@@ -269,6 +317,7 @@ class Session:
             f"combination {everything.index(shown.combination) + 1} of {len(everything)}: "
             f"{self.titles(shown.combination)}"
         )
+        parts += [note.message.rstrip(".") for note in shown.notes if note.code == "degraded"]
         parts.append(f"model {shown.model['name']} {shown.model['version']}")
         parts.append(f"{'preview' if shown.preview else 'final'} at {shown.spacing:g} mm")
         parts.append(f"{shown.device} {shown.precision}, {shown.seconds:.1f} s")
@@ -285,7 +334,7 @@ class Session:
         self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
-        from napari_mrseg.compare.metrics import against_reference
+        from napari_mrseg.compare import dice_to_reference
         from napari_mrseg.io.export import write_results
 
         if self.study is None or self.model is None:
@@ -301,9 +350,57 @@ class Session:
             predictions,
             out,
             model=self.model.info,
-            dice=against_reference(self.study),
+            dice=dice_to_reference(self.study),
             **options,
         )
+
+    def save_session(self, path: Path, view: Mapping[str, Any] | None = None) -> None:
+        """Write a session file: paths and hashes, model, combination, results, and the window's ``view``."""
+        from napari_mrseg.io.saved import Saved, files_of, write_saved
+
+        if self.study is None or self._intact is None or self.model is None:
+            raise InputError("There is no session to save; open a study first.")
+        saved = Saved(
+            task=self.task.name,
+            files=files_of(self._intact),
+            model=self.model.info,
+            combination=self.combination,
+            degradations=self.degradations,
+            view=view or {},
+            predictions=tuple(self.predictions.values()),
+        )
+        write_saved(path, saved)
+
+    def open_session(self, path: Path) -> dict[str, Any]:
+        """Open what :meth:`save_session` wrote, and return its ``view``.
+
+        Raises MrsegError if a scan or the model changed; then everything stays as it was.
+        """
+        from napari_mrseg.io import open_study
+        from napari_mrseg.io.saved import read_saved
+        from napari_mrseg.models.store import load_model
+
+        saved = read_saved(path)
+        model = self.model
+        if model is None or model.sha256 != saved.model["sha256"]:
+            model = load_model(saved.model["name"], task=self.task)
+        if model.sha256 != saved.model["sha256"]:
+            raise InputError(
+                f"{path.name} was made with another version of the model {saved.model['name']} "
+                f"({saved.model['version']}); install that one, or open the scans anew."
+            )
+        pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
+        study = open_study(pairs, task=self.task, reference="reference" in saved.files)
+        with self._lock:
+            self.paths, self.assigned = tuple(pairs), {}
+            if model is not self.model:
+                self._live.set_engine(model, self.device, self.precision)
+                self.model = model
+            for prediction in saved.predictions:
+                self._live.remember(prediction)
+        self.model_changed.emit()
+        self.set_study(study, combination=saved.combination, degradations=saved.degradations)
+        return dict(saved.view)
 
     # -- arrivals from the worker thread --------------------------------------------------------------------
 

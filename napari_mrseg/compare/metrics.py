@@ -13,17 +13,12 @@ Conventions, where the field has more than one:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.tasks import Region, Task
-
-if TYPE_CHECKING:
-    from napari_mrseg.inference.prediction import Prediction
-    from napari_mrseg.study import Study
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.integer]
@@ -89,17 +84,6 @@ def region_dice(
         within = join(*boxes)
     counts = joint_counts(prediction[within], reference[within])
     return {region.name: _dice_of_counts(counts, region, empty) for region in task.regions}
-
-
-def against_reference(study: Study) -> Callable[[Prediction], dict[str, float | None]] | None:
-    """What gives a prediction's Dice per region against the study's reference; None if it has none.
-
-    A region absent from both counts as 1 (the convention of BraTS).
-    """
-    reference = study.reference
-    if reference is None:
-        return None
-    return lambda prediction: dict(region_dice(prediction.labels, reference.labels, study.task))
 
 
 def region_hd95(

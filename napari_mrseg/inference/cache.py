@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -51,7 +52,7 @@ class PredictionCache:
         """:meth:`get`, else from disk; slower, not for a thread that must not wait."""
         found = self.get(key)
         if found is None and self.folder is not None:
-            found = _read(self._path(key))
+            found = read_prediction(self._path(key))
             if found is not None:
                 self._remember(key, found)
         return found
@@ -59,7 +60,9 @@ class PredictionCache:
     def put(self, key: Hashable, prediction: Prediction) -> None:
         self._remember(key, prediction)
         if self.folder is not None:
-            _write(self._path(key), prediction)
+            # A full or read-only disk only means a colder start next time.
+            with suppress(OSError):
+                write_prediction(self._path(key), prediction)
 
     def clear(self) -> None:
         """Forget what is in memory."""
@@ -81,8 +84,8 @@ class PredictionCache:
         return self.folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.safetensors"
 
 
-def _write(path: Path, prediction: Prediction) -> None:
-    """In one step or not at all. A full or read-only disk only means a colder start next time."""
+def write_prediction(path: Path, prediction: Prediction) -> None:
+    """Write one prediction as safetensors, in one step or not at all. Raises OSError."""
     from safetensors.numpy import save
 
     p = prediction
@@ -94,6 +97,7 @@ def _write(path: Path, prediction: Prediction) -> None:
         "shape": p.grid.shape,
         "affine": p.grid.affine,
         "box": [(s.start, s.stop) for s in p.box],
+        "digest": p.digest,
         "model": dict(p.model),
         "device": p.device,
         "precision": p.precision,
@@ -102,22 +106,19 @@ def _write(path: Path, prediction: Prediction) -> None:
         "notes": [asdict(n) for n in p.notes],
     }
     arrays = {"labels": np.ascontiguousarray(p.labels[p.box]), "probabilities": p.probabilities}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(save(arrays, {"prediction": json.dumps(about)}))
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError:
-        return
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(arrays, {"prediction": json.dumps(about)}))
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
-def _read(path: Path) -> Prediction | None:
-    """None if there is no such file, or it is damaged or of another format: it is then computed again."""
+def read_prediction(path: Path) -> Prediction | None:
+    """What :func:`write_prediction` wrote; None if it is missing, damaged or of another format."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -137,6 +138,7 @@ def _read(path: Path) -> Prediction | None:
             labels=whole,
             probabilities=probabilities,
             box=box,
+            digest=about["digest"],
             model=about["model"],
             device=about["device"],
             precision=about["precision"],

@@ -244,6 +244,7 @@ class Engine:
                 labels=whole,
                 probabilities=kept,
                 box=where.box,
+                digest=study.digest,
                 model=self.model.info,
                 device=self.device_name,
                 precision=self.precision,

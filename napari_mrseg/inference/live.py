@@ -76,6 +76,10 @@ class Live:
     def cached(self, study: Study, combination: Combination) -> Prediction | None:
         return None if self._engine is None else self.cache.get(_key(self._engine, study, combination))
 
+    def remember(self, prediction: Prediction) -> None:
+        """Keep a final, so that it need not be computed."""
+        self.cache.put(_place(prediction), prediction)
+
     def made_by_present_engine(self, prediction: Prediction) -> bool:
         engine = self._engine
         return engine is not None and (
@@ -197,8 +201,7 @@ class Live:
 
     def _keep(self, request: _Request, prediction: Prediction) -> None:
         if not prediction.preview:
-            place = _key(request.engine, request.study, prediction.combination)
-            self.cache.put(place, prediction)
+            self.remember(prediction)
         self._deliver(request, prediction)
 
     def _deliver(self, request: _Request, prediction: Prediction) -> None:
@@ -222,3 +225,8 @@ class Live:
 
 def _key(engine: Engine, study: Study, combination: Combination) -> Hashable:
     return study.only(combination).digest, engine.model.sha256, engine.device_name, engine.precision
+
+
+def _place(prediction: Prediction) -> Hashable:
+    """The key that :func:`_key` gives for what ``prediction`` was made from."""
+    return prediction.digest, prediction.model["sha256"], prediction.device, prediction.precision

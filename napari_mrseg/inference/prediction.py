@@ -25,6 +25,8 @@ class Prediction:
         float16, (regions, i, p, l): the part of the grid that ``box`` covers; 0 elsewhere.
     box
         One slice per axis of ``grid``.
+    digest
+        Identity of the images it was made from (:attr:`napari_mrseg.study.Study.digest`).
     model
         ``{"name", "version", "sha256"}`` of the model.
     spacing
@@ -45,6 +47,7 @@ class Prediction:
     precision: str
     spacing: float
     seconds: float
+    digest: str = ""
     preview: bool = False
     notes: tuple[Note, ...] = ()
 

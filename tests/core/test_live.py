@@ -208,6 +208,24 @@ def test_the_line_names_everything(session: Session) -> None:
         assert part in line
 
 
+def test_a_degraded_modality_runs_again_and_says_so(session: Session) -> None:
+    """Degrading makes the overlay stale, gives another result, is named on screen and in it; strength 0 undoes it."""
+    session.set_study(study())
+    before = session.wait(60)
+    session.degrade("flair", "noise", 0.8)
+    worse = session.wait(60)
+    assert not np.array_equal(worse.probabilities, before.probabilities)
+    assert [n.code for n in worse.notes] == ["degraded"]
+    assert "FLAIR was degraded" in session.describe()
+    session.use(["t1", "t2"])
+    assert "degraded" not in [n.code for n in session.wait(60).notes]
+    session.use(BRATS.names)
+    session.degrade("flair", "noise", 0)
+    assert session.wait(60) is before
+    with pytest.raises(InputError, match="no degradation"):
+        session.degrade("flair", "rust", 0.5)
+
+
 def test_two_of_four_are_three_combinations(session: Session) -> None:
     """A partial study sweeps only what is there."""
     session.sweep = True

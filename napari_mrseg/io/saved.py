@@ -1,0 +1,146 @@
+"""Session files, ``*.mrsession``: what was open, by path and hash, how it was looked at, and the results.
+
+A zip of ``session.json`` and one safetensors file per result. It holds no image; scans are found again by their
+path, relative to the session file, and refused if they changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.cache import read_prediction, write_prediction
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.study import Study
+
+FORMAT = 1
+LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember."""
+
+    task: str
+    files: Mapping[str, tuple[Path, str]]
+    model: Mapping[str, str]
+    combination: tuple[str, ...]
+    degradations: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    view: Mapping[str, Any] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
+
+
+def files_of(study: Study) -> dict[str, tuple[Path, str]]:
+    """Role → (path, sha256) of the scans, and of the reference, that ``study`` was read from."""
+    found = {name: image.source for name, image in study.images.items()}
+    if study.reference is not None:
+        found["reference"] = study.reference.source
+    return {role: (source.path, source.sha256) for role, source in found.items()}
+
+
+def write_saved(path: Path, saved: Saved) -> None:
+    """Write a session file in one step. Raises InputError if it cannot be written."""
+    folder = path.resolve().parent
+    document = {
+        "format": FORMAT,
+        "task": saved.task,
+        "files": {
+            role: {"path": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha256}
+            for role, (file, sha256) in saved.files.items()
+        },
+        "model": dict(saved.model),
+        "combination": list(saved.combination),
+        "degradations": {name: list(what) for name, what in saved.degradations.items()},
+        "view": dict(saved.view),
+    }
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("session.json", json.dumps(document, indent=2, ensure_ascii=False))
+                _add_predictions(archive, saved.predictions)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{path.name} cannot be written ({error.strerror}); choose another folder."
+        ) from None
+
+
+def read_saved(path: Path) -> Saved:
+    """Read a session file. Raises InputError if it is none, is damaged, or a scan is gone or has changed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise ValueError
+            document = json.loads(archive.read("session.json"))
+            if document["format"] != FORMAT:
+                raise ValueError
+            folder = path.resolve().parent
+            files = {
+                r: (Path(os.path.normpath(folder / f["path"])), f["sha256"])
+                for r, f in document["files"].items()
+            }
+            saved = Saved(
+                task=document["task"],
+                files=files,
+                model=document["model"],
+                combination=tuple(document["combination"]),
+                degradations={name: (kind, float(s)) for name, (kind, s) in document["degradations"].items()},
+                view=document["view"],
+                predictions=_predictions(archive),
+            )
+    except FileNotFoundError:
+        raise InputError(f"{path.name} does not exist; check the path.") from None
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"{path.name} is no session file, or is damaged; open the scans themselves."
+        ) from None
+    for role, (file, sha256) in saved.files.items():
+        _unchanged(path, role, file, sha256)
+    return saved
+
+
+def _unchanged(path: Path, role: str, file: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        raise InputError(
+            f"{file.name} ({role}) is not where it was when {path.name} was saved; put it back, or open the scans anew."
+        ) from None
+    if found != sha256:
+        raise InputError(
+            f"{file.name} ({role}) has changed since {path.name} was saved; open the scans anew and save again."
+        )
+
+
+def _add_predictions(archive: zipfile.ZipFile, predictions: Iterable[Prediction]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, prediction in enumerate(predictions):
+            file = Path(folder) / f"{number}.safetensors"
+            write_prediction(file, prediction)
+            archive.write(file, f"predictions/{number}.safetensors")
+            file.unlink()
+
+
+def _predictions(archive: zipfile.ZipFile) -> tuple[Prediction, ...]:
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in archive.namelist():
+            if name.startswith("predictions/"):
+                file = Path(folder) / "one.safetensors"
+                file.write_bytes(archive.read(name))
+                prediction = read_prediction(file)
+                if prediction is not None:
+                    found.append(prediction)
+    return tuple(found)
