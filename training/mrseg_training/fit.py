@@ -150,7 +150,7 @@ def run_stage(
         first, best = state.step, state.best
     if fabric.device.type == "cuda" and processes > 1 and config.run.norm_statistics == "batch":
         stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)  # type: ignore[assignment]
-    stage = stage.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    stage = stage.to(memory_format=torch.channels_last_3d)
     stage.train()
     module, wrapped = fabric.setup(stage, optimizer)
 
@@ -351,7 +351,8 @@ def make_fabric(config: Config) -> Any:
             f"run.devices={config.run.devices} needs torchrun: torchrun --nproc_per_node={config.run.devices} "
             "-m napari_mrseg.cli train ..."
         )
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator="cuda" if device.type == "cuda" else device.type,
         devices=config.run.devices if device.type == "cpu" or together else [device.index or 0],

@@ -92,7 +92,7 @@ def prepare(study: Study, spacing: float) -> Prepared:
     """Crop to the head, normalise each modality over its own voxels and sample at ``spacing``, as the engine does."""
     assert study.reference is not None
     task, grid = study.task, study.grid
-    volumes = {name: torch.from_numpy(image.data) for name, image in study.images.items()}
+    volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
     masks = {name: foreground(volume) for name, volume in volumes.items()}
     inside = torch.stack(list(masks.values())).any(0)
     bounds = []
@@ -105,7 +105,7 @@ def prepare(study: Study, spacing: float) -> Prepared:
         if name in volumes:
             scaled = normalise(volumes[name], masks[name])
             images[row] = resample(scaled[None], where.start, where.step, where.size)[0]
-    codes = torch.from_numpy(study.reference.labels)
+    codes = torch.tensor(study.reference.labels)
     kinds = [label.code for label in task.labels]
     shares = torch.stack([codes == code for code in kinds]).float()
     shares = resample(shares, where.start, where.step, where.size)

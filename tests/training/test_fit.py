@@ -1,0 +1,205 @@
+"""The loop: whole recipe, exact resume after a real kill -9, and the ways it stops."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import small_config, write_subject, write_subjects
+
+from mrseg_training import files
+from mrseg_training.checkpoint import checkpoints, load_weights
+from mrseg_training.fit import TrainingStopped, train
+from mrseg_training.settings import Config
+from mrseg_training.stages.contrast import Contrast
+from napari_mrseg.errors import InputError, ModelError
+from napari_mrseg.models.store import load_model
+
+STAGES = ("1-reconstruct", "2-contrast", "3-adapt")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four made-up subjects, one of them without T2."""
+    root = tmp_path_factory.mktemp("brats")
+    write_subjects(root, 3)
+    write_subject(root / "BraTS2021_00003", seed=3, modalities=("flair", "t1", "t1ce"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def config(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Three steps a stage, so that there is a middle to be killed in; all runs share a cache."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    stages = {name: {"steps": 3} for name in ("reconstruct", "contrast", "adapt")}
+    return small_config(data, stages=stages, data={"cache": cache})
+
+
+def quiet(event: Any) -> None:
+    """No progress line."""
+
+
+@pytest.fixture(scope="module")
+def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train(config, out, report=quiet)
+    return out
+
+
+def train_and_die(config: Config, out: str, stage: str, step: int) -> None:
+    """Train until ``step`` of ``stage`` is logged (before it is saved), then be killed."""
+    torch.set_num_threads(1)
+
+    def die(event: Any) -> None:
+        if event["kind"] == "step" and event["stage"] == stage and event["step"] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(config, out, resume=True, report=die)
+
+
+def in_a_process(*args: Any) -> int | None:
+    """Exit code of :func:`train_and_die` in a process of its own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mrseg_training.fit", "lightning.fabric", "monai.losses"])
+    process = context.Process(target=train_and_die, args=args)
+    process.start()
+    process.join(180)
+    return process.exitcode
+
+
+def test_killed_in_each_stage_and_resumed_gives_identical_weights(
+    config: Config, whole: Path, tmp_path: Path
+) -> None:
+    """N steps = k steps + kill -9 + resume + N − k steps, bit for bit, with the kill in every stage in turn."""
+    out = tmp_path / "run"
+    for stage in STAGES:
+        assert in_a_process(config, str(out), stage, 2) == -signal.SIGKILL
+        assert len(checkpoints(out / stage / "checkpoints")) == 1
+    train(config, out, resume=True, report=quiet)
+    for stage in STAGES:
+        one, two = (load_weights(checkpoints(run / stage / "checkpoints")[-1]) for run in (whole, out))
+        assert all(torch.equal(one[name], two[name]) for name in one), stage
+        assert (whole / stage / "model" / "weights.safetensors").read_bytes() == (
+            out / stage / "model" / "weights.safetensors"
+        ).read_bytes()
+
+
+def test_each_stage_leaves_a_model_folder(whole: Path) -> None:
+    """The models of all stages load; the last one is the run's; only stage 3 has adapters."""
+    models = [load_model(whole / stage / "model") for stage in STAGES]
+    assert [m.network.adapters is not None for m in models] == [False, False, True]
+    assert load_model(whole / "model").sha256 == models[-1].sha256
+    empty = models[0].network(torch.randn(1, 4, 16, 16, 16))
+    assert float(empty.max()) < 0
+    assert "finds nothing" in models[0].card.limitations
+
+
+def test_stage_2_starts_from_stage_1_but_its_last_layer(whole: Path, config: Config) -> None:
+    """Encoder and decoder are taken over, the head is new; stage 3 keeps encoder and statistics of stage 2."""
+    first, second, third = (load_weights(checkpoints(whole / s / "checkpoints")[-1]) for s in STAGES)
+    fresh = Contrast(config, config.stages.contrast)  # type: ignore[arg-type]
+    fresh.start_from(first, head=False)
+    state = fresh.network.state_dict()
+    assert all(torch.equal(state[k], first[k]) for k in first if not k.startswith("head."))
+    assert first["head.weight"].shape != second["head.weight"].shape
+    frozen = [k for k in second if k.startswith(("encoder.", "pyramid."))]
+    assert all(torch.equal(second[k], third[k]) for k in frozen)
+    assert any(not torch.equal(second[k], third[k]) for k in second if k.startswith("decoder."))
+
+
+def test_log_has_losses_and_counts_skipped_pairs(whole: Path) -> None:
+    """One line of JSON an event; the subject without T2 is counted where pairs are formed."""
+    events = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    steps = [e for e in events if e["kind"] == "step"]
+    assert [e["stage"] for e in steps] == [s for s in STAGES for _ in range(3)]
+    assert {"loss_contrast", "loss_complete", "loss_incomplete"} <= steps[3].keys()
+    assert {"loss_feature", "loss_prediction"} <= steps[6].keys()
+    assert sum(e["skipped_pairs"] for e in steps) > 0
+    assert all(e["loss"] == e["loss"] for e in steps)
+
+
+def test_a_run_is_not_overwritten(whole: Path, config: Config) -> None:
+    """Without --resume a folder that holds a run is refused; with other settings it is refused even so."""
+    with pytest.raises(InputError, match="--resume"):
+        train(config, whole, report=quiet)
+    other = config.model_copy(update={"seed": 5})
+    with pytest.raises(InputError, match="other settings"):
+        train(other, whole, resume=True, report=quiet)
+
+
+def test_one_stage_needs_the_one_before(config: Config, tmp_path: Path) -> None:
+    """--stage trains that stage only, on top of what is there."""
+    with pytest.raises(InputError, match="1-reconstruct is not done"):
+        train(config, tmp_path / "run", stage="contrast", report=quiet)
+    with pytest.raises(InputError, match="no stage"):
+        train(config, tmp_path / "run", stage="constrast", report=quiet)
+
+
+def test_only_two_checkpoints_are_kept(whole: Path) -> None:
+    """The last two, each readable."""
+    assert [p.name for p in checkpoints(whole / "2-contrast" / "checkpoints")] == [
+        "step-00000002.safetensors",
+        "step-00000003.safetensors",
+    ]
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole: Path, config: Config, tmp_path: Path) -> None:
+    """A truncated newest checkpoint: resume takes the one before, and says so if there is none."""
+    path = checkpoints(whole / "2-contrast" / "checkpoints")[-1]
+    bad = tmp_path / path.name
+    bad.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="damaged"):
+        load_weights(bad)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence with step and term; nothing that is not finite is saved."""
+    from mrseg_training.stages.reconstruct import Reconstruct
+
+    real, count = Reconstruct.forward, iter(range(100))
+
+    def broken(self: Reconstruct, batch: Any, part: int = 0) -> Any:
+        terms = real(self, batch, part)
+        return terms if next(count) < 1 else {**terms, "l1": terms["l1"] * float("nan")}
+
+    monkeypatch.setattr(Reconstruct, "forward", broken)
+    with pytest.raises(TrainingStopped, match=r"step 2 of 1-reconstruct.*\(l1\)"):
+        train(config, tmp_path / "run", report=quiet)
+    saved = checkpoints(tmp_path / "run" / "1-reconstruct" / "checkpoints")
+    assert [p.name for p in saved] == ["step-00000001.safetensors"]
+    assert all(bool(torch.isfinite(v).all()) for v in load_weights(saved[0]).values())
+
+
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback, no half-written file, the old one untouched."""
+    path = tmp_path / "file"
+    files.write_atomically(path, b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensorboard_is_an_extra(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for but not installed: a sentence with the pip line."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    wanted = config.model_copy(update={"run": config.run.model_copy(update={"tensorboard": True})})
+    with pytest.raises(InputError, match="pip install"):
+        train(wanted, tmp_path / "run", report=quiet)
