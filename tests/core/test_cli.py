@@ -245,7 +245,24 @@ def test_doctor_reports(run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "view", "inspect", "predict", "compare", "doctor", "models list", "models add"]
+    "command",
+    [
+        "demo",
+        "view",
+        "inspect",
+        "predict",
+        "compare",
+        "models list",
+        "models info",
+        "models verify",
+        "models add",
+        "simulate",
+        "train",
+        "evaluate",
+        "ablate",
+        "bench",
+        "doctor",
+    ],
 )
 def test_every_command_has_help_with_an_example(run, command: str) -> None:
     """--help ends with 0 and shows an example to copy."""

@@ -1,0 +1,209 @@
+"""``inspect``, ``predict``, ``compare``: a subject's files in, labels and tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_mrseg.cli.options import (
+    AssumeRas,
+    Device,
+    Grid,
+    Json,
+    ModelName,
+    NoReference,
+    Out,
+    Overwrite,
+    Paths,
+    Precision,
+    ReferenceFile,
+    answer,
+    progress_bar,
+    say,
+)
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import BRATS, Combination, key
+
+if TYPE_CHECKING:
+    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.study import Study
+
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    nifti = "nifti"
+    dicom_seg = "dicom-seg"
+
+
+@app.command()
+def inspect(paths: Paths, assume_ras: AssumeRas = False, as_json: Json = False) -> None:
+    """Say what was recognised as what and why, grids, orientation and problems. Runs no model.
+
+    Example: mrseg inspect subject-01/
+    """
+    from napari_mrseg.io import describe
+    from napari_mrseg.io import inspect as look
+
+    report = look(paths, task=BRATS, assume_ras=assume_ras)
+    answer(report, as_json, lambda: describe(report))
+    if report["problems"]:
+        raise typer.Exit(InputError.exit_code)
+
+
+@app.command()
+def predict(
+    paths: Paths,
+    out: Out,
+    use: Annotated[
+        str | None,
+        typer.Option(
+            "--use", metavar="A,B", help="Modalities to use, e.g. flair,t1ce; default: all that are there."
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every non-empty subset of those that are there.")
+    ] = False,
+    grid: Grid = None,
+    file_format: Annotated[
+        Format, typer.Option("--format", help="File format of the labels.")
+    ] = Format.nifti,
+    model: ModelName = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    reference: ReferenceFile = None,
+    no_reference: NoReference = False,
+    assume_ras: AssumeRas = False,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one label file per combination of modalities, and result.json.
+
+    Example: mrseg predict subject-01/ -o results --use flair,t1ce
+    """
+    from napari_mrseg.compare import dice_to_reference
+    from napari_mrseg.io.export import check_outputs, write_results
+
+    if use and every:
+        raise InputError("--use and --all exclude each other; give one of them.")
+    if file_format is Format.dicom_seg:
+        raise InputError(
+            "--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti."
+        )
+    study = _open(paths, reference, no_reference, assume_ras, use)
+    combinations = _combinations(study, use, every)
+    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
+    engine = _engine(study, model, device, precision)
+    result = write_results(
+        study,
+        _predictions(engine, study, combinations),
+        out,
+        model=engine.model.info,
+        grid=grid,
+        overwrite=overwrite,
+        dice=dice_to_reference(study),
+    )
+    answer(result, as_json, lambda: _written(result, out))
+
+
+@app.command()
+def compare(
+    paths: Paths,
+    out: Out,
+    grid: Grid = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    reference: ReferenceFile = None,
+    no_reference: NoReference = False,
+    assume_ras: AssumeRas = False,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Predict every combination, and write table.csv, table.json and report.html beside the labels.
+
+    Example: mrseg compare subject-01/ -o comparison
+    """
+    from napari_mrseg.compare import write_comparison
+
+    study = _open(paths, reference, no_reference, assume_ras)
+    combinations = _combinations(study, None, True)
+    engine = _engine(study, model, device, precision)
+    result = write_comparison(
+        study,
+        _predictions(engine, study, combinations),
+        out,
+        combinations=combinations,
+        model=engine.model.info,
+        grid=grid,
+        overwrite=overwrite,
+    )
+    answer(result, as_json, lambda: f"{_written(result, out)}\nReport: {out / 'report.html'}")
+
+
+def _open(
+    paths: Sequence[str], reference: str | None, no_reference: bool, assume_ras: bool, use: str | None = None
+) -> Study:
+    from napari_mrseg.io import open_study
+
+    if reference and no_reference:
+        raise InputError("--reference and --no-reference exclude each other; give one of them.")
+    names = None if use is None else _names(use)  # a file that is not used is not even read
+    study = open_study(
+        paths, task=BRATS, reference=reference or not no_reference, assume_ras=assume_ras, use=names
+    )
+    for note in study.notes:
+        say(f"Warning: {note.message}")
+    return study
+
+
+def _combinations(study: Study, use: str | None, every: bool) -> tuple[Combination, ...]:
+    if every:
+        return study.task.combinations(study.present)
+    return (study.present if use is None else study.only(_names(use)).present,)
+
+
+def _names(use: str) -> Combination:
+    return BRATS.combination(name for name in use.split(",") if name.strip())
+
+
+def _engine(study: Study, model: str | None, device: str, precision: str) -> Engine:
+    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.models.store import load_model
+
+    return Engine(load_model(model, task=study.task), device=device, precision=precision)
+
+
+def _predictions(engine: Engine, study: Study, combinations: Sequence[Combination]) -> Iterator[Prediction]:
+    """Finals one by one, with a progress bar on stderr."""
+    done: list[Combination] = []
+    with progress_bar(f"{study.case} on {engine.device_name}, {engine.precision}") as report:
+
+        def advance(combination: Combination, fraction: float) -> None:
+            report((len(done) + fraction) / len(combinations), key(combination))
+
+        for prediction in engine.run_all(study, combinations, progress=advance):
+            done.append(prediction.combination)
+            yield prediction
+
+
+def _written(result: dict[str, Any], out: Path) -> str:
+    lines = []
+    for entry in result["predictions"]:
+        sizes = ", ".join(f"{region} {s['value']:.1f} {s['unit']}" for region, s in entry["sizes"].items())
+        dice = entry.get("dice")
+        against = (
+            f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items() if v is not None)}" if dice else ""
+        )
+        lines.append(f"{out / entry['file']}: {sizes}{against}")
+    model = result["model"]
+    lines.append(
+        f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."
+    )
+    lines += [f"Warning: {w['message']}" for w in result["warnings"]]
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""Options and habits that every command shares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...", help="A subject's folder, or files, or pairs such as flair=a.nii.gz t1ce=b.nii.gz."
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results; made if needed.")
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|DIR", help="Installed model or model folder; default: the bundled one."
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:n.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+ReferenceFile = Annotated[
+    str | None,
+    typer.Option(
+        "--reference", metavar="SEG", help="Segmentation to compare with; default: one found in the folder."
+    ),
+]
+NoReference = Annotated[
+    bool, typer.Option("--no-reference", help="Leave out a segmentation found in the folder.")
+]
+AssumeRas = Annotated[
+    bool,
+    typer.Option("--assume-ras", help="Take axes as right, anterior, superior where a file does not say."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        "--grid", metavar="MODALITY", help="Write on this modality's grid; default: the first one used."
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Keep results here, so that the next start is warm."),
+]
+Screenshot = Annotated[
+    Path | None,
+    typer.Option(
+        "--screenshot", metavar="FILE", help="Save a picture of the window and exit; needs no display."
+    ),
+]
+
+
+def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text())
+
+
+def say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar on stderr, or nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        line = bar.add_task(title, total=1.0)
+        yield lambda fraction, name: bar.update(line, completed=fraction, description=f"{title}: {name}")
+
+
+def one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,119 @@
+"""``simulate``, ``train``, ``evaluate``, ``ablate``: the training package, if it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_mrseg.cli.options import Device, Json, ModelName, Out, Overwrite, Precision, answer, say
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import get_task
+
+app = typer.Typer()
+
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A shipped configuration's name, or a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE ...]", help="Settings to change, e.g. stages.adapt.steps=100."),
+]
+
+
+@contextmanager
+def _with_extra() -> Iterator[None]:
+    """Turn a missing package into a sentence with the pip line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'Training needs {error.name}, which is not installed; pip install "napari-mrseg[train]".'
+        ) from None
+
+
+@app.command()
+def simulate(config: Config, out: Out, overrides: Overrides = None, overwrite: Overwrite = False) -> None:
+    """Write the simulated, labelled test subjects of a configuration as folders of NIfTI files.
+
+    Example: mrseg simulate tiny -o simulated data.simulate.test=5
+    """
+    with _with_extra():
+        from mrseg_training.config import load_config
+        from mrseg_training.data.simulated import write_studies
+
+        settings = load_config(config, overrides or [])
+        if out.exists() and any(out.iterdir()) and not overwrite:
+            raise InputError(f"{out.name} is not empty; use --overwrite or another folder.")
+        folders = write_studies(settings.data.simulate, get_task("brats"), out, say=say)
+    typer.echo(f"{len(folders)} simulated subjects are in {out}.")
+
+
+@app.command()
+def train(
+    config: Config,
+    out: Out,
+    overrides: Overrides = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only this stage of the recipe.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")
+    ] = False,
+) -> None:
+    """Run a training recipe, or one stage of it; leaves a model folder in DIR/model.
+
+    Example: mrseg train tiny -o runs/tiny
+    """
+    with _with_extra():
+        from mrseg_training.config import load_config
+        from mrseg_training.fit import train as fit
+
+        model = fit(load_config(config, overrides or []), out, stage=stage, resume=resume)
+    typer.echo(f"The model is in {model}; look at it with: mrseg demo --model {model}")
+
+
+@app.command()
+def evaluate(
+    out: Out,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Folder of subjects, each with a reference.")
+    ],
+    model: ModelName = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the paper-style table: a row per combination, a column per region, average and standard deviation.
+
+    Example: mrseg evaluate --model first --data subjects/ -o evaluation
+    """
+    with _with_extra():
+        from mrseg_training.evaluate import evaluate as measure
+
+        report = measure(model, data, out, device=device, precision=precision, overwrite=overwrite, say=say)
+    answer(report, as_json, lambda: (out / "table.md").read_text())
+
+
+@app.command()
+def ablate(
+    config: Config,
+    out: Out,
+    overrides: Overrides = None,
+    rows: Annotated[str | None, typer.Option("--rows", metavar="A,B", help="Only these rows.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")] = None,
+) -> None:
+    """Train and measure the rows of an ablation table. Goes on where a run in this folder stopped.
+
+    Example: mrseg ablate ablation -o runs/ablation --rows unet,full --seeds 1
+    """
+    with _with_extra():
+        from mrseg_training.ablate import AblationConfig
+        from mrseg_training.ablate import ablate as run
+        from mrseg_training.config import load_as
+
+        wanted = None if rows is None else [row for row in rows.split(",") if row.strip()]
+        table = run(load_as(AblationConfig, config, overrides or []), out, wanted, seeds)
+    typer.echo(table.read_text())

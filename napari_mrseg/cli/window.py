@@ -1,0 +1,120 @@
+"""``demo`` and ``view``: the viewer, or a picture of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_mrseg.cli.options import (
+    AssumeRas,
+    Cache,
+    Device,
+    ModelName,
+    NoReference,
+    Paths,
+    Precision,
+    ReferenceFile,
+    Screenshot,
+)
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import BRATS, get_task
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    task: Annotated[str, typer.Option("--task", help="What to show.")] = BRATS.name,
+    screenshot: Screenshot = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    cache: Cache = None,
+) -> None:
+    """Open the bundled case, which is simulated and not a patient, with the bundled model in the viewer.
+
+    Example: mrseg demo --screenshot demo.png
+    """
+    from napari_mrseg.resources import sample_study
+
+    get_task(task)
+    _show([str(sample_study())], screenshot, model, device, precision, cache, {})
+
+
+@app.command()
+def view(
+    paths: Paths,
+    screenshot: Screenshot = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    reference: ReferenceFile = None,
+    no_reference: NoReference = False,
+    assume_ras: AssumeRas = False,
+    cache: Cache = None,
+) -> None:
+    """Open your own files in the viewer.
+
+    Example: mrseg view subject-01/
+    """
+    if reference and no_reference:
+        raise InputError("--reference and --no-reference exclude each other; give one of them.")
+    options = {"reference": reference or not no_reference, "assume_ras": assume_ras}
+    _show(paths, screenshot, model, device, precision, cache, options)
+
+
+def _show(
+    paths: Sequence[str],
+    screenshot: Path | None,
+    model: str | None,
+    device: str,
+    precision: str,
+    cache: Path | None,
+    options: dict[str, Any],
+) -> None:
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if screenshot is None:
+            raise InputError("There is no display here; add --screenshot FILE to save a picture instead.")
+        _again_under_xvfb()
+    try:
+        from napari_mrseg._qt.app import launch
+    except ImportError as error:
+        raise InputError(
+            f'The viewer needs Qt, which is not installed ({error}); pip install "napari-mrseg[all]".'
+        ) from None
+    from napari_mrseg.inference.cache import PredictionCache
+    from napari_mrseg.session import Session
+
+    session = Session(device=device, precision=precision, cache=PredictionCache(folder=cache))
+    session.open(paths, **options)
+    session.load_model(model)
+    launch(session, screenshot=screenshot)
+
+
+def _again_under_xvfb() -> None:
+    """Run this very command once more inside a virtual display, and exit with its code."""
+    import shutil
+    import subprocess
+
+    if shutil.which("xvfb-run") is None:
+        raise InputError(
+            "There is no display here, and no virtual one; install Xvfb (Debian: apt-get install xvfb)."
+        )
+    command = [
+        "xvfb-run",
+        "-a",
+        "-s",
+        "-screen 0 1600x1000x24",
+        sys.executable,
+        "-m",
+        "napari_mrseg.cli",
+        *sys.argv[1:],
+    ]
+    raise typer.Exit(
+        subprocess.run(command, env={**os.environ, "QT_QPA_PLATFORM": "xcb"}, check=False).returncode
+    )
