@@ -21,6 +21,7 @@ class Annotation:
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color"
         self._before = {name: getattr(self._overlay, name) for name in fields}
+        self._shown: dict[str, object] = {}
         self._overlay.position = "top_left"
         self._overlay.font_size = _FONT
         viewer.canvas.events.size.connect(self.refresh)
@@ -31,9 +32,15 @@ class Annotation:
         lines: list[str] = [] if session.study is None else [session.study.case]
         for part in session.describe().split(" · "):
             lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
-        overlay.color = "#ffb74d" if session.stale else "#f2f5f7"
-        overlay.text = "\n".join(lines)
-        overlay.visible = True
+        looks: dict[str, object] = {
+            "color": "#ffb74d" if session.stale else "#f2f5f7",
+            "text": "\n".join(lines),
+            "visible": True,
+        }
+        for name, value in looks.items():
+            if self._shown.get(name) != value:  # each assignment redraws the canvas
+                setattr(overlay, name, value)
+        self._shown = looks
 
     def close(self) -> None:
         self._viewer.canvas.events.size.disconnect(self.refresh)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from threading import Lock, Thread
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session import Session
 
 TOPICS = ("study", "model", "combination", "shown", "running", "predictions", "opening")
+
+_PROGRESS = 0.2  # seconds between two progress reports: each of them redraws the window
 
 
 class SessionBridge(QObject):
@@ -33,6 +36,11 @@ class SessionBridge(QObject):
         self._topics: set[str] = set()
         self._sentences: list[str] = []
         self._listeners: list[tuple[Any, Callable[..., None]]] = []
+        self._told = 0.0
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(round(1000 * _PROGRESS))
+        self._soon.timeout.connect(self._tell)
         self._noted.connect(self._tell, Qt.ConnectionType.QueuedConnection)
         for topic in TOPICS:
             self._listen(getattr(session, f"{topic}_changed"), self._noter(topic))
@@ -54,7 +62,9 @@ class SessionBridge(QObject):
     def _noter(self, topic: str) -> Callable[[], None]:
         def note() -> None:
             with self._lock:
-                first = not self._topics and not self._sentences
+                first = not self._sentences and not self._topics - {"running"}
+                if topic == "running" and topic in self._topics:
+                    first = False
                 self._topics.add(topic)
             if first:
                 self._noted.emit()
@@ -63,7 +73,7 @@ class SessionBridge(QObject):
 
     def _note_failure(self, sentence: str) -> None:
         with self._lock:
-            first = not self._topics and not self._sentences
+            first = not self._sentences and not self._topics - {"running"}
             self._sentences.append(sentence)
         if first:
             self._noted.emit()
@@ -72,6 +82,12 @@ class SessionBridge(QObject):
         with self._lock:
             topics, self._topics = self._topics, set()
             sentences, self._sentences = self._sentences, []
+        if topics == {"running"} and not sentences and time.monotonic() - self._told < _PROGRESS:
+            with self._lock:
+                self._topics |= topics
+            self._soon.start()
+            return
+        self._told = time.monotonic()
         if topics:
             self.changed.emit(frozenset(topics))
         for sentence in sentences:

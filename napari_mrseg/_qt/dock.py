@@ -34,7 +34,7 @@ from napari_mrseg._qt.modalities import ModalityList, swapped
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg._qt.saving import Saver
-from napari_mrseg._qt.style import STYLE
+from napari_mrseg._qt.style import STYLE, restyle
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
@@ -249,10 +249,8 @@ class MrsegDock(QWidget):
         state = "none"
         if shown is not None:
             state = "stale" if session.stale else "preview" if shown.preview else "final"
-        self.banner.setProperty("state", state)
+        restyle(self.banner, "state", state)
         self.banner.setText(session.describe())
-        self.banner.style().unpolish(self.banner)
-        self.banner.style().polish(self.banner)
         self.annotation.refresh()
         finished = state == "final"
         self.edit_button.setEnabled(finished)
@@ -374,7 +372,9 @@ class MrsegDock(QWidget):
             ("Open files", "One subject's scans, chosen one by one", self._ask_files),
             ("Sample", "A simulated study that comes with the plugin; not a patient", self._open_sample),
         ):
-            row.addWidget(_button(text, tip, slot))
+            button = _button(text, tip, slot)
+            button.setObjectName(text.lower().replace(" ", "-"))
+            row.addWidget(button)
         return row
 
     def _actions(self) -> QHBoxLayout:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.layers import greyed, rgb
+from napari_mrseg._qt.style import restyle
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.tasks import Task
 
@@ -55,9 +56,7 @@ class Legend(QWidget):
             note.setText(region.unseen or "estimate")
             note.setVisible(is_estimate)
             for widget in (size, self._names[region.name]):
-                widget.setProperty("estimated", "true" if is_estimate else "false")
-                widget.style().unpolish(widget)
-                widget.style().polish(widget)
+                restyle(widget, "estimated", "true" if is_estimate else "false")
             value = dice.get(region.name)
             self.dices[region.name].setText("" if value is None else f"{value:.2f}")
         self._dice_head.setText("Dice" if dice else "")

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.style import restyle
 from napari_mrseg.session import Session
 
 
@@ -86,9 +87,7 @@ class RunBar(QWidget):
         running = session.running
         self._running = running is not None
         self.button.setText("Cancel" if self._running else "Run")
-        self.button.setProperty("running", "true" if self._running else "false")
-        self.button.style().unpolish(self.button)
-        self.button.style().polish(self.button)
+        restyle(self.button, "running", "true" if self._running else "false")
         self.button.setEnabled(self._running or (session.study is not None and session.model is not None))
         self.button.setToolTip(
             "Stop; what is on screen stays" if self._running else "Segment with what is switched on"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qtpy.QtWidgets import QWidget
+
 STYLE = """
 #MrsegDock QLabel, #MrsegDock QCheckBox, #MrsegDock QRadioButton, #MrsegDock QComboBox,
 #MrsegDock QPushButton, #MrsegDock QToolButton, #MrsegDock QProgressBar { font-size: 14px; }
@@ -34,3 +36,12 @@ STYLE = """
 #MrsegDock QProgressBar::chunk { background: #1f6feb; border-radius: 4px; }
 #MrsegDock QFrame[role="line"] { background: #4a5561; max-height: 1px; border: none; }
 """
+
+
+def restyle(widget: QWidget, name: str, value: str) -> None:
+    """Set a property that STYLE selects by. Qt looks at it again only when told to."""
+    if widget.property(name) == value:
+        return
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)

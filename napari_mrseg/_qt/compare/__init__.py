@@ -1,0 +1,1 @@
+"""The comparison workbench: every combination of a study side by side."""

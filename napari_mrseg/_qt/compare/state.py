@@ -1,0 +1,141 @@
+"""The comparison of what the session holds, kept up to date on a thread. The workbench's widgets read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.session import Session
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination
+
+_OTHER_RESULTS = frozenset({"study", "images", "model", "predictions"})
+
+
+class State(QObject):
+    """Snapshots of a session's predictions.
+
+    Whatever the table, the line of the smallest set and the pair need is measured on the thread that makes the
+    snapshot, so that reading it costs the window nothing. HD95 follows only when :meth:`want_hd95` was asked for.
+    """
+
+    changed = Signal()  # another snapshot, or more of it is measured
+    moved = Signal(object)  # topics of the session other than its results, a frozenset
+    failed = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.comparison: Comparison | None = None
+        self._against: Combination | None = None
+        self._hd95 = False
+        self._busy = self._again = self._measuring = self._closed = False
+        self._bridge = SessionBridge(session, self)
+        self._bridge.changed.connect(self._heard)
+        self._heard(_OTHER_RESULTS)
+
+    def close(self) -> None:
+        self._closed = True
+        self._bridge.close()
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def compare_with(self, combination: Combination | None) -> None:
+        """The combination whose result the others are compared with; None: all modalities that are there."""
+        if combination != self._against:
+            self._against = combination
+            self._refresh()
+
+    def want_hd95(self, wanted: bool) -> None:
+        """Measure HD95 of every row, one after the other (up to half a second each)."""
+        self._hd95 = wanted
+        self._measure_next()
+
+    @property
+    def against(self) -> Combination | None:
+        return None if self.comparison is None else self.comparison.against
+
+    # -- within -------------------------------------------------------------------------------------------
+
+    def _heard(self, topics: frozenset[str]) -> None:
+        if topics & {"study"}:
+            self._against = None
+        if topics & _OTHER_RESULTS:
+            if self.comparison is not None and self.comparison.study is not self.session.study:
+                self._take(None)  # rows of another study, or of other voxels, must not stay
+            self._refresh()
+        rest = topics - {"predictions"}
+        if rest:
+            self.moved.emit(frozenset(rest))
+
+    def _refresh(self) -> None:
+        if self._busy:
+            self._again = True
+            return
+        study = self.session.study
+        if study is None:
+            self._take(None)
+            return
+        self._busy = True
+        Later(lambda: self._make(study), done=self._made, failed=self._broke, parent=self)
+
+    def _make(self, study: Study) -> Comparison:
+        against = self._against
+        if against is not None and not set(against) <= set(study.present):
+            against = None
+        old = self.comparison
+        found = self.session.predictions
+        if old is not None and old.study is study:
+            new = old.updated(found)
+            if new.against != (against or study.present):
+                new = new.versus(against or study.present)
+        else:
+            fitting = {c: p for c, p in found.items() if p.labels.shape == study.grid.shape}
+            new = Comparison(study, fitting, against=against)
+        for combination in new.predictions:
+            new.row(combination)
+            if new.full is not None:
+                new.between(combination, study.present)
+        return new
+
+    def _made(self, comparison: Comparison) -> None:
+        self._busy = False
+        if self._closed:
+            return
+        if comparison.study is self.session.study:
+            self._take(comparison)
+        else:
+            self._again = True
+        if self._again:
+            self._again = False
+            self._refresh()
+
+    def _take(self, comparison: Comparison | None) -> None:
+        if comparison is None and self.comparison is None:
+            return
+        self.comparison = comparison
+        self.changed.emit()
+        self._measure_next()
+
+    def _measure_next(self) -> None:
+        comparison = self.comparison
+        if not self._hd95 or self._measuring or comparison is None or comparison.study.reference is None:
+            return
+        todo = next((c for c in comparison.predictions if not comparison.has_hd95(c)), None)
+        if todo is not None:
+            self._measuring = True
+            Later(lambda: comparison.hd95(todo), done=self._measured, failed=self._broke, parent=self)
+
+    def _measured(self, found: Any) -> None:
+        self._measuring = False
+        if not self._closed:
+            self.changed.emit()
+            self._measure_next()
+
+    def _broke(self, sentence: str) -> None:
+        self._busy = self._measuring = False
+        if not self._closed:
+            self.failed.emit(sentence)
