@@ -1,0 +1,85 @@
+"""Configurations: checked in full before anything runs, and refused in a sentence that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mrseg_training.ablate import AblationConfig
+from mrseg_training.config import load_as, load_config, shipped
+from napari_mrseg.errors import InputError
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name != "ablation"])
+def test_shipped_configurations_are_valid(name: str) -> None:
+    """Every shipped recipe passes its own check and has the three stages."""
+    assert load_config(name).recipe == ("reconstruct", "contrast", "adapt")
+
+
+def test_paper_is_the_published_recipe() -> None:
+    """AdamW 1e-4 and 1e-5, 300 epochs a stage, warm-up 50, crops of 128³, batch 2/2/1, all 14 combinations."""
+    config = load_config("paper")
+    assert config.model.size == "paper"
+    assert config.data.proportions == (219, 50, 100)
+    for name, batch in (("reconstruct", 2), ("contrast", 2), ("adapt", 1)):
+        part = config.stage(name)
+        assert (part.epochs, part.batch, part.extents) == (300, batch, ((128, 128, 128),))
+        assert (part.learning_rate, part.weight_decay, round(part.warmup * 300)) == (1e-4, 1e-5, 50)
+    assert config.stages.adapt is not None
+    assert config.stages.adapt.combinations_per_step == 14
+    assert config.stages.adapt.feature == 0.2
+
+
+def test_ablation_configuration_is_valid() -> None:
+    """The benchmark has three seeds, at least 50 test subjects and the rungs of the issue."""
+    config = load_as(AblationConfig, "ablation")
+    assert config.seeds == 3
+    assert config.base.data.simulate.test >= 50
+    assert len(config.rows) == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("stages.adapt.combination_per_step=3", "did you mean stages.adapt.combinations_per_step"),
+        ("modle.width=3", "unknown key modle; did you mean model"),
+        ("stages.adapt.combinations_per_step=15", "at most 14"),
+        ("stages.contrast.batch=0", "stages.contrast.batch is wrong"),
+        ("stages.contrast.extents=[[100,100,100]]", "multiples of 8"),
+        ("stages.contrast.epochs=3", "exactly one of epochs and steps"),
+        ("model.heads=[3, 2, 4, 8, 8]", "heads"),
+        ("recipe=[reconstruct, supervised]", "stages.supervised is not there"),
+        ("task=knees", "Unknown task"),
+        ("data.source=brats", "path is needed"),
+        ("run.device", "write key=value"),
+        ("run={", "cannot be read"),
+    ],
+)
+def test_mistakes_are_refused_by_name(override: str, match: str) -> None:
+    """One sentence with the key, and the nearest known one."""
+    with pytest.raises(InputError, match=match) as caught:
+        load_config("tiny", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    """Numbers in scientific notation, lists and switches."""
+    config = load_config(
+        "tiny", ["stages.contrast.learning_rate=1e-3", "run.tensorboard=true", "data.simulate.seed=7"]
+    )
+    assert config.stages.contrast is not None
+    assert config.stages.contrast.learning_rate == 1e-3
+    assert config.run.tensorboard is True
+    assert config.data.simulate.seed == 7
+
+
+def test_files_that_are_no_configuration(tmp_path: Path) -> None:
+    """Missing, not YAML, not settings: a sentence with the file's name."""
+    with pytest.raises(InputError, match="shipped configuration; those are ablation, compact, paper, tiny"):
+        load_config("papre")
+    for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):
+        path = tmp_path / "own.yaml"
+        path.write_text(text)
+        with pytest.raises(InputError, match=match):
+            load_config(path)
