@@ -51,7 +51,6 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
     holder = viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
     window.resizeDocks([holder], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     _settle()
-    viewer.reset_view()
     return viewer, dock
 
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session import Session
 
-TOPICS = ("study", "model", "combination", "shown", "running", "predictions", "opening")
+TOPICS = ("study", "images", "model", "combination", "shown", "running", "predictions", "opening")
 
 _PROGRESS = 0.2  # seconds between two progress reports: each of them redraws the window
 

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.annotations import Annotation
+from napari_mrseg._qt.assign import AssignDialog, files_at
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.files import files_of
@@ -59,6 +60,7 @@ class MrsegDock(QWidget):
         self._offered: list[str] = []
         self._opening = ""
         self._computed = 0, 0
+        self._asked: tuple[str | Path, ...] = ()  # paths of an opening that has not succeeded yet
         self._steps: Iterator[None] | None = None
         self._pending: frozenset[str] = frozenset()
         self._stepper = QTimer(self)
@@ -103,6 +105,7 @@ class MrsegDock(QWidget):
     def open(self, paths: Sequence[str | Path], **options: Any) -> None:
         """Read a study in the background; layers change when it is there, and only then."""
         self.hush()
+        self._asked = tuple(paths)
         self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
         self.session.open_later(paths, **options)
 
@@ -155,12 +158,20 @@ class MrsegDock(QWidget):
         """Show an error: in the dock until the next request, and as napari's notification."""
         self.error.setText(sentence)
         self.error.setVisible(True)
+        self.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
         self._opening = "" if not self.session.opening else self._opening
         self.modalities.show_study(*self._found())
         self.modalities.show_combination(self.session.combination)
         show_error(sentence)
 
+    def which(self) -> None:
+        """Ask which file is which, and open them so."""
+        dialog = AssignDialog(self.session.task, files_at(self._asked, self.session.task), self)
+        if dialog.exec():
+            self.open(self._asked, assign=dialog.roles())
+
     def hush(self) -> None:
+        self.which_button.setVisible(False)
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -168,6 +179,7 @@ class MrsegDock(QWidget):
 
     def _changed(self, topics: frozenset[str]) -> None:
         if "study" in topics:
+            self._asked = ()
             self._steps = self._show_study()
             self._pending = frozenset(TOPICS) - {"study"}
             self._stepper.start()
@@ -188,6 +200,10 @@ class MrsegDock(QWidget):
         session = self.session
         if "opening" in topics and not session.opening:
             self._opening = ""
+        if "images" in topics:
+            self.layers.show_images()
+        if "images" in topics:
+            self.layers.show_images()
         if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
@@ -312,6 +328,10 @@ class MrsegDock(QWidget):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.error.setVisible(False)
+        self.which_button = _button(
+            "Say which file is which …", "Give each of these files its modality by hand", self.which
+        )
+        self.which_button.setVisible(False)
         self.modalities = ModalityList(self.session.task)
         self.runbar = RunBar()
         self.legend = Legend(self.session.task)
@@ -341,6 +361,7 @@ class MrsegDock(QWidget):
         outer.addWidget(self.case)
         outer.addWidget(self.banner)
         outer.addWidget(self.error)
+        outer.addWidget(self.which_button)
         outer.addWidget(scroll, 1)
         self.modalities.toggled.connect(self.toggle)
         self.modalities.viewed.connect(self.layers.show_only)

@@ -19,6 +19,7 @@ from napari_mrseg.tasks import Task, key
 
 STALE_OPACITY = 0.4  # of the chosen opacity
 _OUTLINE = 2  # voxels
+_ROOM = 0.9  # of napari's own zoom; letters and text need a margin
 
 
 class StudyLayers:
@@ -77,6 +78,7 @@ class StudyLayers:
             if len(self.images) == 1:
                 self._go_to(middle)
                 self.viewer.reset_view()
+                self.viewer.scene.camera.zoom *= _ROOM
             yield
         if study.reference is not None:
             self.reference = self._add_labels(
@@ -89,6 +91,13 @@ class StudyLayers:
         self._apply_looks()
         self.viewer.layers.selection.active = self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
+
+    def show_images(self) -> None:
+        """Bring the images' voxels up to date: modalities may have been degraded, or restored."""
+        study = self.session.study
+        for name, layer in self._there():
+            if study is not None and name in study.images and layer.data is not study.images[name].data:
+                layer.data = study.images[name].data
 
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; what was visible comes back with them."""
@@ -111,6 +120,13 @@ class StudyLayers:
             if stand_in is not None:
                 there[stand_in].visible = True
                 self._stand_in = stand_in
+
+    def show_images(self) -> None:
+        """Take over voxels that changed while the study stayed (degraded on purpose, or put right again)."""
+        study = self.session.study
+        for name, layer in self._there():
+            if study is not None and layer.data is not study.images[name].data:
+                layer.data = study.images[name].data
 
     def show_only(self, name: str) -> None:
         """Put one modality's image behind the overlay."""

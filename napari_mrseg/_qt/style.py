@@ -23,7 +23,8 @@ STYLE = """
 #MrsegDock QLabel[role="note"] { font-size: 12px; color: #e2c488; }
 #MrsegDock QPushButton, #MrsegDock QToolButton {
     padding: 6px 7px; border-radius: 4px; background: #414b57; color: #f0f2f4; }
-#MrsegDock QToolButton#save { padding-right: 22px; }
+#MrsegDock QToolButton#save { padding-right: 24px; }
+#MrsegDock QToolButton#save::menu-button { width: 20px; border-left: 1px solid #2a313a; }
 #MrsegDock QPushButton:hover, #MrsegDock QToolButton:hover { background: #52606f; }
 #MrsegDock QPushButton:disabled, #MrsegDock QToolButton:disabled { color: #7d868e; background: #333a43; }
 #MrsegDock QPushButton#run { font-weight: 700; background: #1f6feb; color: white; }

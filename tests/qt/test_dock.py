@@ -13,8 +13,10 @@ from pytestqt.qtbot import QtBot
 from tiny import study
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
+from napari_mrseg._qt.assign import AssignDialog
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.layers import STALE_OPACITY
+from napari_mrseg.degrade import DEGRADATIONS
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session
@@ -397,3 +399,39 @@ def test_closing_the_dock_stops_the_session(qtbot: QtBot, session: Session) -> N
     assert dock_of(viewer) is None
     assert not [name for name in viewer.canvas.overlays if name.startswith("mrseg_")]
     assert not viewer.keymap
+
+
+def test_files_whose_names_say_nothing_can_be_assigned(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After “two FLAIRs” or “nothing recognised” the dock offers to say which file is which, and opens them so."""
+    folder = make_study(("flair", "t1"), seg=False)
+    for number, old in enumerate(sorted(folder.iterdir())):
+        old.rename(folder / f"scan{number}.nii.gz")
+    dock.open([folder])
+    assert "No modality was recognised" in until_error(qtbot, dock)
+    assert not dock.which_button.isHidden()
+
+    def fill(dialog: AssignDialog) -> int:
+        assert [combo.currentData() for combo in dialog.combos.values()] == [None, None]
+        for combo, role in zip(dialog.combos.values(), ("t2", "flair"), strict=True):
+            combo.setCurrentIndex(combo.findData(role))
+        return 1
+
+    monkeypatch.setattr(AssignDialog, "exec", fill)
+    dock.which_button.click()
+    until_final(qtbot, dock, ("flair", "t2"))
+    assert dock.error.text() == ""
+    assert dock.which_button.isHidden()
+    assert dock.modalities.combos["flair"].currentData().endswith("scan1.nii.gz")
+
+
+def test_degraded_voxels_are_shown(qtbot: QtBot, dock: MrsegDock) -> None:
+    """The image on screen is the one the segmentation was made from, also when it was made worse on purpose."""
+    opened(qtbot, dock)
+    before = dock.layers.images["flair"].data
+    dock.session.degrade("flair", next(iter(DEGRADATIONS)), 0.8)
+    until_final(qtbot, dock)
+    assert dock.session.study is not None
+    assert dock.layers.images["flair"].data is dock.session.study.images["flair"].data
+    assert not np.array_equal(dock.layers.images["flair"].data, before)

@@ -1,0 +1,57 @@
+"""Asks which file is which, when the names do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_mrseg._qt.modalities import REFERENCE, FileChoice
+from napari_mrseg.errors import MrsegError
+from napari_mrseg.tasks import Task
+
+
+def files_at(paths: Sequence[str | Path], task: Task) -> tuple[FileChoice, ...]:
+    """The scans at ``paths`` and what their names say; nothing if there are none. Reads no voxel."""
+    from napari_mrseg.io import recognise
+
+    try:
+        found = recognise([str(path) for path in paths], task).files
+    except (MrsegError, OSError):
+        return ()
+    return tuple(FileChoice(str(f.path), f.path.name, f.role, f.reason) for f in found)
+
+
+class AssignDialog(QDialog):
+    """One row per file: its name, what its name says, and a drop-down for what it is."""
+
+    def __init__(self, task: Task, files: Sequence[FileChoice], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Which file is which?")
+        self.combos: dict[str, QComboBox] = {}
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(14)
+        for row, file in enumerate(files):
+            combo = QComboBox()
+            combo.addItem("not used", None)
+            for modality in task.modalities:
+                combo.addItem(modality.title, modality.name)
+            combo.addItem("reference", REFERENCE)
+            combo.setCurrentIndex(max(combo.findData(file.role), 0))
+            self.combos[file.path] = combo
+            grid.addWidget(QLabel(file.name), row, 0)
+            grid.addWidget(QLabel(file.reason), row, 1)
+            grid.addWidget(combo, row, 2)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel, self
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addLayout(grid)
+        column.addWidget(buttons)
+
+    def roles(self) -> Mapping[str, str | None]:
+        """What the user chose, by file path."""
+        return {path: combo.currentData() for path, combo in self.combos.items()}
