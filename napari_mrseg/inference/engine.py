@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_mrseg.errors import DeviceError, ModelError
 from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.normalise import Intensities, measure, scale
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.resample import resample
@@ -201,6 +202,8 @@ class Engine:
         self.device = resolve_device(device)
         self.precision = resolve_precision(self._asked_precision, self.device)
         self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        if self.device.type == "cpu":
+            reuse_freed_memory()
         self._network = self.model.network.for_inference(self._dtype).to(self.device)
 
     def _free(self) -> None:
