@@ -153,7 +153,7 @@ def save(path: Path, volume: Tensor, grid: Grid, dtype: type[np.generic]) -> Non
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m mrseg_training.data.sample", description=__doc__.splitlines()[0]
+        prog="python -m mrseg_training.data.sample", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the study")
     parser.add_argument("--seed", type=int, default=SEED)
