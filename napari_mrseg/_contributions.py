@@ -40,7 +40,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     dock = _dock()
     if dock is not None:
         for one in paths:
-            dock.offer(one)
+            dock.opener.offer(one)
         return [(None,)]  # npe2's word for "read, but no layer to add"
     return _layers(_open(paths), paths)
 

@@ -10,37 +10,27 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, QSettings, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QCoreApplication, QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.assign import AssignDialog, files_at
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
+from napari_mrseg._qt.choices import device_choices, dice_of, model_choices
 from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.layers import StudyLayers, warm_up
-from napari_mrseg._qt.legend import Legend
-from napari_mrseg._qt.modalities import ModalityList, swapped
+from napari_mrseg._qt.modalities import swapped
+from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.runbar import RunBar
+from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import STYLE, restyle
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
 
-_FILES = "Scans (*.nii *.nii.gz);;All files (*)"
 _docks: WeakSet[MrsegDock] = WeakSet()
 
 
@@ -57,7 +47,6 @@ class MrsegDock(QWidget):
         self.viewer, self.session = viewer, session or Session()
         self._later: set[Later] = set()
         self._dice: tuple[Prediction | None, Mapping[str, float | None]] = (None, {})
-        self._offered: list[str] = []
         self._opening = ""
         self._computed = 0, 0
         self._asked: tuple[str | Path, ...] = ()  # paths of an opening that has not succeeded yet
@@ -70,11 +59,21 @@ class MrsegDock(QWidget):
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
         warm_up(self.session.task)
+        self.panel = Panel(self.session.task)
+        QVBoxLayout(self).addWidget(self.panel)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.modalities, self.legend, self.runbar = (
+            self.panel.modalities,
+            self.panel.legend,
+            self.panel.runbar,
+        )
+        self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
         self.layers = StudyLayers(viewer, self.session)
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session)
         self.saver = Saver(self)
-        self._build()
+        self.opener = Opener(self)
+        self._connect()
         self.keys = Keys(self)
         self.bridge = SessionBridge(self.session, self)
         self.bridge.changed.connect(self._changed)
@@ -88,11 +87,10 @@ class MrsegDock(QWidget):
         self._changed(frozenset(TOPICS))
         if self.session.error:
             self.say(self.session.error)
-        self.later(_devices, done=lambda found: self.runbar.show_devices(found, self.session.device))
-        self.later(_models, done=self._list_models)
+        self.later(device_choices, done=lambda found: self.runbar.show_devices(found, self.session.device))
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
-        self._adopt()
+        self.opener.adopt()
         _docks.add(self)
 
     @property
@@ -108,12 +106,6 @@ class MrsegDock(QWidget):
         self._asked = tuple(paths)
         self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
         self.session.open_later(paths, **options)
-
-    def offer(self, path: str) -> None:
-        """Open a path dropped on the window; files dropped together make one study."""
-        if not self._offered:
-            QTimer.singleShot(100, self._open_offered)
-        self._offered.append(path)
 
     def toggle(self, name: str) -> None:
         self.attempt(lambda: self.session.toggle(name))
@@ -158,7 +150,7 @@ class MrsegDock(QWidget):
         """Show an error: in the dock until the next request, and as napari's notification."""
         self.error.setText(sentence)
         self.error.setVisible(True)
-        self.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
+        self.panel.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
         self._opening = "" if not self.session.opening else self._opening
         self.modalities.show_study(*self._found())
         self.modalities.show_combination(self.session.combination)
@@ -171,7 +163,7 @@ class MrsegDock(QWidget):
             self.open(self._asked, assign=dialog.roles())
 
     def hush(self) -> None:
-        self.which_button.setVisible(False)
+        self.panel.which_button.setVisible(False)
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -202,14 +194,13 @@ class MrsegDock(QWidget):
             self._opening = ""
         if "images" in topics:
             self.layers.show_images()
-        if "images" in topics:
-            self.layers.show_images()
         if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
         if "model" in topics:
-            self.later(_models, done=self._list_models)
+            self.later(model_choices, done=self._list_models)
+            self.runbar.show_device(session.device)
         if topics & {"combination", "shown", "model"}:
             self.layers.show_prediction()
             self._show_legend()
@@ -230,8 +221,8 @@ class MrsegDock(QWidget):
         self.case.setText("No study open" if study is None else study.case)
         self.modalities.show_study(*self._found())
         notes = [] if study is None else [note.message for note in study.notes]
-        self.notes.setText("\n".join(notes))
-        self.notes.setVisible(bool(notes))
+        self.panel.notes.setText("\n".join(notes))
+        self.panel.notes.setVisible(bool(notes))
         for _ in self.layers.show_study():
             if study is not None:
                 self.letters.follow(self.layers.images.values(), study.grid.axis_codes)
@@ -251,7 +242,7 @@ class MrsegDock(QWidget):
             dice = {}
             reference = None if session.study is None else session.study.reference
             if shown is not None and reference is not None:
-                self.later(lambda: (shown, _dice(shown, reference.labels)), done=self._compared)
+                self.later(lambda: (shown, dice_of(shown, reference.labels)), done=self._compared)
         self.legend.show_prediction(shown, dice, session.stale)
 
     def _compared(self, found: tuple[Prediction, Mapping[str, float | None]]) -> None:
@@ -269,44 +260,15 @@ class MrsegDock(QWidget):
         self.banner.setText(session.describe())
         self.annotation.refresh()
         finished = state == "final"
-        self.edit_button.setEnabled(finished)
-        self.jump_button.setEnabled(shown is not None)
-        self.save_button.setEnabled(session.study is not None)
+        self.panel.edit_button.setEnabled(finished)
+        self.panel.jump_button.setEnabled(shown is not None)
+        self.panel.save_button.setEnabled(session.study is not None)
 
     def _list_models(self, names: Sequence[str]) -> None:
         model = self.session.model
         self.runbar.show_models(names, None if model is None else model.info["name"])
 
-    # -- opening ------------------------------------------------------------------------------------------
-
-    def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a subject's folder", last_folder())
-        if folder:
-            remember_folder(str(Path(folder).parent))
-            self.open([folder])
-
-    def _ask_files(self) -> None:
-        files, _ = QFileDialog.getOpenFileNames(self, "Open one subject's scans", last_folder(), _FILES)
-        if files:
-            remember_folder(str(Path(files[0]).parent))
-            self.open(files)
-
-    def _open_sample(self) -> None:
-        from napari_mrseg import resources
-
-        self.open([Path(str(resources.__file__)).parent / "sample"])
-
-    def _open_offered(self) -> None:
-        paths, self._offered = self._offered, []
-        self.open(paths)
-
-    def _adopt(self) -> None:
-        """Take over what the reader opened before the dock was there."""
-        if self.session.study is not None or self.session.opening:
-            return
-        paths = [p for la in self.viewer.layers for p in la.metadata.get("mrseg", {}).get("paths", ())]
-        if paths:
-            self.open(list(dict.fromkeys(paths)))
+    # -- opening by dropping ------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802
         if event.mimeData().hasUrls():
@@ -318,112 +280,44 @@ class MrsegDock(QWidget):
             event.acceptProposedAction()
             self.open(paths)
 
-    # -- layout -------------------------------------------------------------------------------------------
+    # -- within -------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
-        self.case, self.banner, self.error, self.notes = (QLabel() for _ in range(4))
-        roles = ((self.case, "case"), (self.banner, "banner"), (self.error, "error"), (self.notes, "note"))
-        for label, role in roles:
-            label.setProperty("role", role)
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.error.setVisible(False)
-        self.which_button = _button(
-            "Say which file is which …", "Give each of these files its modality by hand", self.which
-        )
-        self.which_button.setVisible(False)
-        self.modalities = ModalityList(self.session.task)
-        self.runbar = RunBar()
-        self.legend = Legend(self.session.task)
-        inner = QWidget()
-        column = QVBoxLayout(inner)
-        column.setContentsMargins(8, 2, 8, 6)
-        column.setSpacing(7)
-        column.addWidget(_title("MODALITIES"))
-        column.addWidget(self.modalities)
-        column.addWidget(self.notes)
-        column.addWidget(_line())
-        column.addWidget(_title("SEGMENTATION"))
-        column.addWidget(self.legend)
-        column.addLayout(self._actions())
-        column.addWidget(_line())
-        column.addWidget(self.runbar)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(4, 6, 4, 4)
-        outer.setSpacing(6)
-        outer.addLayout(self._openers())
-        outer.addWidget(self.case)
-        outer.addWidget(self.banner)
-        outer.addWidget(self.error)
-        outer.addWidget(self.which_button)
-        outer.addWidget(scroll, 1)
+    def _connect(self) -> None:
+        panel = self.panel
+        panel.folder_button.clicked.connect(self.opener.ask_folder)
+        panel.files_button.clicked.connect(self.opener.ask_files)
+        panel.sample_button.clicked.connect(self.opener.open_sample)
+        panel.which_button.clicked.connect(self.which)
+        panel.jump_button.clicked.connect(self.jump)
+        panel.edit_button.clicked.connect(self.edit)
+        panel.save_button.clicked.connect(self.saver.save_shown)
+        panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
         self.modalities.viewed.connect(self.layers.show_only)
         self.modalities.assigned.connect(self.assign)
         self.runbar.run.connect(lambda: self.attempt(self.session.run))
         self.runbar.cancel.connect(lambda: self.attempt(self.session.cancel))
-        self.runbar.model_chosen.connect(lambda name: self.later(lambda: self.session.load_model(name)))
-        self.runbar.device_chosen.connect(self._choose_device)
+        self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
+        self.runbar.device_chosen.connect(
+            lambda name: self._choose(self.session.set_device, name, self.session.precision)
+        )
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
         self.legend.hidden_changed.connect(self.layers.set_hidden)
         self.legend.opacity_changed.connect(self.layers.set_opacity)
         self.legend.outline_changed.connect(self.set_outline)
         self.legend.overlay_changed.connect(self.set_overlay)
 
-    def _choose_device(self, name: str) -> None:
+    def _choose(self, choose: Callable[..., None], *choice: str) -> None:
+        """Take another model or device; if that fails, the drop-downs go back to what is in use."""
+
         def work() -> None:
             try:
-                self.session.set_device(name, self.session.precision)
+                choose(*choice)
             finally:
                 self.session.model_changed.emit()
 
+        self.hush()
         self.later(work)
-
-    def _openers(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(5)
-        for text, tip, slot in (
-            ("Open folder", "A folder with one subject's NIfTI scans", self._ask_folder),
-            ("Open files", "One subject's scans, chosen one by one", self._ask_files),
-            ("Sample", "A simulated study that comes with the plugin; not a patient", self._open_sample),
-        ):
-            button = _button(text, tip, slot)
-            button.setObjectName(text.lower().replace(" ", "-"))
-            row.addWidget(button)
-        return row
-
-    def _actions(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(5)
-        self.jump_button = _button("Find largest", "Jump to the largest finding (Alt+J)", self.jump)
-        self.edit_button = _button(
-            "Edit a copy", "Copy the segmentation into a layer of its own, to paint in", self.edit
-        )
-        self.save_button = QToolButton()
-        self.save_button.setText("Save")
-        self.save_button.setObjectName("save")
-        self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
-        self.save_button.setMenu(self.saver.menu())
-        self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.save_button.clicked.connect(self.saver.save_shown)
-        row.addWidget(self.jump_button)
-        row.addWidget(self.edit_button)
-        row.addWidget(self.save_button)
-        return row
-
-
-def last_folder() -> str:
-    return str(QSettings("napari-mrseg", "dock").value("folder", ""))
-
-
-def remember_folder(folder: str) -> None:
-    QSettings("napari-mrseg", "dock").setValue("folder", folder)
 
 
 def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
@@ -442,48 +336,3 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         session.close()
 
     return end
-
-
-def _devices() -> list[tuple[str, str]]:
-    from napari_mrseg.inference.device import device_names, resolve_device
-
-    texts = {"auto": f"auto ({resolve_device('auto')})", "cpu": "cpu"}
-    return [(name, texts.get(name) or f"{name} ({_gpu(name)})") for name in device_names()]
-
-
-def _gpu(name: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(name)
-
-
-def _models() -> list[str]:
-    from napari_mrseg.models.store import list_models
-
-    return [model.name for model in list_models()]
-
-
-def _dice(shown: Prediction, reference: Any) -> Mapping[str, float | None]:
-    from napari_mrseg.compare.metrics import region_dice
-
-    return region_dice(shown.labels, reference, shown.task)
-
-
-def _button(text: str, tip: str, slot: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _=False: slot())
-    return button
-
-
-def _title(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setProperty("role", "title")
-    return label
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setProperty("role", "line")
-    line.setFixedHeight(1)
-    return line

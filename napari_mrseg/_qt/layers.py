@@ -92,13 +92,6 @@ class StudyLayers:
         self.viewer.layers.selection.active = self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
 
-    def show_images(self) -> None:
-        """Bring the images' voxels up to date: modalities may have been degraded, or restored."""
-        study = self.session.study
-        for name, layer in self._there():
-            if study is not None and name in study.images and layer.data is not study.images[name].data:
-                layer.data = study.images[name].data
-
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; what was visible comes back with them."""
         task, in_use = self.session.task, self.session.combination

@@ -80,7 +80,10 @@ class RunBar(QWidget):
         self.devices.clear()
         for name, text in devices:
             self.devices.addItem(text, name)
-        self.devices.setCurrentIndex(max(self.devices.findData(current), 0))
+        self.show_device(current)
+
+    def show_device(self, name: str) -> None:
+        self.devices.setCurrentIndex(max(self.devices.findData(name), 0))
 
     def show_session(self, session: Session, computed: tuple[int, int], opening: str = "") -> None:
         """Run or cancel, and the bar. ``computed``: combinations that are done, and all there are."""

@@ -79,7 +79,7 @@ class Saver:
         )
 
     def _ask(self) -> Path | None:
-        from napari_mrseg._qt.dock import last_folder, remember_folder
+        from napari_mrseg._qt.opening import last_folder, remember_folder
 
         chosen = QFileDialog.getExistingDirectory(self._dock, "Save into this folder", last_folder())
         if not chosen:

@@ -186,7 +186,7 @@ def test_the_prediction_cannot_be_edited_but_a_copy_can(qtbot: QtBot, dock: Mrse
     assert dock.layers.prediction is not None
     assert not dock.layers.prediction.editable
     before = shown.labels.copy()
-    dock.edit_button.click()
+    dock.panel.edit_button.click()
     copy = dock.layers.edited()
     assert copy is not None
     assert copy.editable
@@ -410,7 +410,7 @@ def test_files_whose_names_say_nothing_can_be_assigned(
         old.rename(folder / f"scan{number}.nii.gz")
     dock.open([folder])
     assert "No modality was recognised" in until_error(qtbot, dock)
-    assert not dock.which_button.isHidden()
+    assert not dock.panel.which_button.isHidden()
 
     def fill(dialog: AssignDialog) -> int:
         assert [combo.currentData() for combo in dialog.combos.values()] == [None, None]
@@ -419,10 +419,10 @@ def test_files_whose_names_say_nothing_can_be_assigned(
         return 1
 
     monkeypatch.setattr(AssignDialog, "exec", fill)
-    dock.which_button.click()
+    dock.panel.which_button.click()
     until_final(qtbot, dock, ("flair", "t2"))
     assert dock.error.text() == ""
-    assert dock.which_button.isHidden()
+    assert dock.panel.which_button.isHidden()
     assert dock.modalities.combos["flair"].currentData().endswith("scan1.nii.gz")
 
 

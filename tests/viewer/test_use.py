@@ -160,14 +160,14 @@ def test_save_by_mouse_and_read_back(
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
     dock.open([folder])
     until_final(qtbot, dock)
-    click(qtbot, dock.save_button)
+    click(qtbot, dock.panel.save_button)
     saved = out / "flair+t1+t1ce+t2.nii.gz"
     qtbot.waitUntil(lambda: (out / "result.json").exists(), timeout=PATIENCE)
     scan, labels = nib.load(folder / "case-1_flair.nii.gz"), nib.load(saved)
     assert np.array_equal(labels.affine, scan.affine)
     source = dock.session.study.images["flair"].source  # type: ignore[union-attr]
     assert np.array_equal(np.asarray(labels.dataobj), source.from_ipl(overlay(dock)))
-    click(qtbot, dock.edit_button)
+    click(qtbot, dock.panel.edit_button)
     copy = dock.layers.edited()
     assert copy is not None
     copy.data_setitem((np.array([0]), np.array([0]), np.array([0])), 3)
@@ -282,7 +282,7 @@ def test_a_real_study_as_a_new_user(
     folder = real_data / "BraTS-GLI-00000-000"
     dock.session.set_model(model(tmp_path, name="coarse", spacings=(4.0,)))  # quick, whatever the machine
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(folder))
-    qtbot.mouseClick(dock.findChildren(QWidget, "open-folder")[0], LEFT)
+    qtbot.mouseClick(dock.panel.folder_button, LEFT)
     until_final(qtbot, dock)
     assert list(dock.letters.shown.values()) == ["A", "P", "R", "L"]
     click(qtbot, dock.modalities.checks["t1ce"])
@@ -290,7 +290,7 @@ def test_a_real_study_as_a_new_user(
     out = tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
-    click(qtbot, dock.save_button)
+    click(qtbot, dock.panel.save_button)
     qtbot.waitUntil(lambda: (out / "result.json").exists(), timeout=PATIENCE)
     study = dock.session.study
     assert study is not None

@@ -1,0 +1,105 @@
+"""How the dock is laid out: what must stay in sight above, the rest scrolls. No behaviour."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mrseg._qt.legend import Legend
+from napari_mrseg._qt.modalities import ModalityList
+from napari_mrseg._qt.runbar import RunBar
+from napari_mrseg.tasks import Task
+
+
+class Panel(QWidget):
+    """The dock's widgets, arranged for a width of 360 px."""
+
+    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.case, self.banner, self.error, self.notes = map(_label, ("case", "banner", "error", "note"))
+        self.folder_button = _button("Open folder", "A folder with one subject's NIfTI scans")
+        self.files_button = _button("Open files", "One subject's scans, chosen one by one")
+        self.sample_button = _button("Sample", "A simulated study that comes with the plugin; not a patient")
+        self.which_button = _button(
+            "Say which file is which …", "Give each of these files its modality by hand"
+        )
+        self.jump_button = _button("Find largest", "Jump to the largest finding (Alt+J)")
+        self.edit_button = _button(
+            "Edit a copy", "Copy the segmentation into a layer of its own, to paint in"
+        )
+        self.save_button = QToolButton()
+        self.save_button.setText("Save")
+        self.save_button.setObjectName("save")
+        self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
+        self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task), RunBar()
+        for hidden in (self.error, self.which_button, self.notes):
+            hidden.setVisible(False)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self._scrolled())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 6, 4, 4)
+        column.setSpacing(6)
+        column.addLayout(_row(self.folder_button, self.files_button, self.sample_button))
+        for widget in (self.case, self.banner, self.error, self.which_button):
+            column.addWidget(widget)
+        column.addWidget(scroll, 1)
+
+    def _scrolled(self) -> QWidget:
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(8, 2, 8, 6)
+        column.setSpacing(7)
+        column.addWidget(_label("title", "MODALITIES"))
+        column.addWidget(self.modalities)
+        column.addWidget(self.notes)
+        column.addWidget(_line())
+        column.addWidget(_label("title", "SEGMENTATION"))
+        column.addWidget(self.legend)
+        column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(_line())
+        column.addWidget(self.runbar)
+        column.addStretch(1)
+        return inner
+
+
+def _label(role: str, text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", role)
+    if not text:
+        label.setWordWrap(True)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(5)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setProperty("role", "line")
+    line.setFixedHeight(1)
+    return line
