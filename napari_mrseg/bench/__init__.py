@@ -22,7 +22,7 @@ __all__ = ["Subject", "bench", "summary"]
 
 Size = Literal["compact", "paper"]
 GPU_COMMAND = "mrseg bench --device cuda --json -o bench-gpu.json"
-_SMALL = ((48, 64, 64), (40, 44, 42))  # scan and brain of a quick look
+_SMALL = ((40, 48, 48), (30, 38, 30))  # scan and brain of a quick look
 
 
 def _silent(_: str) -> None:
