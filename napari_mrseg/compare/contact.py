@@ -116,6 +116,11 @@ class ContactSheet:
                 return combination
         return None
 
+    def place(self, combination: Combination, axis: int = 0) -> tuple[int, int, int, int]:
+        """(x, y, width, height) of a combination's picture in :meth:`render`. Raises ValueError if not expected."""
+        height, width = self._extent(axis)
+        return (*self._corner(self.comparison.expected.index(combination), axis), width, height)
+
     def tiles(self, axis: int, index: int) -> npt.NDArray[np.uint8]:
         """(n, h, w, 3) pixels, one tile per prediction that is there, in the table's order."""
         rows, columns = self._places(axis)

@@ -81,8 +81,10 @@ class Pair(QObject):
     def close(self) -> None:
         self.viewer.dims.events.order.disconnect(self._turned)
         self.viewer.scene.camera.events.orientation.disconnect(self._turned)
+        self.mode = "off"  # what still comes from a thread is not shown
         self._remove()
         self.viewer.canvas.overlays.pop(_OVERLAY, None)
+        self.deleteLater()
 
     # -- requests -----------------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class Pair(QObject):
             return "none yet"
         if one == REFERENCE:
             return "reference"
-        return comparison.title(one)  # type: ignore[arg-type]
+        return comparison.title(one)
 
     # -- the layer ----------------------------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ def _picture(
         assert study.reference is not None
         second, dice = study.reference.labels, comparison.dice(a)
     else:
-        second, dice = comparison.predictions[b].labels, comparison.between(a, b)  # type: ignore[index, arg-type]
+        second, dice = comparison.predictions[b].labels, comparison.between(a, b)
     at = _line(first.shape, side, fraction)
     sizes: dict[int, float] = {}
     if mode == "difference":

@@ -1,0 +1,44 @@
+"""One line under the table: the smallest set that is enough, and what the next modality would add."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+
+from napari_mrseg._qt.compare.looks import quiet, wrapped
+from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.sufficient import EXPLANATION, THRESHOLD, default_lines
+
+
+class Enough(QWidget):
+    """A spin box for the Dice, and the sentences."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._comparison: Comparison | None = None
+        self.threshold = QDoubleSpinBox()
+        self.threshold.setRange(0.5, 0.99)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setDecimals(2)
+        self.threshold.setValue(THRESHOLD)
+        self.threshold.setToolTip(wrapped(f"The Dice to the result of all modalities to keep. {EXPLANATION}"))
+        self.threshold.valueChanged.connect(lambda _: self._refresh())
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setToolTip(wrapped(EXPLANATION))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(quiet("What is enough for a Dice of", wrap=False))
+        row.addWidget(self.threshold)
+        row.addWidget(self.text, 1)
+
+    def show_comparison(self, comparison: Comparison | None) -> None:
+        self._comparison = comparison
+        self._refresh()
+
+    def _refresh(self) -> None:
+        comparison = self._comparison
+        if comparison is None:
+            self.text.setText("")
+            return
+        lines = default_lines(comparison, self.threshold.value())
+        self.text.setText("\n".join(line.text for line in lines))

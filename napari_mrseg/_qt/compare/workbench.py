@@ -1,0 +1,361 @@
+"""The comparison workbench: a dock under the picture that puts its widgets together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QProgressBar,
+    QScrollArea,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mrseg._qt.compare.choices import Choices
+from napari_mrseg._qt.compare.contact import Contact
+from napari_mrseg._qt.compare.degrade import Degrade
+from napari_mrseg._qt.compare.enough import Enough
+from napari_mrseg._qt.compare.exports import Exports
+from napari_mrseg._qt.compare.looks import STYLE, quiet, wrapped
+from napari_mrseg._qt.compare.maps import Maps
+from napari_mrseg._qt.compare.maps_panel import MapsPanel
+from napari_mrseg._qt.compare.matrix import Matrix
+from napari_mrseg._qt.compare.pair import Pair
+from napari_mrseg._qt.compare.pair_panel import SWAP_KEY, PairPanel
+from napari_mrseg._qt.compare.state import State
+from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg.tasks import Combination
+
+TITLE = "MRSeg comparison"
+HEIGHT = 470  # pixels: fifteen rows, their head and foot
+_benches: WeakSet[Workbench] = WeakSet()
+
+
+class Workbench(QWidget):
+    """Matrix, contact sheet, maps and degradations of the session in ``dock``. Shows, and passes requests on."""
+
+    def __init__(self, dock: MrsegDock) -> None:
+        super().__init__()
+        self.dock, self.viewer, self.session = dock, dock.viewer, dock.session
+        self.setObjectName("MrsegWorkbench")
+        self.setStyleSheet(STYLE)
+        self.state = State(self.session, self)
+        self.pair, self.maps = Pair(dock, self.state), Maps(dock)
+        self.matrix, self.choices, self.enough = Matrix(), Choices(), Enough()
+        self.pair_panel, self.maps_panel = PairPanel(self.pair), MapsPanel(self.maps)
+        self.contact, self.degrade = Contact(self.where), Degrade(self.session)
+        self.exports = Exports(self.state, self.view, self.restore, self.where, self)
+        self._placed = False
+        self._build()
+        self._connect()
+        self._ended: list[bool] = []
+        end = _ending(self, self._ended)
+        self.destroyed.connect(end)
+        dock.destroyed.connect(end)
+        app = QCoreApplication.instance()
+        if app is not None:
+            app.aboutToQuit.connect(end)
+        self.matrix.model.show_kinds(self.choices.chosen_kinds())
+        self._show()
+        self._moved(frozenset({"combination", "images"}))
+        _benches.add(self)
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._ended)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        return QSize(1070, HEIGHT)
+
+    # -- the session shown --------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        comparison = self.state.comparison
+        for widget in (
+            self.matrix, self.choices, self.enough, self.pair_panel, self.contact, self.maps_panel,
+        ):  # fmt: skip
+            widget.show_comparison(comparison)
+        self.pair.refresh()
+        self._mark()
+        self._cover()
+
+    def _moved(self, topics: frozenset[str]) -> None:
+        if "combination" in topics:
+            self.pair.refresh()
+            self._mark()
+        if topics & {"running", "study", "model"}:
+            self._cover()
+        if topics & {"study", "images"}:
+            self.degrade.refresh()
+
+    def _mark(self) -> None:
+        a = self.session.combination or None
+        b = self.pair.b if isinstance(self.pair.b, tuple) else None
+        self.matrix.mark(a, b)
+        self.contact.view.mark(a, b)
+
+    def _cover(self) -> None:
+        """How many rows are there, and which one is being computed."""
+        comparison, running = self.state.comparison, self.session.running
+        self.matrix.model.show_running(None if running is None else running.combination)
+        if comparison is None:
+            text = "Open a study to compare its combinations." if self.session.study is None else "Waiting …"
+            self.coverage.setText(text)
+            return
+        done, possible = len(comparison.predictions), len(comparison.expected)
+        total = len(comparison.task.combinations())
+        text = f"{done} of {possible} computed" if comparison.missing else f"all {possible} computed"
+        if possible < total:
+            there = [comparison.task.modality(name).title for name in comparison.study.present]
+            names = " and ".join(part for part in (", ".join(there[:-1]), there[-1]) if part)
+            text = f"{possible} of {total} combinations: this study has {names} only · {text}"
+        self.coverage.setText(text)
+        self.coverage.setToolTip(wrapped(comparison.coverage))
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def use(self, combination: Combination) -> None:
+        """Show a row: it is what is switched on from now on."""
+        self.dock.attempt(lambda: self.session.use(combination))
+
+    def hold_against(self, combination: Combination) -> None:
+        """Choose row B; the first time, the difference is shown."""
+        self.pair.set_second(None if combination == self.pair.b else combination)
+        self._mark()
+
+    def where(self) -> tuple[int, int] | None:
+        """(axis, index) of the slice on screen, of the study's grid."""
+        study, point = self.session.study, self.dock.layers.looked_at()
+        if study is None or point is None:
+            return None
+        ndim = len(study.grid.shape)
+        first = self.viewer.dims.ndim - ndim
+        axis = self.viewer.dims.order[0] - first if self.viewer.dims.ndisplay == 2 and ndim == 3 else 0
+        axis = axis if 0 <= axis < ndim else 0
+        return axis, int(point[axis])
+
+    def view(self) -> dict[str, Any]:
+        """How the window looks, for a session file: JSON types only."""
+        matrix = self.matrix.model
+        b = self.pair.b
+        return {
+            "order": list(self.viewer.dims.order),
+            "point": [float(v) for v in self.viewer.dims.point],
+            "tab": self.tabs.currentIndex(),
+            "kinds": sorted(self.choices.chosen_kinds()),
+            "sorting": None if matrix.sorting is None else list(matrix.sorting),
+            "against": None if self.state.against is None else list(self.state.against),
+            "pair": {
+                "mode": self.pair.mode,
+                "b": list(b) if isinstance(b, tuple) else b,
+                "region": self.pair.region,
+            },
+        }
+
+    def restore(self, view: dict[str, Any], patience: int = 200) -> None:
+        """Look again as :meth:`view` said, once the study's layers are there. Unknown entries are left out."""
+        if self.dock.layers.prediction is None or self.state.comparison is None:
+            if patience:
+                QTimer.singleShot(50, lambda: self.restore(view, patience - 1))
+            return
+        with suppress(KeyError, TypeError, ValueError):
+            self.choices.show_kinds(frozenset(view["kinds"]))
+        with suppress(KeyError, TypeError, ValueError):
+            self.tabs.setCurrentIndex(int(view["tab"]))
+        with suppress(KeyError, TypeError, ValueError):
+            if view["sorting"] is not None:
+                self.matrix.model.sort_by(int(view["sorting"][0]), bool(view["sorting"][1]))
+        with suppress(KeyError, TypeError, ValueError):
+            self.state.compare_with(None if view["against"] is None else tuple(view["against"]))
+        with suppress(KeyError, TypeError, ValueError):
+            b = view["pair"]["b"]
+            self.pair.region = str(view["pair"]["region"])
+            self.pair.set_second(tuple(b) if isinstance(b, list) else b)
+            if view["pair"]["mode"] in self.pair_panel.modes:
+                self.pair.set_mode(view["pair"]["mode"])
+        with suppress(KeyError, TypeError, ValueError):
+            if len(view["order"]) == self.viewer.dims.ndim:
+                self.viewer.dims.order = tuple(view["order"])
+                self.viewer.dims.set_point(range(self.viewer.dims.ndim), view["point"])
+        self._mark()
+
+    # -- layout -------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.coverage = QLabel()
+        self.working = QProgressBar()
+        self.working.setRange(0, 0)
+        self.working.setMaximumSize(110, 14)
+        self.working.setVisible(False)
+        self.said = quiet(wrap=False)
+        self.export = QToolButton()
+        self.export.setText("Report and export")
+        self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.export.setMenu(self.exports.menu())
+        corner = QWidget()
+        row = QHBoxLayout(corner)
+        row.setContentsMargins(0, 0, 4, 3)
+        row.setSpacing(8)
+        for widget in (self.said, self.working, self.coverage, self.export):
+            row.addWidget(widget)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setCornerWidget(corner, Qt.Corner.TopRightCorner)
+        self.tabs.addTab(self._matrix_tab(), "Matrix")
+        self.tabs.addTab(self.contact, "Contact sheet")
+        self.tabs.addTab(self.maps_panel, "Agreement and attribution")
+        self.tabs.addTab(self.degrade, "Degrade")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 4)
+        layout.setSpacing(2)
+        layout.addWidget(self.tabs)
+
+    def _matrix_tab(self) -> QWidget:
+        side = QWidget()
+        column = QVBoxLayout(side)
+        column.setContentsMargins(4, 0, 4, 0)
+        column.setSpacing(10)
+        column.addWidget(self.pair_panel)
+        column.addWidget(self.choices)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(side)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFixedWidth(290)
+        left = QVBoxLayout()
+        left.setSpacing(3)
+        left.addWidget(self.matrix, 1)
+        left.addWidget(self.enough)
+        tab = QWidget()
+        row = QHBoxLayout(tab)
+        row.setContentsMargins(0, 2, 0, 0)
+        row.setSpacing(8)
+        row.addLayout(left, 1)
+        row.addWidget(scroll)
+        return tab
+
+    def _connect(self) -> None:
+        self.state.changed.connect(self._show)
+        self.state.moved.connect(self._moved)
+        for source in (self.state, self.pair, self.maps, self.contact, self.degrade):
+            source.failed.connect(self._fail)
+        self.matrix.asked.connect(self.use)
+        self.matrix.second.connect(self.hold_against)
+        self.matrix.against.connect(self.state.compare_with)
+        self.choices.kinds_changed.connect(self._choose_kinds)
+        self.choices.filter_changed.connect(self.matrix.model.show_only)
+        self.choices.against_changed.connect(self.state.compare_with)
+        self.contact.asked.connect(self.use)
+        self.pair.changed.connect(self._mark)
+        self.exports.began.connect(self._began)
+        self.exports.done.connect(self._finished)
+        self.exports.failed.connect(self._fail)
+        self.viewer.dims.events.current_step.connect(self.contact.refresh)
+        self.viewer.dims.events.order.connect(self.contact.refresh)
+        self.viewer.dims.events.ndisplay.connect(self.contact.refresh)
+        self.viewer.bind_key(SWAP_KEY, lambda _: self.pair.swap(), overwrite=True)
+
+    def _choose_kinds(self, kinds: frozenset[str]) -> None:
+        self.matrix.model.show_kinds(kinds)
+        self.state.want_hd95("hd95" in kinds)
+
+    def _began(self, what: str) -> None:
+        self.said.setText(what)
+        self.working.setVisible(True)
+
+    def _finished(self, sentence: str) -> None:
+        self.working.setVisible(False)
+        name = sentence.removeprefix("Wrote ").split(" with ")[0].rstrip(".")
+        self.said.setText(f"Wrote {name.replace(chr(92), '/').rsplit('/', 1)[-1]}" if sentence else "")
+        self.said.setToolTip(sentence)
+
+    def _fail(self, sentence: str) -> None:
+        self.working.setVisible(False)
+        self.said.setText("")
+        self.dock.say(sentence)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._go_below)
+
+    def _go_below(self) -> None:
+        """napari puts a plugin's dock on the right; the table wants to lie below the picture."""
+        holder, window = self._holder()
+        if holder is None or window is None or holder.isFloating():
+            return
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        if window.dockWidgetArea(holder) != Qt.DockWidgetArea.BottomDockWidgetArea:
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
+        window.resizeDocks([holder], [min(HEIGHT, window.height() // 2)], Qt.Orientation.Vertical)
+
+    def _holder(self) -> tuple[QDockWidget | None, QMainWindow | None]:
+        widget = self.parentWidget()
+        while widget is not None and not isinstance(widget, QDockWidget):
+            widget = widget.parentWidget()
+        window = None if widget is None else widget.parentWidget()
+        return widget, window if isinstance(window, QMainWindow) else None
+
+
+def workbench_of(viewer: ViewerModel) -> Workbench | None:
+    """The workbench that is open in ``viewer``, if there is one."""
+    return next((b for b in _benches if not b.closed and b.viewer is viewer), None)
+
+
+def make_workbench(viewer: ViewerModel) -> Workbench:
+    """A workbench on the session of the viewer's MRSeg dock, which is opened if it is not there."""
+    dock = dock_of(viewer)
+    if dock is None:
+        dock = MrsegDock(viewer)
+        viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
+    return Workbench(dock)
+
+
+def open_workbench(viewer: ViewerModel) -> Workbench:
+    """Show the workbench below the picture; the one that is there already is brought to the front."""
+    bench = workbench_of(viewer)
+    if bench is None:
+        bench = make_workbench(viewer)
+        viewer.window.add_dock_widget(bench, name=TITLE, area="bottom", add_vertical_stretch=False)
+    holder, _ = bench._holder()
+    if holder is not None:
+        holder.show()
+        holder.raise_()
+    return bench
+
+
+def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
+    """What ends with the workbench; holds no reference to the widget, which is gone by then."""
+    viewer, state, pair, maps = bench.viewer, bench.state, bench.pair, bench.maps
+    refresh = bench.contact.refresh
+
+    def end() -> None:
+        if ended:
+            return
+        ended.append(True)
+        sources = viewer.dims.events.current_step, viewer.dims.events.order, viewer.dims.events.ndisplay
+        for source in sources:
+            with suppress(Exception):
+                source.disconnect(refresh)
+        with suppress(Exception):
+            viewer.bind_key(SWAP_KEY, None)
+        for part in (state, pair, maps):
+            with suppress(Exception):  # with the window, the canvas is gone before the dock is
+                part.close()
+
+    return end
