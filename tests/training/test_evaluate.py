@@ -1,0 +1,123 @@
+"""The paper-style table, with the viewer's own engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from small import write_subject
+
+from mrseg_training.calibration import Calibration
+from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.paper_table import summarise
+from napari_mrseg.compare.metrics import region_dice
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.engine import Engine
+from napari_mrseg.io import open_study
+from napari_mrseg.models.store import load_model
+from napari_mrseg.tasks import BRATS
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Two subjects, one of them with two modalities only and one without a reference, measured."""
+    root = tmp_path_factory.mktemp("evaluated")
+    tiny.model(root, spacings=(1.0,))
+    write_subject(root / "data" / "BraTS2021_00001", seed=1)
+    write_subject(root / "data" / "more" / "BraTS2021_00002", seed=2, modalities=("flair", "t2"))
+    (write_subject(root / "data" / "BraTS2021_00003") / "BraTS2021_00003_seg.nii.gz").unlink()
+    document = evaluate(
+        root / "tiny", root / "data", root / "out", device="cpu", shuffles=2, order_subjects=1
+    )
+    return root, document
+
+
+def test_all_files_are_written(done: tuple[Path, dict]) -> None:
+    """Markdown, JSON, CSV by subject, and two figures; what is returned is what is in table.json."""
+    root, document = done
+    assert sorted(p.name for p in (root / "out").iterdir()) == sorted(OUTPUTS)
+    assert json.loads((root / "out" / "table.json").read_text()) == document
+    lines = (root / "out" / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + 15 + 3
+    assert "NaN" not in (root / "out" / "table.json").read_text()
+
+
+def test_table_has_a_row_per_combination(done: tuple[Path, dict]) -> None:
+    """15 rows with dots; ET without T1ce in parentheses; average and standard deviation below."""
+    root, document = done
+    text = (root / "out" / "table.md").read_text().splitlines()
+    rows = [line for line in text if line.startswith(("| ●", "| ○"))]
+    assert len(rows) == len(document["rows"]) == 15
+    assert rows[0].startswith("| ● | ● | ● | ● |")
+    flair = next(r for r in rows if r.startswith("| ● | ○ | ○ | ○ |"))
+    assert "(" in flair
+    assert "(" not in rows[0]
+    assert any(line.startswith("| average") for line in text)
+    assert {row["subjects"] for row in document["rows"]} == {1, 2}
+
+
+def test_numbers_are_the_engines(done: tuple[Path, dict]) -> None:
+    """The Dice in the table is that of the engine's own prediction on the same study."""
+    root, document = done
+    study = open_study(root / "data" / "BraTS2021_00001")
+    assert study.reference is not None
+    prediction = Engine(load_model(root / "tiny"), device="cpu").predict(study, ["t1"])
+    expected = region_dice(prediction.labels, study.reference.labels, BRATS)
+    row = next(r for r in document["rows"] if r["combination"] == ["t1"])
+    assert {r: row[r]["dice"] for r in expected} == pytest.approx(expected)
+
+
+def test_order_and_activations_are_measured(done: tuple[Path, dict]) -> None:
+    """Fixed against shuffled order, and five levels for each combination."""
+    document = done[1]
+    assert set(document["order"]) == {"fixed", "shuffled"}
+    assert len(document["activations"]) == 15
+    assert all(len(levels) == 5 for levels in document["activations"].values())
+
+
+def test_both_conventions_for_an_absent_region() -> None:
+    """Absent and found absent: 1 in one, left out in the other; a false finding: 0 in one, its size told."""
+
+    def row(case: str, dice: float, size: float, there: bool) -> dict:
+        values = {"WT": 0.8, "TC": 0.5, "ET": dice}
+        return {
+            "subject": case, "combination": ["flair"], "dice": values, "hd95": {},
+            "size": {"WT": 9.0, "TC": 2.0, "ET": size}, "present": {"WT": True, "TC": True, "ET": there},
+        }  # fmt: skip
+
+    rows = [row("a", 1.0, 0.0, False), row("b", 0.4, 1.0, True), row("c", 0.0, 3.0, False)]
+    found = summarise(rows, BRATS)["rows"][0]["ET"]
+    assert found["dice"] == pytest.approx(1.4 / 3)
+    assert found["dice_present"] == pytest.approx(0.4)
+    assert found["n"] == 1
+    assert found["false_size"] == pytest.approx(1.5)
+
+
+def test_calibration_against_a_hand_count() -> None:
+    """ECE is the mean gap between frequency and probability, weighted by voxels."""
+    calibration = Calibration(4, 1)
+    probabilities = np.array([0.9, 0.9, 0.9, 0.9, 0.1], dtype=np.float32).reshape(1, 5, 1, 1)
+    truth = np.array([1, 1, 0, 0, 0], dtype=bool).reshape(1, 5, 1, 1)
+    calibration.add(2, probabilities, truth)
+    entry = calibration.document(["WT"])["2"]["WT"]
+    assert entry["ece"] == pytest.approx((4 * 0.4 + 0.1) / 5, abs=1e-6)
+    assert entry["frequency"][9] == 0.5
+
+
+def test_what_cannot_be_measured_is_said(done: tuple[Path, dict], tmp_path: Path) -> None:
+    """Outputs there already, no folder, nothing labelled, an id that is not there: a sentence, nothing written."""
+    root = done[0]
+    with pytest.raises(InputError, match="--overwrite"):
+        evaluate(root / "tiny", root / "data", root / "out", device="cpu")
+    for data, subjects, match in (
+        (tmp_path / "nowhere", None, "not a folder"),
+        (tmp_path, None, "recognised modality"),
+        (root / "data" / "BraTS2021_00003", None, "has a reference"),
+        (root / "data", ["BraTS2021_99999"], "BraTS2021_99999 is not under"),
+    ):
+        with pytest.raises(InputError, match=match):
+            evaluate(root / "tiny", data, tmp_path / "out", device="cpu", subjects=subjects)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,220 @@
+"""``mrseg evaluate``: a model on labelled subjects, every combination, with the viewer's own engine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mrseg_training import perturb
+from mrseg_training.calibration import Calibration
+from mrseg_training.data.subjects import find_folders, prepare
+from mrseg_training.files import write_atomically
+from mrseg_training.paper_table import feature_figure, reliability_figure, summarise, table_markdown
+from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask
+from napari_mrseg.errors import InputError
+from napari_mrseg.inference.engine import Engine
+from napari_mrseg.io import open_study
+from napari_mrseg.models.store import Model, load_model
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination, Task, key
+
+OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "features.svg")
+Say = Callable[[str], None]
+
+
+def evaluate(
+    model: str | Path | None,
+    data: str | Path,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    subjects: Sequence[str] | None = None,
+    overwrite: bool = False,
+    hd95: bool = True,
+    shuffles: int = 5,
+    order_subjects: int = 4,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Measure ``model`` on the subjects under ``data`` that have a reference; writes :data:`OUTPUTS` into ``out``.
+
+    ``subjects``: only these ids (e.g. the lines of a split's test.txt). ``shuffles``: how often the order of the
+    inputs is shuffled for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. Returns the
+    content of ``table.json``. Raises InputError if there is nothing to measure or ``out`` is taken.
+    """
+    out, data = Path(out), Path(data)
+    taken = [name for name in OUTPUTS if (out / name).exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
+    loaded = load_model(model)
+    engine = Engine(loaded, device=device, precision=precision)
+    studies = find_studies(data, loaded.task, subjects)
+    rows: list[dict[str, Any]] = []
+    calibration = Calibration(len(loaded.task.names), len(loaded.task.regions))
+    gaps: list[dict[str, list[float]]] = []
+    orders: list[dict[str, Any]] = []
+    for number, open_it in enumerate(studies.values(), start=1):
+        study = open_it()
+        rows += measure_subject(engine, study, calibration, hd95=hd95)
+        if number <= order_subjects:
+            gaps.append(mean_activations(loaded, study))
+            if shuffles:
+                orders += order_robustness(engine, study, shuffles)
+        say(f"measured {number} of {len(studies)} subjects")
+    document = {
+        "model": loaded.info,
+        "data": data.name,
+        "subjects": list(studies),
+        "device": engine.device_name,
+        "precision": engine.precision,
+        "spacing_mm": loaded.card.validated[0].spacing_mm,
+        **summarise(rows, loaded.task),
+        "calibration": calibration.document([r.name for r in loaded.task.regions]),
+        "order": _order_summary(orders),
+        "activations": _mean_gap(gaps),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "table.md", table_markdown(document, loaded.task).encode())
+    write_atomically(out / "table.csv", _csv(rows, loaded.task).encode())
+    write_atomically(out / "reliability.svg", reliability_figure(document).svg().encode())
+    write_atomically(out / "features.svg", feature_figure(document).svg().encode())
+    write_atomically(out / "table.json", json.dumps(_plain(document), indent=1).encode())
+    return _plain(document)
+
+
+def find_studies(data: Path, task: Task, subjects: Sequence[str] | None) -> dict[str, Callable[[], Study]]:
+    """Openers of the labelled subjects under ``data`` (the folder itself, or any below it), by id."""
+    if not data.is_dir():
+        raise InputError(f"{data} is not a folder; give a folder of subjects.")
+    try:
+        found = find_folders(data, "**/", task)
+    except InputError:
+        raise InputError(f"No folder under {data} holds a recognised modality; check --data.") from None
+    labelled = {name: roles for name, roles in found.items() if "reference" in roles}
+    if subjects is not None:
+        missing = sorted(set(subjects) - set(labelled))
+        if missing:
+            raise InputError(f"{missing[0]} is not under {data}, or has no reference; check the list of ids.")
+        labelled = {name: labelled[name] for name in subjects}
+    if not labelled:
+        raise InputError(
+            f"No subject under {data} has a reference to measure against; add ..._seg.nii.gz files."
+        )
+
+    def opener(roles: Mapping[str, Path]) -> Callable[[], Study]:
+        return lambda: open_study([f"{role}={path}" for role, path in roles.items()], task=task)
+
+    return {name: opener(roles) for name, roles in labelled.items()}
+
+
+def measure_subject(
+    engine: Engine, study: Study, calibration: Calibration, *, hd95: bool
+) -> list[dict[str, Any]]:
+    """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit."""
+    assert study.reference is not None
+    task, truth = study.task, study.reference.labels
+    there = {region.name: region_mask(truth, region) for region in task.regions}
+    rows = []
+    for combination in task.combinations(study.present):
+        prediction = engine.predict(study, combination)
+        distances = region_hd95(prediction.labels, truth, task, study.grid.spacing) if hd95 else {}
+        inside = np.stack([there[region.name][prediction.box] for region in task.regions])
+        calibration.add(len(combination), prediction.probabilities.astype(np.float32), inside)
+        rows.append(
+            {
+                "subject": study.case,
+                "combination": list(combination),
+                "dice": region_dice(prediction.labels, truth, task),
+                "hd95": distances,
+                "size": dict(prediction.sizes),
+                "present": {name: bool(mask.any()) for name, mask in there.items()},
+                "seconds": prediction.seconds,
+            }
+        )
+    return rows
+
+
+@torch.inference_mode()
+def mean_activations(model: Model, study: Study) -> dict[str, list[float]]:
+    """Mean activation of each of the five features, by combination: how far the incomplete ones are from complete."""
+    found = {}
+    for combination in study.task.combinations(study.present):
+        prepared = prepare(study.only(combination), max(2.0, model.card.validated[0].spacing_mm))
+        images = perturb.fill(prepared.images[None], prepared.has[None], study.task.fill)
+        features = model.network.encode(images, prepared.has[None])
+        found[key(combination)] = [float(f.mean()) for f in features]
+    return found
+
+
+def order_robustness(engine: Engine, study: Study, shuffles: int) -> list[dict[str, Any]]:
+    """Dice with the modalities in their places, and with the same scans in shuffled places."""
+    assert study.reference is not None
+    task, truth = study.task, study.reference.labels
+    rows = []
+    for number, combination in enumerate(task.combinations(study.present)):
+        if len(combination) < 2:
+            continue
+        fixed = region_dice(engine.predict(study, combination).labels, truth, task)
+        shuffled = []
+        for again in range(shuffles):
+            generator = torch.Generator().manual_seed(perturb.mix(number, again))
+            order = torch.randperm(len(combination), generator=generator).tolist()
+            mixed = _reordered(study.only(combination), combination, order)
+            shuffled.append(region_dice(engine.predict(mixed).labels, truth, task))
+        rows.append(
+            {
+                "fixed": float(np.mean(list(fixed.values()))),
+                "shuffled": float(np.mean([list(s.values()) for s in shuffled])),
+            }
+        )
+    return rows
+
+
+def _reordered(study: Study, combination: Combination, order: Sequence[int]) -> Study:
+    images = {combination[i]: study.images[combination[j]] for i, j in enumerate(order)}
+    return replace(study, images=images)
+
+
+def _order_summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    if not rows:
+        return None
+    return {name: float(np.mean([row[name] for row in rows])) for name in ("fixed", "shuffled")}
+
+
+def _mean_gap(gaps: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    keys = dict.fromkeys(k for gap in gaps for k in gap)
+    return {k: np.mean([gap[k] for gap in gaps if k in gap], axis=0).tolist() for k in keys}
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    regions = [region.name for region in task.regions]
+    kinds = ("dice", "hd95_mm", f"size_{task.unit}", "in_reference")
+    writer.writerow(["subject", "combination", *(f"{r}_{kind}" for kind in kinds for r in regions)])
+    for row in rows:
+        numbers = [row["dice"][r] for r in regions] + [row["hd95"].get(r, float("nan")) for r in regions]
+        numbers += [row["size"][r] for r in regions]
+        cells = ["" if np.isnan(n) else f"{n:.6g}" for n in numbers]
+        there = [int(row["present"][r]) for r in regions]
+        writer.writerow([row["subject"], key(row["combination"]), *cells, *there])
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: not-a-number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value

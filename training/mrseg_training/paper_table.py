@@ -1,0 +1,169 @@
+"""The table as the papers print it, and two figures: reliability, and mean activation by level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_mrseg.compare.drawing import Drawing
+from napari_mrseg.tasks import Task
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
+    """Rows by combination with means over subjects; average and standard deviation over combinations.
+
+    ``dice``: an absent region found absent counts as 1 (BraTS challenge, RFNet family). ``dice_present``: only
+    subjects that have the region, as MONAI's DiceMetric does. ``n`` counts the latter.
+    """
+    regions = [region.name for region in task.regions]
+    table = []
+    for combination in task.combinations():
+        own = [row for row in rows if tuple(row["combination"]) == combination]
+        if not own:
+            continue
+        entry: dict[str, Any] = {"combination": list(combination), "subjects": len(own)}
+        for name in regions:
+            having = [row for row in own if row["present"][name]]
+            entry[name] = {
+                "dice": _mean([row["dice"][name] for row in own]),
+                "dice_present": _mean([row["dice"][name] for row in having]),
+                "n": len(having),
+                "hd95": _mean([row["hd95"].get(name, np.nan) for row in having]),
+                "missed": sum(row["size"][name] == 0 for row in having),
+                "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
+            }
+        table.append(entry)
+    foot: dict[str, Any] = {"average": {}, "sd": {}}
+    for name in regions:
+        for kind in ("dice", "dice_present", "hd95"):
+            values = np.array([entry[name][kind] for entry in table], dtype=float)
+            values = values[~np.isnan(values)]
+            foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
+            foot["sd"].setdefault(name, {})[kind] = float(values.std()) if len(values) else float("nan")
+    return {"rows": table, **foot}
+
+
+def table_markdown(document: Mapping[str, Any], task: Task) -> str:
+    """Dots, Dice in % by both conventions, HD95; average and standard deviation; what else was found, in words."""
+    regions = [region.name for region in task.regions]
+    heads = [m.title for m in task.modalities]
+    heads += (
+        [f"{r} Dice" for r in regions]
+        + [f"{r} Dice, present" for r in regions]
+        + [f"{r} HD95" for r in regions]
+    )
+    lines = [_line(heads), _line([":-:"] * len(task.names) + ["--:"] * (len(heads) - len(task.names)))]
+    for row in document["rows"]:
+        used = tuple(row["combination"])
+        unseen = {region.name for region in task.estimated(used)}
+        cells = ["●" if name in used else "○" for name in task.names]
+        for kind in ("dice", "dice_present", "hd95"):
+            for name in regions:
+                text = _number(row[name][kind], kind)
+                cells.append(f"({text})" if name in unseen else text)
+        lines.append(_line(cells))
+    for title in ("average", "sd"):
+        cells = [title, *[""] * (len(task.names) - 1)]
+        cells += [
+            _number(document[title][name][kind], kind)
+            for kind in ("dice", "dice_present", "hd95")
+            for name in regions
+        ]
+        lines.append(_line(cells))
+    lines += [
+        "",
+        f"{len(document['subjects'])} subjects of {document['data']}, model {document['model']['name']} "
+        f"{document['model']['version']}, network at {document['spacing_mm']:g} mm, scored on the scans' own grid. "
+        "Dice in %, mean over subjects: a region that is absent and found absent counts as 100; “present” counts "
+        "only subjects that have the region. HD95 in mm, where both have it. In parentheses: regions that the "
+        "modalities in use cannot show.",
+    ]
+    if document["order"]:
+        fixed, shuffled = document["order"]["fixed"], document["order"]["shuffled"]
+        lines += ["", f"Order of the inputs: Dice {100 * fixed:.2f} in order, {100 * shuffled:.2f} shuffled."]
+    lines += [
+        "",
+        "Expected calibration error (voxels with a probability from 0.05), by number of modalities:",
+        "",
+    ]
+    lines += [_line(["modalities", *regions]), _line(["--:"] * (1 + len(regions)))]
+    for count, by_region in document["calibration"].items():
+        lines.append(_line([count, *(_number(by_region[r]["ece_from_0.05"], "ece") for r in regions)]))
+    return "\n".join(lines) + "\n"
+
+
+def reliability_figure(document: Mapping[str, Any]) -> Drawing:
+    """Frequency against probability: a panel per number of modalities, a line per region."""
+    calibration = document["calibration"]
+    drawing = Drawing(60 + 210 * len(calibration), 270)
+    for panel, (count, by_region) in enumerate(calibration.items()):
+        x, y, side = 50 + 210 * panel, 30, 170
+        drawing.rect(x, y, side, side, None, "#999999")
+        drawing.line(x, y + side, x + side, y, "#bbbbbb")
+        drawing.words(
+            x + side / 2, 20, f"{count} modalities" if count != "1" else "1 modality", anchor="middle"
+        )
+        for r, (region, entry) in enumerate(by_region.items()):
+            points = [
+                (x + side * p, y + side * (1 - f))
+                for p, f in zip(entry["probability"], entry["frequency"], strict=True)
+                if p is not None
+            ]
+            for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+                drawing.line(x0, y0, x1, y1, COLOURS[r])
+            for px, py in points:
+                drawing.circle(px, py, 2.5, COLOURS[r])
+            if panel == 0:
+                drawing.words(x + 60 * r, y + side + 45, region, fill=COLOURS[r])
+        drawing.words(x + side / 2, y + side + 20, "predicted probability", size=10, anchor="middle")
+    drawing.words(8, 22, "frequency", size=10)
+    return drawing
+
+
+def feature_figure(document: Mapping[str, Any]) -> Drawing:
+    """Mean activation of each level, a dot per combination; the complete one is the filled black dot."""
+    activations: Mapping[str, Sequence[float]] = document["activations"]
+    drawing = Drawing(560, 260)
+    if not activations:
+        return drawing
+    most = max(range(len(activations)), key=lambda i: list(activations)[i].count("+"))
+    complete = list(activations)[most]
+    levels = len(activations[complete])
+    top = max(max(values) for values in activations.values()) or 1.0
+    drawing.words(10, 18, "mean activation by level; black: all modalities, colours: number of modalities")
+    for level in range(levels):
+        x = 60 + 100 * level
+        drawing.line(x, 30, x, 220, "#dddddd")
+        drawing.words(x, 240, f"level {level + 1}", size=11, anchor="middle")
+        for name, values in activations.items():
+            count = name.count("+") + 1
+            y = 220 - 180 * values[level] / top
+            whole = name == complete
+            offset = 0 if whole else 8 * count
+            drawing.circle(x + offset, y, 4 if whole else 3, "#000000" if whole else COLOURS[count - 1])
+    return drawing
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _number(value: float | None, kind: str) -> str:
+    if value is None or np.isnan(value):
+        return "–"
+    return (
+        f"{100 * value:.1f}"
+        if kind.startswith("dice")
+        else f"{value:.3f}"
+        if kind == "ece"
+        else f"{value:.1f}"
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
