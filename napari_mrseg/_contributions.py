@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_mrseg._qt.compare.workbench import Workbench
     from napari_mrseg._qt.dock import MrsegDock
     from napari_mrseg.study import Study
 
@@ -77,6 +78,16 @@ def make_dock(napari_viewer: ViewerModel) -> MrsegDock:
 
 
 make_dock.__annotations__["napari_viewer"] = "napari.viewer.Viewer"  # so that napari hands its viewer over
+
+
+def make_workbench(napari_viewer: ViewerModel) -> Workbench:
+    """The comparison of all combinations, on the session of the MRSeg dock in ``napari_viewer``."""
+    from napari_mrseg._qt.compare.workbench import make_workbench
+
+    return make_workbench(napari_viewer)
+
+
+make_workbench.__annotations__["napari_viewer"] = "napari.viewer.Viewer"
 
 
 def _open(paths: Sequence[str]) -> Study:

@@ -1,0 +1,160 @@
+"""A tour of the comparison workbench in the real window, by mouse and keys; makes the pictures of docs/compare.md.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
+        python benchmarks/compare_tour.py ../shared/data/BraTS-GLI-00000-000 -o docs/images [--model FOLDER]
+
+Scans under CC BY 4.0 (BraTS): name their sources beside the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg.session import Session
+
+_PATIENCE = 1800.0  # seconds for a sweep
+_COLOURS = 200  # of a picture, so that it stays small
+
+
+class Tour:
+    """What a user does, one step after the other."""
+
+    def __init__(self, session: Session, out: Path) -> None:
+        self.out = out
+        self.viewer, self.dock = open_window(session)
+        self.bench: Workbench = open_workbench(self.viewer)
+        out.mkdir(parents=True, exist_ok=True)
+
+    def until(self, ready: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + _PATIENCE
+        while not ready():
+            if time.monotonic() > end:
+                raise SystemExit(f"{what} did not come within {_PATIENCE:.0f} s")
+            if self.dock.session.error:
+                raise SystemExit(self.dock.session.error)
+            QTest.qWait(50)
+
+    def picture(self, name: str) -> None:
+        QTest.qWait(700)
+        QApplication.processEvents()
+        found = self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
+        image = Image.fromarray(np.ascontiguousarray(found)).quantize(_COLOURS, dither=Image.Dither.NONE)
+        path = self.out / f"compare-{name}.png"
+        image.save(path, optimize=True)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+    def click(self, widget: object, at: QPoint | None = None, control: bool = False) -> None:
+        modifier = Qt.KeyboardModifier.ControlModifier if control else Qt.KeyboardModifier.NoModifier
+        where = QPoint() if at is None else at
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, modifier, where)
+        QTest.qWait(150)
+
+    def sort(self, key: str) -> None:
+        model, header = self.bench.matrix.model, self.bench.matrix.table.horizontalHeader()
+        section = model.first + [c.key for c in model.columns].index(key)
+        self.click(header.viewport(), QPoint(header.sectionViewportPosition(section) + 12, 12))
+
+    def row(self, combination: tuple[str, ...], control: bool = False) -> None:
+        table, model = self.bench.matrix.table, self.bench.matrix.model
+        index = model.index(model.rows.index(combination), 2)
+        table.scrollTo(index)
+        self.click(table.viewport(), table.visualRect(index).center(), control)
+
+    def tab(self, title: str) -> None:
+        bar = self.bench.tabs.tabBar()
+        place = next(i for i in range(bar.count()) if bar.tabText(i).replace("&", "") == title)
+        self.click(bar, bar.tabRect(place).center())
+
+
+def walk(tour: Tour, paths: list[str]) -> None:
+    bench, session = tour.bench, tour.dock.session
+    tour.dock.open(paths)
+    tour.until(lambda: session.study is not None and session.shown is not None, "the first picture")
+    tour.until(lambda: bench.state.comparison is not None, "the table")
+    tour.until(lambda: len(session.predictions) >= 7 or _complete(bench), "half of the sweep")
+    tour.dock.jump()
+    tour.picture("filling")
+    tour.until(lambda: _complete(bench), "the sweep")
+    assert session.study is not None
+    everything = session.study.present
+    first = everything[:1]
+    reference = session.study.reference is not None
+    region = session.task.regions[-1].name
+    tour.sort(f"dice.{region}" if reference else f"size.{region}")
+    tour.until(lambda: not session.stale, "the result on screen")
+    tour.dock.jump()
+    tour.picture("matrix")
+    tour.row(first)
+    tour.row(everything, control=True)
+    tour.click(bench.pair_panel.modes["difference"])
+    tour.until(lambda: bench.pair.layer is not None, "the difference")
+    tour.picture("difference")
+    tour.click(bench.pair_panel.modes["split"])
+    tour.until(lambda: bench.pair.shown is not None and bench.pair.shown.mode == "split", "the split view")
+    bench.pair_panel.slider.setValue(620)
+    tour.picture("split")
+    tour.click(bench.pair_panel.modes["off"])
+    tour.tab("Contact sheet")
+    tour.until(lambda: bench.contact.view.made is not None, "the contact sheet")
+    tour.picture("contact")
+    tour.row(everything) if bench.matrix.isVisible() else bench.use(everything)
+    tour.tab("Agreement and attribution")
+    tour.click(bench.maps_panel.checks["agreement"], QPoint(8, 8))
+    tour.until(lambda: "agreement" in bench.maps.layers, "the agreement")
+    tour.dock.set_overlay(False)
+    tour.picture("agreement")
+    tour.click(bench.maps_panel.checks["agreement"], QPoint(8, 8))
+    bench.maps_panel.region.setCurrentText(region)
+    bench.maps_panel.modality.setCurrentIndex(max(0, bench.maps_panel.modality.findText("T1ce")))
+    tour.click(bench.maps_panel.checks["attribution"], QPoint(8, 8))
+    tour.until(lambda: "attribution" in bench.maps.layers, "the attribution")
+    tour.picture("attribution")
+    tour.click(bench.maps_panel.checks["attribution"], QPoint(8, 8))
+    tour.dock.set_overlay(True)
+
+
+def report(tour: Tour, folder: Path) -> None:
+    done: list[str] = []
+    tour.bench.exports.done.connect(done.append)
+    tour.bench.exports.failed.connect(done.append)
+    start = time.monotonic()
+    tour.bench.exports.report(folder, overwrite=True)
+    tour.until(lambda: bool(done), "the report")
+    print(f"{done[0]} {time.monotonic() - start:.1f} s")
+
+
+def _complete(bench: Workbench) -> bool:
+    return bench.state.comparison is not None and bench.state.comparison.complete
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("paths", nargs="+")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--model", default=None)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--report", type=Path, default=None, help="also write the report into this folder")
+    asked = parser.parse_args()
+    session = Session(device=asked.device)
+    session.load_model(asked.model)
+    tour = Tour(session, asked.out)
+    walk(tour, asked.paths)
+    if asked.report is not None:
+        report(tour, asked.report)
+    tour.viewer.close()
+    session.close()
+
+
+if __name__ == "__main__":
+    main()
