@@ -89,6 +89,8 @@ def summary(report: Data) -> str:
         f"{report['peak']['conv3d_tflops']:.2f} 3³ convolution",
         f"Study     {study['case']}, {'×'.join(map(str, study['shape']))} voxels, {', '.join(study['modalities'])}",
     ]
+    if (machine["load"] or 0) > 0.5:
+        lines.append("BUSY      other programs were using the processor: measure again on a quiet machine")
     if report["quick"]:
         lines.append("QUICK     a small scan: these figures say nothing about a real one")
     for run in report["runs"]:
