@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 
 from napari.components import ViewerModel
 
@@ -14,10 +15,10 @@ _CHARACTER = 8.6  # pixels, of the mean one
 
 
 class Annotation:
-    """Keeps napari's text overlay in step with the session."""
+    """Keeps napari's text overlay in step with the session; ``marks`` says what only the canvas knows."""
 
-    def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        self._viewer, self._session = viewer, session
+    def __init__(self, viewer: ViewerModel, session: Session, marks: Callable[[], list[str]] = list) -> None:
+        self._viewer, self._session, self._marks = viewer, session, marks
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color"
         self._before = {name: getattr(self._overlay, name) for name in fields}
@@ -30,7 +31,7 @@ class Annotation:
         session, overlay = self._session, self._overlay
         width = max(24, int(float(self._viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
         lines: list[str] = [] if session.study is None else [session.study.case]
-        for part in session.describe().split(" · "):
+        for part in [*self._marks(), *session.describe().split(" · ")]:
             lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
         looks: dict[str, object] = {
             "color": "#ffb74d" if session.stale else "#f2f5f7",

@@ -70,7 +70,7 @@ class MrsegDock(QWidget):
         self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
         self.layers = StudyLayers(viewer, self.session)
         self.letters = OrientationLetters(viewer)
-        self.annotation = Annotation(viewer, self.session)
+        self.annotation = Annotation(viewer, self.session, self.layers.marks)
         self.saver = Saver(self)
         self.opener = Opener(self)
         self._connect()
@@ -121,7 +121,6 @@ class MrsegDock(QWidget):
 
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
-        self.legend.show_overlay(bool(self.layers.prediction and self.layers.prediction.visible))
 
     def set_outline(self, outline: bool) -> None:
         self.layers.set_outline(outline)
@@ -218,7 +217,7 @@ class MrsegDock(QWidget):
             if paths and set(paths) <= set(self.session.paths):
                 self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
         self.letters.follow(())
-        self.case.setText("No study open" if study is None else study.case)
+        self.case.setText("Open or drop a subject's folder" if study is None else study.case)
         self.modalities.show_study(*self._found())
         notes = [] if study is None else [note.message for note in study.notes]
         self.panel.notes.setText("\n".join(notes))
@@ -257,12 +256,20 @@ class MrsegDock(QWidget):
         if shown is not None:
             state = "stale" if session.stale else "preview" if shown.preview else "final"
         restyle(self.banner, "state", state)
-        self.banner.setText(session.describe())
+        self.banner.setText(" · ".join([*self.layers.marks(), session.describe()]))
         self.annotation.refresh()
         finished = state == "final"
         self.panel.edit_button.setEnabled(finished)
         self.panel.jump_button.setEnabled(shown is not None)
         self.panel.save_button.setEnabled(session.study is not None)
+
+    def _seen(self) -> None:
+        """The user showed or hid a layer in napari's own list."""
+        if self._steps is None:
+            prediction = self.layers.prediction
+            self.legend.show_overlay(prediction is None or bool(prediction.visible))
+            self.modalities.show_views(self.layers.visible_images())
+            self._describe()
 
     def _list_models(self, names: Sequence[str]) -> None:
         model = self.session.model
@@ -306,6 +313,7 @@ class MrsegDock(QWidget):
         self.legend.opacity_changed.connect(self.layers.set_opacity)
         self.legend.outline_changed.connect(self.set_outline)
         self.legend.overlay_changed.connect(self.set_overlay)
+        self.layers.on_visible = self._seen
 
     def _choose(self, choose: Callable[..., None], *choice: str) -> None:
         """Take another model or device; if that fails, the drop-downs go back to what is in use."""

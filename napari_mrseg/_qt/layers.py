@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class StudyLayers:
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._on: dict[str, bool] = {}  # visibility of a modality's image when it was switched off
         self._stand_in: str | None = None
+        self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         viewer.dims.events.current_step.connect(self._looked)
 
     def close(self) -> None:
@@ -75,6 +76,7 @@ class StudyLayers:
             )
             layer.contrast_limits_range = (min(low, float(image.data.min())), float(image.data.max()))
             self.images[name] = self.viewer.add_layer(layer)
+            layer.events.visible.connect(self._visible)
             if len(self.images) == 1:
                 self._go_to(middle)
                 self.viewer.reset_view()
@@ -171,9 +173,7 @@ class StudyLayers:
         if layer is None or layer not in self.viewer.layers:
             return
         shown = self.session.shown
-        estimated: frozenset[int] = frozenset()
-        if shown is not None:
-            estimated = frozenset(label.code for label in shown.task.estimated_labels(shown.combination))
+        estimated = frozenset() if shown is None else estimated_codes(shown)
         colours = self._colour_map(self.hidden, estimated)
         if layer.colormap is not colours:
             layer.colormap = colours
@@ -217,15 +217,16 @@ class StudyLayers:
         model = f"{shown.model['name']} {shown.model['version']}"
         copy = Labels(
             shown.labels.copy(),
-            name=f"EDITED BY HAND {self.session.titles(shown.combination)} · {model}",
+            name=f"Edited {self.session.titles(shown.combination)} · {model}",
             opacity=self.opacity,
             scale=study.grid.spacing,
             units="mm",
-            colormap=label_colours(shown.task),
+            colormap=label_colours(shown.task, estimated=estimated_codes(shown)),
             features=label_names(shown.task),
             metadata={"mrseg": {**self._about(shown), "edited": True}},
         )
         added = self.viewer.add_layer(copy)
+        added.events.visible.connect(self._visible)
         if self.prediction is not None:
             self.prediction.visible = False  # else its colours would show through what is erased
         self.viewer.layers.selection.active = added
@@ -234,16 +235,28 @@ class StudyLayers:
 
     def edited(self) -> Labels | None:
         """The edited copy that is selected, else the newest one in the viewer."""
-        found = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels) and layer.metadata.get("mrseg", {}).get("edited")
-        ]
+        found = self._copies()
         active = self.viewer.layers.selection.active
         return active if active in found else (found[-1] if found else None)
 
+    def _copies(self) -> list[Labels]:
+        ours = [la for la in self.viewer.layers if la.metadata.get("mrseg", {}).get("edited")]
+        return [layer for layer in ours if isinstance(layer, Labels)]
+
+    def _visible(self, event: Any = None) -> None:
+        self.on_visible()
+
     def _looked(self, event: Any = None) -> None:
         self.session.look_at(self.looked_at())
+
+    def marks(self) -> list[str]:
+        """What the session cannot know about the canvas: a hidden overlay, copies edited by hand."""
+        marks = []
+        if self.session.shown is not None and self.prediction is not None and not self.prediction.visible:
+            marks.append("segmentation hidden")
+        return marks + [
+            f"EDITED BY HAND: {la.metadata['mrseg']['key']}" for la in self._copies() if la.visible
+        ]
 
     # -- within -------------------------------------------------------------------------------------------
 
@@ -265,6 +278,7 @@ class StudyLayers:
             **options,
         )
         layer.editable = False
+        layer.events.visible.connect(self._visible)
         return self.viewer.add_layer(layer)
 
     def _there(self) -> list[tuple[str, Image]]:
@@ -297,6 +311,11 @@ def overlay_name(session: Session, shown: Prediction) -> str:
     marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
     mark = f" ({', '.join(marks)})" if marks else ""
     return f"{session.titles(shown.combination)}{mark}"
+
+
+def estimated_codes(shown: Prediction) -> frozenset[int]:
+    """Codes of the labels whose border depends on a modality that is off."""
+    return frozenset(label.code for label in shown.task.estimated_labels(shown.combination))
 
 
 def contrast_limits(data: npt.NDArray[np.float32]) -> tuple[float, float]:

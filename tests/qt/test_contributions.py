@@ -26,7 +26,7 @@ def test_every_command_of_the_manifest_exists() -> None:
     manifest = PluginManifest.from_file(MANIFEST)
     assert manifest.name == "napari-mrseg"
     names = [command.python_name for command in manifest.contributions.commands or []]
-    assert len(names) == 4
+    assert len(names) >= 4
     for name in names:
         assert callable(getattr(_contributions, str(name).split(":")[1]))
 

@@ -202,6 +202,24 @@ def test_the_prediction_cannot_be_edited_but_a_copy_can(qtbot: QtBot, dock: Mrse
     assert copy in dock.viewer.layers
 
 
+def test_an_edited_copy_on_screen_is_marked_everywhere(qtbot: QtBot, dock: MrsegDock) -> None:
+    """While a copy edited by hand is visible, dock and canvas say so; the eye in napari's list counts too."""
+    opened(qtbot, dock)
+    assert "EDITED" not in dock.banner.text()
+    dock.panel.edit_button.click()
+    assert "EDITED BY HAND: flair+t1+t1ce+t2" in dock.banner.text()
+    assert "EDITED BY HAND" in dock.viewer.canvas.overlays.text.text
+    assert "segmentation hidden" in dock.banner.text()
+    assert not dock.legend.overlay.isChecked()
+    copy = dock.layers.edited()
+    assert copy is not None
+    copy.visible = False
+    dock.layers.prediction.visible = True  # type: ignore[union-attr]
+    assert "EDITED" not in dock.banner.text()
+    assert "EDITED" not in dock.viewer.canvas.overlays.text.text
+    assert dock.legend.overlay.isChecked()
+
+
 def test_a_new_study_replaces_our_layers_only(qtbot: QtBot, dock: MrsegDock) -> None:
     """Layers of the user's own survive the opening of another study; ours are replaced."""
     opened(qtbot, dock)
