@@ -24,7 +24,7 @@ from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
 from napari_mrseg.session import Session
 
 _PATIENCE = 1800.0  # seconds for a sweep
-_COLOURS = 200  # of a picture, so that it stays small
+_LARGEST = 300_000  # bytes of a picture; a larger one gets fewer colours
 
 
 class Tour:
@@ -49,9 +49,11 @@ class Tour:
         QTest.qWait(700)
         QApplication.processEvents()
         found = self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
-        image = Image.fromarray(np.ascontiguousarray(found)).quantize(_COLOURS, dither=Image.Dither.NONE)
+        image = Image.fromarray(np.ascontiguousarray(found))
         path = self.out / f"compare-{name}.png"
         image.save(path, optimize=True)
+        if path.stat().st_size > _LARGEST:
+            image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
     def click(self, widget: object, at: QPoint | None = None, control: bool = False) -> None:

@@ -263,9 +263,16 @@ class ContactSheet:
                 drawing.circle(left + 5, y - 23, 4, dot, ink)
                 drawing.words(left + 12, y - 19, modality.title, size=11 * shrink, fill=ink)
                 left += room * shrink
-            drawing.words(x, y - 5, self._remark(combination), size=10, fill=self._faint)
+            remark, size = self._fitted(self._remark(combination), width)
+            drawing.words(x, y - 5, remark, size=size, fill=self._faint)
             drawing.rect(x, y, width, height, "#000000")
         return drawing
+
+    def _fitted(self, remark: str, width: int) -> tuple[str, float]:
+        """The remark, shortened and then shrunk until it fits over a tile, and its size."""
+        if len(remark) * 5.2 > width:
+            remark = remark.replace("no contrast: ", "")
+        return remark, min(10.0, width / (0.52 * max(1, len(remark))))
 
     def _remark(self, combination: Combination) -> str:
         if combination not in self.comparison.predictions:

@@ -44,10 +44,12 @@ class MapsPanel(QWidget):
         self.sentence.setWordWrap(True)
         self.region, self.modality = QComboBox(), QComboBox()
         self.region.setToolTip("The region that the sentence and the maps are about")
-        self.region.activated.connect(lambda _: self._chosen())
-        self.modality.activated.connect(lambda _: self._chosen())
+        self.region.currentIndexChanged.connect(lambda _: self._chosen())
+        self.modality.currentIndexChanged.connect(lambda _: self._chosen())
         self.checks: dict[Kind, QCheckBox] = {}
         left, right = QVBoxLayout(), QVBoxLayout()
+        left.setSpacing(5)
+        right.setSpacing(5)
         left.addWidget(titled("WHERE THE COMBINATIONS AGREE"))
         left.addLayout(_row("Region", self.region))
         left.addWidget(self.sentence)
@@ -99,13 +101,15 @@ class MapsPanel(QWidget):
             return
         regions = [r.name for r in comparison.task.regions]
         if [self.region.itemText(i) for i in range(self.region.count())] != regions:
-            self.region.clear()
-            self.region.addItems(regions)
+            with QSignalBlocker(self.region):
+                self.region.clear()
+                self.region.addItems(regions)
         names = list(comparison.study.present)
         if [self.modality.itemData(i) for i in range(self.modality.count())] != names:
-            self.modality.clear()
-            for name in names:
-                self.modality.addItem(comparison.task.modality(name).title, name)
+            with QSignalBlocker(self.modality):
+                self.modality.clear()
+                for name in names:
+                    self.modality.addItem(comparison.task.modality(name).title, name)
         self.size.show_attribution(comparison.task, attribute(comparison, "size"))
         self.dice.show_attribution(comparison.task, attribute(comparison, "dice"))
         self.checks["attribution"].setEnabled(comparison.complete)

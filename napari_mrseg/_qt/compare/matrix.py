@@ -24,7 +24,7 @@ from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.tasks import Combination
 
 ROW, HEADER = 21, 36  # pixels
-_MARK, _DOT, _CELL = 28, 46, 58
+_MARK, _DOT, _CELL = 26, 41, 52
 _HATCH = QColor("#59626b")
 
 

@@ -16,6 +16,7 @@ from napari_mrseg.tasks import Combination
 
 CELL = Qt.ItemDataRole.UserRole + 1  # a Cell, for the delegate
 _COMPUTING = "…"
+_LONGEST = 9  # characters of a head's second line
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,10 @@ class MatrixModel(QAbstractTableModel):
         column = self.column_at(section)
         if role == Qt.ItemDataRole.DisplayRole:
             if column is not None:
-                return column.title.replace(" ", "\n", 1)
+                region, _, what = column.title.partition(" ")
+                if column.kind == "versus" and len(what) > _LONGEST:
+                    what = "vs chosen"
+                return f"{region}\n{what}" if what else region
             return "" if section == 0 else self.comparison.task.modalities[section - 1].title
         if role == Qt.ItemDataRole.ToolTipRole:
             if column is not None:

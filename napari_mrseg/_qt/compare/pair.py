@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,7 @@ REFERENCE: Literal["reference"] = "reference"
 ONLY_A, ONLY_B, BOTH = 1, 2, 3
 _OTHER_SIDE, _LINE = 32, 255  # added to the codes right of the line; the code of the line itself
 _OVERLAY = "mrseg_pair"
+_WIDTH, _CHARACTER = 0.42, 8.6  # of the canvas, so that the letter at the top stays free; pixels of the mean one
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,9 @@ class Pair(QObject):
         if stale:
             layer.name += " (STALE)"
             words = f"STALE\n{words}"
-        self._text.text = words
+        width = max(20, int(float(self.viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
+        wrapped = [textwrap.wrap(line, width) or [""] for line in words.splitlines()]
+        self._text.text = "\n".join(line for lines in wrapped for line in lines)
         self._text.color = "#ffb74d" if stale else "#f2f5f7"
         self._text.visible = True
 

@@ -39,7 +39,8 @@ from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg.tasks import Combination
 
 TITLE = "MRSeg comparison"
-HEIGHT = 470  # pixels: fifteen rows, their head and foot
+HEIGHT = 500  # pixels: fifteen rows, their head and foot, the line under it
+_TALL = 1150  # a window of this height has room for everything
 _benches: WeakSet[Workbench] = WeakSet()
 
 
@@ -58,6 +59,7 @@ class Workbench(QWidget):
         self.contact, self.degrade = Contact(self.where), Degrade(self.session)
         self.exports = Exports(self.state, self.view, self.restore, self.where, self)
         self._placed = False
+        self._hidden: list[QDockWidget] = []  # napari's, while there is no room for it
         self._build()
         self._connect()
         self._ended: list[bool] = []
@@ -236,16 +238,16 @@ class Workbench(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFixedWidth(290)
-        left = QVBoxLayout()
-        left.setSpacing(3)
-        left.addWidget(self.matrix, 1)
-        left.addWidget(self.enough)
         tab = QWidget()
-        row = QHBoxLayout(tab)
-        row.setContentsMargins(0, 2, 0, 0)
+        row = QHBoxLayout()
         row.setSpacing(8)
-        row.addLayout(left, 1)
+        row.addWidget(self.matrix, 1)
         row.addWidget(scroll)
+        rows = QVBoxLayout(tab)
+        rows.setContentsMargins(0, 2, 0, 0)
+        rows.setSpacing(3)
+        rows.addLayout(row, 1)
+        rows.addWidget(self.enough)
         return tab
 
     def _connect(self) -> None:
@@ -302,7 +304,13 @@ class Workbench(QWidget):
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         if window.dockWidgetArea(holder) != Qt.DockWidgetArea.BottomDockWidgetArea:
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
-        window.resizeDocks([holder], [min(HEIGHT, window.height() // 2)], Qt.Orientation.Vertical)
+        wanted = min(HEIGHT, int(window.height() * 0.53))
+        controls = window.findChild(QDockWidget, "layer controls")
+        if controls is not None and controls.isVisible() and window.height() < _TALL:
+            # It would leave the table four rows; napari's Window menu brings it back.
+            controls.hide()
+            self._hidden.append(controls)
+        window.resizeDocks([holder], [wanted], Qt.Orientation.Vertical)
 
     def _holder(self) -> tuple[QDockWidget | None, QMainWindow | None]:
         widget = self.parentWidget()
@@ -342,7 +350,7 @@ def open_workbench(viewer: ViewerModel) -> Workbench:
 def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
     """What ends with the workbench; holds no reference to the widget, which is gone by then."""
     viewer, state, pair, maps = bench.viewer, bench.state, bench.pair, bench.maps
-    refresh = bench.contact.refresh
+    refresh, hidden = bench.contact.refresh, bench._hidden
 
     def end() -> None:
         if ended:
@@ -354,6 +362,9 @@ def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
                 source.disconnect(refresh)
         with suppress(Exception):
             viewer.bind_key(SWAP_KEY, None)
+        for controls in hidden:
+            with suppress(Exception):
+                controls.show()
         for part in (state, pair, maps):
             with suppress(Exception):  # with the window, the canvas is gone before the dock is
                 part.close()

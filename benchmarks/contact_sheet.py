@@ -1,0 +1,100 @@
+"""How long the window is held up while the contact sheet follows a hundred steps of the slice slider.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
+        python benchmarks/contact_sheet.py ../shared/data/BraTS-GLI-00000-000 [--model FOLDER]
+
+Two things are timed at each step: the frame, from the step of the slider until the window has handled
+everything it set off (napari's own redraw of the picture included), and how long the sheet is behind the
+slider. The same steps are timed with the sheet's tab closed, so that napari's own share can be seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg.session import Session
+
+_STEPS = 100
+_FRAME = 50.0  # ms
+
+
+def steps(bench: Workbench, axis: int) -> tuple[list[float], list[float]]:
+    """(ms the event loop was held up by its longest turn, ms until the sheet showed the slice) of each step."""
+    dims, study = bench.viewer.dims, bench.session.study
+    assert study is not None
+    spacing, n = study.grid.spacing[axis], study.grid.shape[axis]
+    held, behind = [], []
+    for number in range(_STEPS):
+        index = n // 6 + number * (2 * n // 3) // _STEPS
+        start = time.perf_counter()
+        dims.set_point(axis, index * spacing)
+        longest = time.perf_counter() - start
+        while True:
+            turn = time.perf_counter()
+            QApplication.processEvents()
+            now = time.perf_counter()
+            longest = max(longest, now - turn)
+            made = bench.contact.view.made
+            there = made is not None and (made.wanted.axis, made.wanted.index) == (axis, index)
+            if (not bench.contact.isVisible() and now - start > 0.05) or there or now - start > 2:
+                break
+            time.sleep(0.001)
+        held.append(1000 * longest)
+        behind.append(1000 * (time.perf_counter() - start))
+    return held, behind
+
+
+def said(values: list[float]) -> dict[str, float]:
+    median, p95 = np.percentile(values, (50, 95))
+    over = sum(v > _FRAME for v in values)
+    return {
+        "median": round(median, 1),
+        "p95": round(p95, 1),
+        "max": round(max(values), 1),
+        "over_50_ms": over,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("paths", nargs="+")
+    parser.add_argument("--model", default=None)
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args()
+    session = Session(device=asked.device)
+    session.load_model(asked.model)
+    viewer, dock = open_window(session)
+    bench = open_workbench(viewer)
+    dock.open(asked.paths)
+    while bench.state.comparison is None or not bench.state.comparison.complete:
+        QTest.qWait(100)
+    QTest.qWait(1500)
+    found = {}
+    for name, axis in (("axial", 0), ("sagittal", 2)):
+        viewer.dims.order = (axis, *(a for a in range(3) if a != axis))
+        bench.tabs.setCurrentWidget(bench.contact)
+        QTest.qWait(1500)  # the sheet of this plane is made once
+        held, behind = steps(bench, axis)
+        bench.tabs.setCurrentIndex(0)
+        QTest.qWait(300)
+        without, _ = steps(bench, axis)
+        found[name] = {
+            "held up, ms": said(held),
+            "held up without the sheet, ms": said(without),
+            "sheet behind, ms": said(behind),
+        }
+    print(json.dumps(found, indent=2))
+    viewer.close()
+    session.close()
+
+
+if __name__ == "__main__":
+    main()
