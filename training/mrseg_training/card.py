@@ -30,7 +30,7 @@ def first_card(split: str, steps: int, seconds: float, *, finished: bool) -> Mod
             f"Brain only: BraTS-GLI-00001-000 ({BRATS_CITATION}); its lesion was located with an automatic mask, which "
             "was not used as a label.",
             "Brain only: tcga-fg-6692 (CC BY 3.0, TCGA-LGG; Pedano 2016); as above.",
-            "Simulated brains from the tissue maps of the ICBM 152 2009a template (Copyright (C) 1993–2009 Louis "
+            "Simulated brains from the tissue maps of the ICBM 152 2009a template (Copyright (C) 1993–2004 Louis "
             "Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University; free to use "
             "with this notice; Fonov 2011).",
             "Never seen in training: BraTS-GLI-00000-000, ms-cross-07, ms-cross-19.",

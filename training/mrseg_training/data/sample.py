@@ -44,7 +44,7 @@ SIGNAL = {
 LICENCE = """\
 The tissue maps that this sample was made from (ICBM 152 nonlinear atlas, 2009a, as shipped with nilearn):
 
-Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill
+Copyright (C) 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill
 University. Permission to use, copy, modify, and distribute this software and its documentation for any purpose and
 without fee is hereby granted, provided that the above copyright notice appear in all copies. The authors and McGill
 University make no representations about the suitability of this software for any purpose. It is provided "as is"
