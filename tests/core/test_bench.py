@@ -28,9 +28,10 @@ from napari_mrseg.tasks import BRATS
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tiny tensors gain nothing from threads that wait for each other on a busy machine."""
     before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes of jobs
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
