@@ -1,0 +1,71 @@
+"""Simulated subjects as a source of data and as files; TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrseg_training.config import load_config
+from mrseg_training.cost import cost
+from mrseg_training.data.simulated import Simulated, write_studies
+from mrseg_training.settings import SimulatePart
+from napari_mrseg.io import open_study
+from napari_mrseg.tasks import BRATS
+
+PART = SimulatePart(train=2, validation=1, test=1, seed=3)
+
+
+def test_a_simulated_subject_is_always_the_same() -> None:
+    """Number k of a group and seed, on the grid asked for; other numbers and seeds are other subjects."""
+    source = Simulated(PART, BRATS, 4.0)
+    assert source.ids == ["sim-train-0000", "sim-train-0001", "sim-validation-0000", "sim-test-0000"]
+    one, again = source.load("sim-train-0000"), Simulated(PART, BRATS, 4.0).load("sim-train-0000")
+    assert torch.equal(one.images, again.images)
+    assert torch.equal(one.labels, again.labels)
+    assert all(n % 8 == 0 for n in one.labels.shape)
+    assert one.has.all()
+    other = Simulated(PART.model_copy(update={"seed": 4}), BRATS, 4.0)
+    assert other.fingerprint("sim-train-0000") != source.fingerprint("sim-train-0000")
+    assert other.load("sim-train-0000").images.shape != one.images.shape or not torch.equal(
+        other.load("sim-train-0000").images, one.images
+    )
+
+
+def test_simulated_studies_open_in_the_viewer(tmp_path: Path) -> None:
+    """Folders of NIfTI files with a reference, marked as simulated, the left side on the left."""
+    (folder,) = write_studies(PART, BRATS, tmp_path)
+    study = open_study(folder)
+    assert study.simulated
+    assert study.present == BRATS.names
+    assert study.reference is not None
+    _, labels = Simulated(PART, BRATS, 2.0).draw(folder.name)
+    assert torch.equal(torch.tensor(study.reference.labels), labels)
+
+
+def test_tensorboard_gets_curves_and_pictures(tmp_path: Path) -> None:
+    """With the extra installed a run writes events; a picture has a row per combination."""
+    pytest.importorskip("tensorboard")
+    from small import small_config, write_subjects
+
+    from mrseg_training.fit import train
+
+    config = small_config(
+        write_subjects(tmp_path / "data", 4),
+        run={"tensorboard": True, "pictures_every": 1, "validate_every": 1, "keep": "best"},
+        stages={name: {"steps": 1} for name in ("reconstruct", "contrast", "adapt")},
+    )
+    events: list[dict] = []
+    train(config, tmp_path / "run", report=lambda event: events.append(dict(event)))
+    assert any((tmp_path / "run" / "tensorboard").iterdir())
+    assert sum(e["kind"] == "validation" for e in events) == 3
+    assert (tmp_path / "run" / "3-adapt" / "checkpoints" / "best.safetensors").is_file()
+
+
+def test_cost_of_the_papers_recipe() -> None:
+    """A 128³ pass without adapters is 3.24 TFLOP, trained at batch 2 three times that twice; stage 3 dominates."""
+    rows = {name: each for name, _, each, _ in cost(load_config("paper"), subjects=219)}
+    assert rows["reconstruct"] == pytest.approx(3 * 2 * 3.24, rel=0.03)
+    assert rows["contrast"] == pytest.approx(2 * rows["reconstruct"], rel=0.01)
+    assert rows["adapt"] > 150
