@@ -24,7 +24,7 @@ sys.path.insert(0, {tests!r}); sys.path.insert(0, {training!r})
 from small import small_config
 from mrseg_training.data.cache import Cached, Volumes
 from mrseg_training.data.loader import Loader
-from mrseg_training.fit import average_gradients, make_fabric
+from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.stages import make_stage
 
 torch.set_num_threads(1)

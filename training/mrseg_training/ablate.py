@@ -16,10 +16,12 @@ from pydantic import Field, model_validator
 
 from mrseg_training.config import changed
 from mrseg_training.data.cache import Volumes, fill_cache
+from mrseg_training.data.prepare import Data, prepare_data
 from mrseg_training.data.subjects import open_source
 from mrseg_training.files import write_atomically
-from mrseg_training.fit import Data, Start, find_start, fingerprint, make_fabric, prepare_data, run_stage
+from mrseg_training.fit import Start, find_start, fingerprint, run_stage
 from mrseg_training.log import Log, Progress, Report
+from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
 from mrseg_training.table import bootstrap, markdown

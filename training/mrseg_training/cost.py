@@ -54,7 +54,7 @@ def _pass_flops(stage: Any, x: torch.Tensor, *, incomplete: bool) -> float:
 
 def cost(config: Config, subjects: int, tflops: float = RATE) -> list[tuple[str, int, float, float]]:
     """Per stage: (name, steps, TFLOP a step, GPU-hours at ``tflops`` TFLOP/s)."""
-    rows = []
+    rows: list[tuple[str, int, float, float]] = []
     for name in config.recipe:
         part = config.stage(name)
         steps = part.steps or math.ceil((part.epochs or 0) * subjects / part.batch)
@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     rows = cost(load_config(args.config, args.overrides), args.subjects, args.tflops)
     for name, steps, each, hours in rows:
-        print(f"{name:12} {steps:7} steps of {each:8.2f} TFLOP: {hours:7.1f} GPU-hours at {args.tflops:g} TFLOP/s")
+        print(
+            f"{name:12} {steps:7} steps of {each:8.2f} TFLOP: {hours:7.1f} GPU-hours at {args.tflops:g} TFLOP/s"
+        )
     print(f"{'together':12} {sum(row[3] for row in rows):.1f} GPU-hours")
 
 

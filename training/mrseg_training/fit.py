@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,42 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from mrseg_training.checkpoint import State, latest, load_checkpoint, load_weights, save_checkpoint
-from mrseg_training.data.cache import Volumes, fill_cache
 from mrseg_training.data.loader import Loader
-from mrseg_training.data.splits import Split, draw_split, read_split, write_split
-from mrseg_training.data.subjects import open_source
+from mrseg_training.data.prepare import Data, prepare_data
 from mrseg_training.export import model_card
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Log, Progress, Report
 from mrseg_training.perturb import mix
+from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.settings import Config, StagePart
 from mrseg_training.stages import STAGES, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
-from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.models.store import save_model
-from napari_mrseg.tasks import get_task
 
 
 class TrainingStopped(MrsegError):  # noqa: N818 - a state, as in Cancelled
     """Training cannot go on; what was saved before is whole."""
 
     exit_code = 3
-
-
-@dataclass
-class Data:
-    """The subjects of a run, prepared."""
-
-    train: Volumes
-    validation: Volumes | None
-    test: Volumes | None
-    split: Split
 
 
 def train(
@@ -117,7 +101,7 @@ def run_stage(
     ] == identity:
         return folder / "model"
     torch.manual_seed(mix(config.seed, index))
-    stage = make_stage(name, config).to(fabric.device)
+    stage: Any = make_stage(name, config).to(fabric.device)
     if start is not None:
         stage.start_from(load_weights(start.path), head=STAGES[start.stage].segments and stage.segments)
     optimizer = AdamW(
@@ -149,7 +133,7 @@ def run_stage(
             )
         first, best = state.step, state.best
     if fabric.device.type == "cuda" and processes > 1 and config.run.norm_statistics == "batch":
-        stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)  # type: ignore[assignment]
+        stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)
     stage = stage.to(memory_format=torch.channels_last_3d)
     stage.train()
     module, wrapped = fabric.setup(stage, optimizer)
@@ -250,59 +234,6 @@ def learning_rate(part: StagePart, step: int, steps: int) -> float:
     return part.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def average_gradients(module: nn.Module, processes: int) -> None:
-    """Mean of all processes' gradients, in one exchange. A weight that no process used keeps no gradient."""
-    weights = [p for p in module.parameters() if p.requires_grad]
-    used = torch.tensor([float(p.grad is not None) for p in weights], device=weights[0].device)
-    dist.all_reduce(used)
-    some = [p for p, n in zip(weights, used.tolist(), strict=True) if n > 0]
-    if not some:
-        return
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in some])
-    dist.all_reduce(flat)
-    flat /= processes
-    start = 0
-    for weight in some:
-        weight.grad = flat[start : start + weight.numel()].view_as(weight).clone()
-        start += weight.numel()
-
-
-def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
-    """Find, split, prepare and open the subjects. The first process prepares, the others wait."""
-    task = get_task(config.task)
-    source = open_source(config.data, task)
-    folder = (config.data.cache or out / "cache").expanduser()
-    if config.data.split is not None:
-        split: Split = read_split(config.data.split.expanduser(), source.ids)
-    elif source.split is not None:
-        split = source.split
-    else:
-        split = draw_split(source.ids, config.data.proportions, config.seed)
-    if not split["train"]:
-        raise InputError("The split leaves no subject for training; change data.proportions or data.split.")
-
-    def said(message: str) -> None:
-        number, _, total = message.removeprefix("prepared ").removesuffix(" subjects").partition(" of ")
-        if number.isdigit() and log.report is not None:
-            log.report({"kind": "prepare", "step": int(number), "steps": int(total)})
-
-    if fabric.global_rank == 0:
-        write_split(split, out / "split")
-    everyone = [subject for group in ("train", "validation") for subject in split[group]]
-    with fabric.rank_zero_first():
-        cached = fill_cache(source, everyone, folder, skip_bad=config.data.skip_bad, say=said)
-    by_subject = {c.subject: c for c in cached}
-
-    def volumes(group: str) -> Volumes | None:
-        there = [by_subject[s] for s in split[group] if s in by_subject]
-        return Volumes(there, config.data.in_memory, fabric.world_size) if there else None
-
-    first = volumes("train")
-    if first is None:
-        raise InputError(f"None of the training subjects can be used; see {folder / 'problems.txt'}.")
-    return Data(first, volumes("validation"), None, split)
-
-
 def fingerprint(config: Config, index: int, start: Start | None) -> str:
     """What decides the weights of a stage: a hash of its settings and of the stages before it."""
     values: Mapping[str, Any] = config.model_dump(mode="json")
@@ -336,32 +267,6 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         return done
     except (OSError, ValueError):
         return None
-
-
-def make_fabric(config: Config) -> Any:
-    """Lightning Fabric, set up and launched. Under torchrun the processes are torchrun's."""
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies import DDPStrategy
-
-    device = resolve_device(config.run.device)
-    precision = resolve_precision(config.run.precision, device)
-    together = config.run.devices * config.run.nodes > 1
-    if together and not (dist.is_available() and "RANK" in os.environ):
-        raise InputError(
-            f"run.devices={config.run.devices} needs torchrun: torchrun --nproc_per_node={config.run.devices} "
-            "-m napari_mrseg.cli train ..."
-        )
-    for name in ("lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator="cuda" if device.type == "cuda" else device.type,
-        devices=config.run.devices if device.type == "cpu" or together else [device.index or 0],
-        num_nodes=config.run.nodes,
-        strategy=DDPStrategy(broadcast_buffers=False, process_group_backend=None) if together else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-    )
-    fabric.launch()
-    return fabric
 
 
 def _claim(out: Path, config: Config, names: list[str], resume: bool, *, partial: bool, lead: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,7 +114,7 @@ def reliability_figure(document: Mapping[str, Any]) -> Drawing:
                 for p, f in zip(entry["probability"], entry["frequency"], strict=True)
                 if p is not None
             ]
-            for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+            for (x0, y0), (x1, y1) in itertools.pairwise(points):
                 drawing.line(x0, y0, x1, y1, COLOURS[r])
             for px, py in points:
                 drawing.circle(px, py, 2.5, COLOURS[r])
