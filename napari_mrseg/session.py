@@ -78,6 +78,7 @@ class Session:
         self._intact: Study | None = None
         self.paths: tuple[str, ...] = ()
         self.assigned: dict[str, str | None] = {}
+        self._options: dict[str, Any] = {}
         self.model: Model | None = None
         self.combination: Combination = ()
         self.shown: Prediction | None = None
@@ -109,6 +110,7 @@ class Session:
         with self._lock:
             self.paths = tuple(str(p) for p in paths)
             self.assigned = dict(assign or {})
+            self._options = {"reference": reference, "assume_ras": assume_ras}
         self.set_study(study)
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
@@ -184,9 +186,9 @@ class Session:
         self.predictions_changed.emit()
         self.run()
 
-    def assign(self, file: str, role: str | None) -> None:
-        """Correct what a file was taken for (a modality, ``reference``, or None for neither) and reopen."""
-        self.open_later(self.paths, assign={**self.assigned, file: role})
+    def assign(self, corrections: Mapping[str, str | None]) -> None:
+        """Correct what files were taken for (a modality, ``reference``, or None for neither) and reopen."""
+        self.open_later(self.paths, assign={**self.assigned, **corrections}, **self._options)
 
     def load_model(self, name: str | Path | None = None) -> None:
         """Take another model (None: the bundled one). Raises MrsegError; then the old one stays."""
@@ -392,7 +394,7 @@ class Session:
         pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
         study = open_study(pairs, task=self.task, reference="reference" in saved.files)
         with self._lock:
-            self.paths, self.assigned = tuple(pairs), {}
+            self.paths, self.assigned, self._options = tuple(pairs), {}, {}
             if model is not self.model:
                 self._live.set_engine(model, self.device, self.precision)
                 self.model = model

@@ -102,9 +102,7 @@ class MrsegDock(QWidget):
 
     def open(self, paths: Sequence[str | Path], **options: Any) -> None:
         """Read a study in the background; layers change when it is there, and only then."""
-        self.hush()
-        self._asked = tuple(paths)
-        self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
+        self._reading(paths)
         self.session.open_later(paths, **options)
 
     def toggle(self, name: str) -> None:
@@ -112,8 +110,13 @@ class MrsegDock(QWidget):
         self.modalities.show_combination(self.session.combination)
 
     def assign(self, role: str, path: str) -> None:
-        corrections = swapped(files_of(self.session), role, path)
-        self.open(self.session.paths, assign={**self.session.assigned, **corrections})
+        self._reading(self.session.paths)
+        self.session.assign(swapped(files_of(self.session), role, path))
+
+    def _reading(self, paths: Sequence[str | Path]) -> None:
+        self.hush()
+        self._asked = tuple(paths)
+        self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
 
     def jump(self) -> None:
         if not self.layers.jump_to_largest():

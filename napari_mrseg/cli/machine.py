@@ -57,6 +57,8 @@ def bench(
 
     if size not in (None, "compact", "paper"):
         raise InputError(f"“{size}” is not a size; use compact or paper.")
+    if size is not None and model is not None:
+        raise InputError("--model and --size exclude each other; give one of them.")
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"{out.name} is there already; use --overwrite or another name.")
     report = measure(

@@ -173,7 +173,9 @@ class Engine:
             where = None
             try:
                 results += self._pass(part, validated, preview, focus, check, progress)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
                 where = self.device_name
             finally:
                 self._free()
@@ -238,7 +240,7 @@ class Engine:
                 results.append((study, whole, probabilities.to(torch.float16).cpu().numpy()))
         notices, self._notices = tuple(self._notices), []
         seconds = (time.perf_counter() - began) / len(group)
-        return [
+        predictions = [
             Prediction(
                 task=self.task,
                 case=study.case,
@@ -258,6 +260,9 @@ class Engine:
             )
             for study, whole, kept in results
         ]
+        for prediction in predictions:
+            _ = prediction.sizes  # counted here once, not on a thread that shows them
+        return predictions
 
     def _frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of all modalities in use, at the network's spacing."""
@@ -354,6 +359,11 @@ def predict(
     from napari_mrseg.models.store import load_model
 
     return Engine(model or load_model(task=study.task), device=device).predict(study, combination)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """A GPU has an error type of its own for it; the CPU's allocator has only its words."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _bounds(data: np.ndarray, floor: float) -> tuple[tuple[int, int], ...]:

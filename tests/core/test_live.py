@@ -232,3 +232,20 @@ def test_two_of_four_are_three_combinations(session: Session) -> None:
     session.set_study(study(["t1", "t2"]))
     session.wait_for_sweep(60)
     assert set(session.predictions) == {("t1", "t2"), ("t1",), ("t2",)}
+
+
+def test_correcting_a_file_keeps_how_the_study_was_opened(make_study, tiny: Model) -> None:
+    """A correction reopens the same files with the same options, and swaps what was asked for."""
+    folder = make_study(("flair", "t1"))
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    session.open([folder], reference=False)
+    session.wait(60)
+    done = Event()
+    session.opening_changed.connect(lambda: done.set() if not session.opening else None)
+    session.assign({"case-1_flair.nii.gz": "t2"})
+    assert done.wait(30)
+    assert session.study is not None
+    assert session.study.present == ("t1", "t2")
+    assert session.study.reference is None
+    session.close()
