@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
 _PATIENCE = 1800.0  # seconds for a sweep
@@ -85,6 +86,9 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.until(lambda: session.study is not None and session.shown is not None, "the first picture")
     tour.until(lambda: bench.state.comparison is not None, "the table")
     tour.until(lambda: len(session.predictions) >= 7 or _complete(bench), "half of the sweep")
+    shown = tour.dock.layers
+    tour.until(lambda: shown.prediction is not None and bool(shown.prediction.data.any()), "the overlay")
+    tour.viewer.scene.camera.zoom *= 1.45
     tour.dock.jump()
     tour.picture("filling")
     tour.until(lambda: _complete(bench), "the sweep")
@@ -93,6 +97,8 @@ def walk(tour: Tour, paths: list[str]) -> None:
     first = everything[:1]
     reference = session.study.reference is not None
     region = session.task.regions[-1].name
+    sizes = session.predictions[everything].sizes
+    inner = [r.name for r in session.task.regions if sizes[r.name] > 1] or [region]
     tour.sort(f"dice.{region}" if reference else f"size.{region}")
     tour.until(lambda: not session.stale, "the result on screen")
     tour.dock.jump()
@@ -117,7 +123,7 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.dock.set_overlay(False)
     tour.picture("agreement")
     tour.click(bench.maps_panel.checks["agreement"], QPoint(8, 8))
-    bench.maps_panel.region.setCurrentText(region)
+    bench.maps_panel.region.setCurrentText(inner[-1])
     bench.maps_panel.modality.setCurrentIndex(max(0, bench.maps_panel.modality.findText("T1ce")))
     tour.click(bench.maps_panel.checks["attribution"], QPoint(8, 8))
     tour.until(lambda: "attribution" in bench.maps.layers, "the attribution")
@@ -146,9 +152,12 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--model", default=None)
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--cache", type=Path, default=None, help="keep results in this folder for the next run"
+    )
     parser.add_argument("--report", type=Path, default=None, help="also write the report into this folder")
     asked = parser.parse_args()
-    session = Session(device=asked.device)
+    session = Session(device=asked.device, cache=PredictionCache(folder=asked.cache))
     session.load_model(asked.model)
     tour = Tour(session, asked.out)
     walk(tour, asked.paths)

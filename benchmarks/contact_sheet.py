@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 from qtpy.QtTest import QTest
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
 _STEPS = 100
@@ -68,8 +70,11 @@ def main() -> None:
     parser.add_argument("paths", nargs="+")
     parser.add_argument("--model", default=None)
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--cache", type=Path, default=None, help="keep results in this folder for the next run"
+    )
     asked = parser.parse_args()
-    session = Session(device=asked.device)
+    session = Session(device=asked.device, cache=PredictionCache(folder=asked.cache))
     session.load_model(asked.model)
     viewer, dock = open_window(session)
     bench = open_workbench(viewer)

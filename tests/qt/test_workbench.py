@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QHeaderView
 from tiny import study
-from waiting import PATIENCE, until_final
+from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.compare.maps import Wanted
 from napari_mrseg._qt.compare.matrix_model import CELL
@@ -400,6 +400,49 @@ def test_report_table_and_figures_are_written(qtbot: QtBot, bench: Workbench, tm
         bench.exports.table(tmp_path / "t.xls")
     assert "t.xls" in failed.args[0]
     qtbot.waitUntil(lambda: "t.xls" in bench.dock.error.text())
+
+
+def test_a_session_file_brings_study_results_and_view_back(
+    qtbot: QtBot, bench: Workbench, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """Saved and reopened: same combination, results, columns, order of rows, pair and slice; nothing is run again."""
+    bench.dock.open([make_study(shape=(20, 24, 22))])
+    qtbot.waitUntil(
+        lambda: bench.state.comparison is not None and bench.state.comparison.complete, timeout=PATIENCE
+    )
+    until_final(qtbot, bench.dock)
+    bench.use(FLAIR)
+    bench.hold_against(("t1", "t2"))
+    bench.pair.set_mode("difference")
+    click_header(qtbot, bench, "size.WT")
+    bench.choices.kinds["seconds"].setChecked(False)
+    bench.viewer.dims.order = (1, 0, 2)
+    bench.viewer.dims.set_point(1, 7)
+    rows, seconds = list(bench.matrix.model.rows), bench.session.predictions[FLAIR].seconds
+    file = tmp_path / "later.mrsession"
+    with qtbot.waitSignal(bench.exports.done, timeout=PATIENCE):
+        bench.exports.save_session(file)
+    bench.pair.set_mode("off")
+    bench.pair.set_second(None)
+    bench.session.set_study(study(case="another"))
+    qtbot.waitUntil(lambda: bench.dock.case.text() == "another", timeout=PATIENCE)
+    bench.matrix.model.unsort()
+    bench.viewer.dims.order = (0, 1, 2)
+    with qtbot.waitSignal(bench.exports.done, timeout=PATIENCE):
+        bench.exports.open_session(file)
+    qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
+    assert bench.session.combination == FLAIR
+    assert bench.session.predictions[FLAIR].seconds == seconds
+    assert (bench.pair.mode, bench.pair.b) == ("difference", ("t1", "t2"))
+    assert bench.matrix.model.rows == rows
+    assert "seconds" not in [c.key for c in bench.matrix.model.columns]
+    assert bench.viewer.dims.order == (1, 0, 2)
+    assert bench.where() == (1, 7)
+    (next((tmp_path / "case-1").glob("*flair*"))).write_bytes(b"another scan")
+    with qtbot.waitSignal(bench.exports.failed, timeout=PATIENCE) as failed:
+        bench.exports.open_session(file)
+    assert "flair" in failed.args[0]
+    assert bench.session.combination == FLAIR
 
 
 def test_a_failure_on_a_thread_is_said(

@@ -24,6 +24,7 @@ Values = npt.NDArray[np.float32]
 
 REACH = 0.5  # of probability: the ends of the attribution's colours
 _FAINT = 0.005  # of probability: less is not drawn
+_BAR = (16, 84)  # pixels
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 
 MEANING: dict[str, str] = {
@@ -153,7 +154,12 @@ class Maps(QObject):
             )
             self.layers[kind] = self.viewer.add_layer(layer)
             self._made[kind] = wanted, comparison
-            layer.colorbar.visible = True
+            bar = layer.colorbar
+            bar.position, bar.size, bar.visible = (
+                "bottom_left",
+                _BAR,
+                True,
+            )  # clear of the orientation letters
         self.layers[kind].name = _name(wanted, comparison)
         self.layers[kind].metadata["mrseg"]["meaning"] = MEANING[kind]
 

@@ -23,7 +23,7 @@ from napari_mrseg._qt.compare.matrix_model import CELL, Cell, FootModel, MatrixM
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.tasks import Combination
 
-ROW, HEADER = 21, 36  # pixels
+ROW, HEADER = 19, 36  # pixels
 _MARK, _DOT, _CELL = 26, 41, 52
 _HATCH = QColor("#59626b")
 

@@ -30,7 +30,10 @@ REFERENCE: Literal["reference"] = "reference"
 ONLY_A, ONLY_B, BOTH = 1, 2, 3
 _OTHER_SIDE, _LINE = 32, 255  # added to the codes right of the line; the code of the line itself
 _OVERLAY = "mrseg_pair"
-_WIDTH, _CHARACTER = 0.42, 8.6  # of the canvas, so that the letter at the top stays free; pixels of the mean one
+_WIDTH, _CHARACTER = (
+    0.42,
+    8.6,
+)  # of the canvas, so that the letter at the top stays free; pixels of the mean one
 
 
 @dataclass(frozen=True)

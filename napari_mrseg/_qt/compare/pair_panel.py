@@ -127,9 +127,8 @@ class PairPanel(QWidget):
                 (ONLY_B, B_COLOUR, "only B"),
                 (BOTH, BOTH_COLOUR, "both"),
             ):
-                lines.append(
-                    f"<span style='color:{colour}'>■</span> {name} {shown.sizes[code]:.{digits}f} {unit}"
-                )
+                lines.append(f"<span style='color:{colour}'>■</span> {name} {shown.sizes[code]:.{digits}f}")
+            lines[-1] += f" {unit}"
         text = "&nbsp; ".join(lines)
         if shown.dice is not None:
             values = ", ".join(f"{region} {value:.2f}" for region, value in shown.dice.items())

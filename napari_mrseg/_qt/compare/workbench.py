@@ -39,7 +39,7 @@ from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg.tasks import Combination
 
 TITLE = "MRSeg comparison"
-HEIGHT = 500  # pixels: fifteen rows, their head and foot, the line under it
+HEIGHT = 480  # pixels: fifteen rows, their head and foot, the line under it
 _TALL = 1150  # a window of this height has room for everything
 _benches: WeakSet[Workbench] = WeakSet()
 
