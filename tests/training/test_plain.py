@@ -32,7 +32,9 @@ def options(steps: int) -> argparse.Namespace:
         lr=1e-2,
         minutes=60,
         steps=steps,
-        freeze_at=0.4,
+        batch=2,
+        pool=2,
+        workers=0,
         save_every=60,
         report=100,
         split="first",
@@ -45,15 +47,42 @@ def simulator() -> Simulator:
 
 
 def test_training_goes_on_where_it_stopped(tmp_path: Path, simulator: Simulator) -> None:
-    """Two runs of one and two steps on a folder see the samples of one run of three, and count on."""
+    """A second run on a folder starts from the first one's weights and counts on."""
     plain.train(simulator, tmp_path, options(1))
+    first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    plain.train(simulator, tmp_path, options(1))
+    again = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert all(torch.equal(first["network"][k], again["network"][k]) for k in first["network"])
     plain.train(simulator, tmp_path, options(3))
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    draws = seeded(0)
-    for _ in range(3):
-        simulator.sample(draws)
-    assert state["step"] == 3
-    assert torch.equal(state["generator"], draws.get_state())
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert (first["step"], last["step"]) == (1, 3)
+    assert last["elapsed"] > first["elapsed"]
+
+
+def test_a_view_is_a_crop_with_modalities_dropped(simulator: Simulator) -> None:
+    """Crops have the size asked for; dropped modalities are zero; ET is learnt only with T1ce."""
+    draws = seeded(3)
+    sample = next(iter(plain.Stream(simulator, 1)))
+    for size in ((16, 8, 24), (48, 48, 48)):
+        for _ in range(12):
+            got = plain.view(sample, size, draws)
+            assert got.images.shape == (4, *size)
+            assert got.regions.shape == (3, *size)
+            assert [bool((i != 0).any()) for i in got.images] == got.present.tolist()
+            assert bool(got.learn[2]) == bool(got.present[2])
+
+
+def test_misses_weigh_more_at_first() -> None:
+    """With ``miss`` above one half, missing a tumour costs more than inventing one of its size."""
+    truth = torch.zeros(3, 8, 8, 8)
+    truth[:, :4] = 1
+    sample = Sample(torch.zeros(4, 8, 8, 8), truth, torch.ones(8, 8, 8), torch.ones(3), torch.ones(4) > 0)
+    none, all_of_it = torch.full((3, 8, 8, 8), -6.0), torch.full((3, 8, 8, 8), 6.0)
+    harsh = [float(plain.loss_of(y, sample, 0.75)[0]) for y in (none, all_of_it)]
+    even = [float(plain.loss_of(y, sample, 0.5)[0]) for y in (none, all_of_it)]
+    assert harsh[0] - harsh[1] > even[0] - even[1] > 0
+    assert plain.weight_of_misses(0) == 0.75
+    assert plain.weight_of_misses(1) == 0.5
 
 
 def test_training_leaves_a_model_folder(tmp_path: Path, simulator: Simulator) -> None:
