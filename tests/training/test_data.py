@@ -11,6 +11,7 @@ from made_up import save_nifti
 from small import NAMES_2023, small_config, write_subject, write_subjects
 
 from mrseg_training.augment import augment, regions_of
+from mrseg_training.data import cache
 from mrseg_training.data.cache import Volumes, fill_cache, is_sound
 from mrseg_training.data.loader import Loader
 from mrseg_training.data.report import check
@@ -150,13 +151,13 @@ def test_cache_is_verified_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     source = files(root)
     cached = fill_cache(source, source.ids, tmp_path / "cache")
     loaded: list[str] = []
-    real = Files.load
+    real = cache.examine
 
-    def counted(self: Files, subject: str) -> object:
+    def counted(source: Files, subject: str) -> object:
         loaded.append(subject)
-        return real(self, subject)
+        return real(source, subject)
 
-    monkeypatch.setattr(Files, "load", counted)
+    monkeypatch.setattr(cache, "examine", counted)
     fill_cache(source, source.ids, tmp_path / "cache")
     assert loaded == []
     content = bytearray(cached[0].path.read_bytes())
@@ -234,3 +235,22 @@ def test_regions_are_nested() -> None:
     codes = [r.codes for r in BRATS.regions]
     regions = regions_of(torch.tensor([0, 1, 2, 3], dtype=torch.uint8).view(1, 4, 1, 1), codes)
     assert regions[0, :, :, 0, 0].tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
+
+
+@pytest.mark.real
+def test_real_scans_as_training_data(real_data: Path, tmp_path: Path) -> None:
+    """Folders of real scans by a glob: found, split, prepared, and one step of each stage to a model folder."""
+    from mrseg_training.fit import train
+    from napari_mrseg.models.store import load_model
+
+    data = {
+        "source": "folders",
+        "path": str(real_data),
+        "pattern": "BraTS2021_0147[67]",
+        "spacing": 4.0,
+        "proportions": [1, 0, 0],
+    }
+    stages = {name: {"steps": 1} for name in ("reconstruct", "contrast", "adapt")}
+    model = train(small_config(data=data, stages=stages), tmp_path / "run", report=lambda _: None)
+    assert load_model(model).card.trained_on == ("2 subjects of the user's own folders",)
+    assert (tmp_path / "run" / "split" / "train.txt").read_text() == "BraTS2021_01476\nBraTS2021_01477\n"

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mrseg_training.data.report import Problem, check_subject, write_report
-from mrseg_training.data.subjects import Files, Prepared, Source
+from mrseg_training.data.report import Problem, examine, write_report
+from mrseg_training.data.subjects import Files, Prepared, Source, prepare
 from mrseg_training.files import write_atomically
 from napari_mrseg.errors import InputError
 
@@ -50,11 +50,14 @@ def fill_cache(
         path = folder / f"{subject}.safetensors"
         fingerprint = source.fingerprint(subject)
         if not is_sound(path, fingerprint):
-            found: list[Problem] = check_subject(source, subject) if isinstance(source, Files) else []
-            problems += found
-            if any(problem.serious for problem in found):
-                continue
-            _write(path, source.load(subject), fingerprint)
+            study = None
+            if isinstance(source, Files):
+                found, study = examine(source, subject)
+                problems += found
+                if any(problem.serious for problem in found):
+                    continue
+            prepared = prepare(study, source.spacing) if study is not None else source.load(subject)
+            _write(path, prepared, fingerprint)
         cached.append(Cached(subject, path))
         say(f"prepared {number} of {len(wanted)} subjects")
     if problems:

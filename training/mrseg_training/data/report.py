@@ -33,6 +33,11 @@ def check(source: Files, report: Callable[[str], None] = lambda _: None) -> list
 
 def check_subject(source: Files, subject: str) -> list[Problem]:
     """Problems of one subject: missing files, unreadable ones, grids, label codes, NaN, no tumour at all."""
+    return examine(source, subject)[0]
+
+
+def examine(source: Files, subject: str) -> tuple[list[Problem], Study | None]:
+    """The problems of one subject, and its study if it can be opened, so that nobody needs to read it twice."""
     roles, task = source.found[subject], source.task
     problems = [
         Problem(subject, f"has no {name}: it is used without", False)
@@ -43,7 +48,7 @@ def check_subject(source: Files, subject: str) -> list[Problem]:
         problems.append(Problem(subject, "has no segmentation", True))
     try:
         study = open_study([f"{role}={path}" for role, path in roles.items()], task=task)
-        return problems + _doubts(subject, study)
+        return problems + _doubts(subject, study), study
     except InputError as error:
         together = str(error)
     alone: list[Problem] = []
@@ -56,7 +61,7 @@ def check_subject(source: Files, subject: str) -> list[Problem]:
                 open_study([f"{first}={roles[first]}", f"{REFERENCE}={path}"], task=task)
         except InputError as error:
             alone.append(Problem(subject, str(error), True))
-    return problems + (alone or [Problem(subject, together, True)])
+    return problems + (alone or [Problem(subject, together, True)]), None
 
 
 def _doubts(subject: str, study: Study) -> list[Problem]:

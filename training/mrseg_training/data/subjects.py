@@ -43,6 +43,7 @@ class Source(Protocol):
     """A set of subjects by id. ``split`` is a given division, if the source has one of its own."""
 
     ids: Sequence[str]
+    spacing: float
     split: Mapping[str, Sequence[str]] | None
 
     def fingerprint(self, subject: str) -> str:

@@ -1,0 +1,136 @@
+"""Write docs/ablation.md from what ``mrseg ablate ablation -o DIR`` measured.
+
+python benchmarks/write_ablation_doc.py DIR --commit HASH --core-minutes 57
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mrseg_training.ablate import tabulate
+from mrseg_training.rows import BENCHMARK, ROWS
+
+CLAIMS = (
+    ("stage1", "baseline", "the paper has stage 1 better than the plain U-Net"),
+    ("stage12", "stage1", "the paper has stages 1+2 better than stage 1"),
+    ("full", "stage12", "the paper has all three better than stages 1+2"),
+    ("full", "dropout-unet", "the question a reader has: all three stages against (0b)"),
+    ("full-truth", "full", "truth Dice on incomplete predictions added to stage 3"),
+    ("full-truth", "dropout-unet", "the same against (0b)"),
+    ("unfrozen", "full", "the paper has the frozen encoder better"),
+)
+
+INTRO = """# The ablation, on simulated subjects
+
+What each stage of the recipe is worth, measured on subjects of this project's generator, on a CPU. It says
+nothing about the published numbers, which are for BraTS, the full width and 300 epochs a stage; it says how
+the ingredients compare when each gets the same, small, effort. A negative result is a result.
+
+**Set before the first run** (commit `{commit}`, `training/mrseg_training/configs/ablation.yaml`, not
+changed after): {train} training and {test} test subjects of generator seed {data_seed} at {spacing:g} mm,
+tumours in a template's tissue maps, about a fifth without a tumour; network of width {width}; crops of
+{crop}³ voxels; {reconstruct} + {contrast} + {adapt} updates for the three stages, each of {passes} sample
+passes (forward and backward of one version of one sample); learning rates; seeds 0 to {last_seed}, the same
+for all rungs.
+
+**Equal effort.** Every rung makes {total} sample passes. Rungs with stage 1 make {segmenting} segmentation
+updates; (0) makes as many, of {wide} passes each; (0b) makes {long} updates of {passes}, all of them
+segmentation: the full recipe's total steps, which favours it. All rungs learn from the same truth loss
+(Dice + cross-entropy); the other weights are the recipe's (feature 0.2, prediction 1, contrast 1, τ 0.5).
+Rungs 1 and (0) see complete inputs only in segmentation. Stage 3 draws one incomplete combination per
+sample and step. With two subjects a step NT-Xent has two negatives, far fewer than on a large machine.
+
+**Measured** in whole heads at the training grid, 15 combinations, the network in bf16 as the viewer runs
+it; crop and normalisation from all modalities (the engine crops by those in use, which needs a file per
+subject).
+
+## Result
+
+"""
+
+OUTRO = """
+## Against the paper's claims
+
+{claims}
+
+"Better" and "worse" only where the 95 % interval of the mean over WT, TC and ET excludes zero; {seeds}
+paired seeds is few, so an interval that covers zero means only that nothing was shown at this size.
+
+## Again
+
+```
+mrseg ablate ablation -o runs/ablation              # this table: {minutes} core-minutes, resumable
+mrseg ablate ablation -o runs/ablation --rows full,no-reverse,no-mutual,conv-mixer
+mrseg ablate ablation -o runs/ablation --rows dropout,shuffle,stage1,contrast,stage12
+mrseg ablate ablation -o runs/ablation --rows feature,prediction,full,joint
+```
+
+The other rows of the paper's tables, {others}, are switches in `training/mrseg_training/rows.py`, each
+tested for one step. Not run here. In the same folder they reuse the stages that are already trained. A row
+with the three stages costs about {one:.0f} core-minutes a seed where its first two stages are there, twice
+that from the start. At full size: the second configuration of the cost table in [training.md](training.md),
+times rows and seeds.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--commit", required=True)
+    parser.add_argument("--core-minutes", type=int, required=True)
+    parser.add_argument("--out", type=Path, default=Path("docs/ablation.md"))
+    args = parser.parse_args()
+    table = tabulate(args.run).read_text(encoding="utf-8")
+    document = json.loads((args.run / "table.json").read_text(encoding="utf-8"))
+    config = json.loads((args.run / "config.json").read_text(encoding="utf-8"))
+    updates, base = config["updates"], config["base"]
+    steps = [updates[name] for name in ("reconstruct", "contrast", "adapt")]
+    seeds = document["seeds"]
+    intro = INTRO.format(
+        commit=args.commit[:10],
+        train=base["data"]["simulate"]["train"],
+        test=base["data"]["simulate"]["test"],
+        data_seed=base["data"]["simulate"]["seed"],
+        spacing=base["data"]["spacing"],
+        width=base["model"]["width"],
+        crop=base["stages"]["contrast"]["extents"][0][0],
+        **updates,
+        last_seed=max(seeds),
+        total=sum(steps) * updates["passes"],
+        segmenting=steps[1] + steps[2],
+        wide=sum(steps) * updates["passes"] // (steps[1] + steps[2]),
+        long=sum(steps),
+    )
+    outro = OUTRO.format(
+        claims="\n".join(_claims(document)),
+        seeds=len(seeds),
+        minutes=args.core_minutes,
+        others=", ".join(f"`{row}`" for row in ROWS if row not in BENCHMARK),
+        one=args.core_minutes / len(seeds) / 7,
+    )
+    args.out.write_text(intro + table + outro, encoding="utf-8")
+
+
+def _claims(document: Mapping[str, Any]) -> list[str]:
+    found = {
+        (entry["row"], entry["against"]): entry["by_region"]["mean"] for entry in document["differences"]
+    }
+    lines = []
+    for row, against, claim in CLAIMS:
+        value = found[row, against]
+        verdict = "better" if value["low"] > 0 else "worse" if value["high"] < 0 else "no difference shown"
+        interval = (
+            f"{100 * value['mean']:+.1f} points [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"
+        )
+        lines.append(f"* {row} − {against}: **{verdict}**, {interval} ({claim}).")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
