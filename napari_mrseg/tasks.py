@@ -218,7 +218,7 @@ BRATS = Task(
     fill="zero",
     ndim=3,
     aliases=((4, 3),),
-    reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "gt"),
+    reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "segm", "gt"),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}
