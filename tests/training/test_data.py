@@ -254,3 +254,16 @@ def test_real_scans_as_training_data(real_data: Path, tmp_path: Path) -> None:
     model = train(small_config(data=data, stages=stages), tmp_path / "run", report=lambda _: None)
     assert load_model(model).card.trained_on == ("2 subjects of the user's own folders",)
     assert (tmp_path / "run" / "split" / "train.txt").read_text() == "BraTS2021_01476\nBraTS2021_01477\n"
+
+
+def test_a_subject_lost_during_the_run_is_named(tmp_path: Path) -> None:
+    """A cached file that vanishes or is cut short while training: a sentence, no traceback."""
+    source = files(write_subjects(tmp_path / "data", 1))
+    (cached,) = fill_cache(source, source.ids, tmp_path / "cache")
+    volumes = Volumes([cached], "no")
+    cached.path.write_bytes(cached.path.read_bytes()[:100])
+    with pytest.raises(InputError, match="can no longer be read"):
+        volumes.labels(cached.subject)
+    cached.path.unlink()
+    with pytest.raises(InputError, match="can no longer be read"):
+        volumes.piece(cached.subject, (slice(0, 8),) * 3)

@@ -89,22 +89,25 @@ def ablate(
     out.mkdir(parents=True, exist_ok=True)
     fabric = make_fabric(config.base)
     log = Log(out, report or Progress())
-    data = prepare_data(config.base, out, log, fabric)
-    test = _test_volumes(config.base, out, data, log)
-    write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
-    for seed in range(seeds or config.seeds):
-        for name in names:
-            target = out / f"seed-{seed}" / f"{name}.json"
-            if target.is_file():
-                continue
-            began = time.monotonic()
-            model = _train_row(config, name, seed, out / "stages", data, fabric, log)
-            measured = measure(model, test, config.base)
-            measured["seconds_here"] = round(time.monotonic() - began, 1)
-            write_atomically(target, json.dumps(measured).encode())
-            log("row", row=name, seed=seed, mean=_mean(measured), message=f"seed {seed} {name} done")
-        tabulate(out)
-    log("done")
+    try:
+        data = prepare_data(config.base, out, log, fabric)
+        test = _test_volumes(config.base, out, data, log)
+        write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
+        for seed in range(seeds or config.seeds):
+            for name in names:
+                target = out / f"seed-{seed}" / f"{name}.json"
+                if target.is_file():
+                    continue
+                began = time.monotonic()
+                model = _train_row(config, name, seed, out / "stages", data, fabric, log)
+                measured = measure(model, test, config.base)
+                measured["seconds_here"] = round(time.monotonic() - began, 1)
+                write_atomically(target, json.dumps(measured).encode())
+                log("row", row=name, seed=seed, mean=_mean(measured), message=f"seed {seed} {name} done")
+            tabulate(out)
+        log("done")
+    finally:
+        log.close()
     return out / "table.md"
 
 
@@ -239,7 +242,7 @@ def tabulate(out: str | Path) -> Path:
             "title": ROWS[row].title,
             "dice": by_seed.mean(0).tolist(),
             "mean": float(by_seed.mean()),
-            "sd_over_seeds": (by_seed.mean(1).std(ddof=1) if len(seeds) > 1 else float("nan")),
+            "sd_over_seeds": float(by_seed.mean(1).std(ddof=1)) if len(seeds) > 1 else None,
             "sd_over_combinations": combos.std(0).tolist(),
             "by_combination": dict(zip(found[seeds[0]][row]["combinations"], combos.tolist(), strict=True)),
             "false_ml": [

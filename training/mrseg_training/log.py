@@ -38,8 +38,13 @@ class Log:
         if not self.active:
             return
         event = {"kind": kind, "time": round(time.time(), 3), **values}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"{self.path.name} cannot be written ({error.strerror}); make room and resume."
+            ) from None
         if self._board is not None and "step" in values:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name not in ("step", "steps"):
@@ -55,6 +60,8 @@ class Log:
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
+        if isinstance(self.report, Progress):
+            self.report.close()
 
 
 class Progress:
@@ -86,7 +93,9 @@ class Progress:
                 self._of = name
             note = f"loss {event['loss']:.3f}  {event['rate']:.2f} steps/s" if kind == "step" else ""
             self._bar.update(self._task, completed=event["step"], total=event["steps"], note=note)
-        elif kind == "done":
-            self._bar.stop()
         elif "message" in event:
             self._bar.console.print(event["message"])
+
+    def close(self) -> None:
+        """Give the terminal its cursor back."""
+        self._bar.stop()

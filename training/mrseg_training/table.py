@@ -51,11 +51,12 @@ def markdown(document: Mapping[str, Any]) -> str:
             f"{100 * d:.1f} ({100 * s:.1f})"
             for d, s in zip(row["dice"], row["sd_over_combinations"], strict=True)
         ]
+        spread = "–" if row["sd_over_seeds"] is None else f"{100 * row['sd_over_seeds']:.1f}"
         false = " / ".join(f"{v:.1f}" for v in row["false_ml"])
         lines.append(
             f"| {row['title']} (`{name}`) | "
             + " | ".join(cells)
-            + f" | {100 * row['mean']:.1f} | {100 * row['sd_over_seeds']:.1f} | {false} |"
+            + f" | {100 * row['mean']:.1f} | {spread} | {false} |"
         )
     lines += [
         "",

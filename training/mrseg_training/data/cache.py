@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -125,7 +127,7 @@ class Volumes:
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._has: dict[str, Tensor] = {}
         for subject, path in self._paths.items():
-            with safe_open(path, "pt") as file:
+            with _opened(path) as file:
                 self._has[subject] = file.get_tensor("has")
                 if self.held:
                     self._memory[subject] = {name: file.get_tensor(name) for name in ("images", "labels")}
@@ -146,14 +148,24 @@ class Volumes:
         """(M, i, p, l) float16, the part of the images in ``box``."""
         if self.held:
             return self._memory[subject]["images"][(slice(None), *box)]
-        with safe_open(self._paths[subject], "pt") as file:
+        with _opened(self._paths[subject]) as file:
             return file.get_slice("images")[(slice(None), *box)]
 
     def _whole(self, subject: str, name: str) -> Tensor:
         if self.held:
             return self._memory[subject][name]
-        with safe_open(self._paths[subject], "pt") as file:
+        with _opened(self._paths[subject]) as file:
             return file.get_tensor(name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The mapped file. Raises InputError if it was lost or damaged since it was checked."""
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (OSError, SafetensorError):
+        raise InputError(f"{path.name} can no longer be read; resume, and it is prepared again.") from None
 
 
 def _free_memory() -> int:
