@@ -74,6 +74,7 @@ def main() -> None:
             config = _config(args, combinations)
             stage = make_stage("adapt", config).to(device).train()
             before = _memory_mb(device)
+            step: Callable[[int], None]
             if name == "plain":
                 step = partial(_plain_step, stage, files, extent=args.extent, device=device)
             else:
@@ -119,7 +120,8 @@ def _config(args: argparse.Namespace, combinations: int) -> Config:
 def _write_scans(root: Path, extent: int) -> None:
     random = np.random.default_rng(0)
     axes = np.meshgrid(*[np.linspace(-1, 1, extent)] * 3, indexing="ij")
-    head, ball = sum(a**2 for a in axes) < 0.9, sum((a - 0.2) ** 2 for a in axes)
+    head = np.sum([a**2 for a in axes], axis=0) < 0.9
+    ball = np.sum([(a - 0.2) ** 2 for a in axes], axis=0)
     for k in range(2):
         folder = root / f"BraTS2021_{k:05d}"
         folder.mkdir(parents=True)
