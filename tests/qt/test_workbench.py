@@ -220,7 +220,7 @@ def test_the_difference_shows_only_a_only_b_and_both(qtbot: QtBot, bench: Workbe
     np.testing.assert_array_equal(data == ONLY_A, a & ~b)
     np.testing.assert_array_equal(data == ONLY_B, b & ~a)
     np.testing.assert_array_equal(data == BOTH, a & b)
-    assert f"{(a & ~b).sum() / 1000:.1f} mL" in bench.pair_panel.legend.text()
+    assert f"only A {(a & ~b).sum() / 1000:.1f}" in bench.pair_panel.legend.text()
     assert not bench.dock.layers.prediction.visible  # type: ignore[union-attr]
     assert "only A, FLAIR" in bench.pair._text.text
     qtbot.mouseClick(bench.pair_panel.modes["off"], Qt.MouseButton.LeftButton)

@@ -35,6 +35,7 @@ class _Made:
     wanted: _Wanted
     sheet: ContactSheet
     pixels: Pixels
+    image: QImage
     caption: str
 
 
@@ -59,8 +60,7 @@ class SheetView(QWidget):
     def show_sheet(self, made: _Made | None) -> None:
         self.made = made
         if made is not None:
-            height, width = made.pixels.shape[:2]
-            self._image = QImage(made.pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+            self._image = made.image
         self.update()
 
     def mark(self, a: Combination | None, b: Combination | None) -> None:
@@ -130,7 +130,8 @@ class Contact(QWidget):
         self._sheet: tuple[Any, ContactSheet] | None = None
         self._busy = False
         self.view = SheetView()
-        self.caption = quiet()
+        self.caption = quiet(wrap=False)  # a wrapped one would be laid out again at every slice
+        self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.background = QComboBox()
         self.background.setToolTip(wrapped("The scan under the outlines; the same in every picture"))
         self.background.activated.connect(lambda _: self.refresh())
@@ -189,7 +190,7 @@ class Contact(QWidget):
             self._sheet = key, sheet
         sheet = self._sheet[1]
         pixels = sheet.render(wanted.axis, wanted.index)
-        return _Made(wanted, sheet, pixels, sheet.caption(wanted.axis, wanted.index))
+        return _Made(wanted, sheet, pixels, _as_image(pixels), sheet.caption(wanted.axis, wanted.index))
 
     def _show(self, made: _Made) -> None:
         self._busy = False
@@ -201,6 +202,13 @@ class Contact(QWidget):
     def _broke(self, sentence: str) -> None:
         self._busy = False
         self.failed.emit(sentence)
+
+
+def _as_image(pixels: Pixels) -> QImage:
+    """In the format that Qt paints without converting."""
+    height, width = pixels.shape[:2]
+    image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
 def _fit(wanted: _Wanted) -> tuple[int, int]:
