@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,16 +14,12 @@ from torch import Tensor
 from napari_mrseg.errors import DeviceError, ModelError
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.memory import reuse_freed_memory
-from napari_mrseg.inference.normalise import Intensities, measure, scale
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.inference.resample import resample
-from napari_mrseg.inference.windows import Frame, blend, frame, nearest_first, tile
+from napari_mrseg.inference.scans import Scans, to_frame, to_scan
+from napari_mrseg.inference.windows import blend, nearest_first, tile
 from napari_mrseg.models.store import Model, Validated
-from napari_mrseg.study import Image, Note, Study
+from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination, Task
-
-KNOWN_IMAGES = 16  # images whose intensities stay measured
-
 
 MOST_ELEMENTS = 2**31 - 1  # of one tensor: convolution kernels index with 32 bits
 Check = Callable[[], None]
@@ -50,14 +45,6 @@ class _Ladder:
     join_on_cpu: bool = False
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What is learnt once per image: its intensities, and the box of its foreground."""
-
-    intensities: Intensities
-    bounds: tuple[tuple[int, int], ...]
-
-
 class Engine:
     """A model, ready to run on a device.
 
@@ -75,7 +62,7 @@ class Engine:
         self._ladder = _Ladder()
         self._notices: list[Note] = []
         self._set_device(device)
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._scans = Scans()
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}
 
     @property
@@ -131,9 +118,9 @@ class Engine:
         best = self.model.card.validated[0]
         waiting = [study.only(c) for c in combinations]
         while waiting:
-            where = self._frame(waiting[0], best.spacing_mm)
+            where = self._scans.frame(waiting[0], best.spacing_mm)
             limit = self._group_size(where.size)
-            group = [s for s in waiting if self._frame(s, best.spacing_mm) == where][:limit]
+            group = [s for s in waiting if self._scans.frame(s, best.spacing_mm) == where][:limit]
             first = group[0].present
 
             def advance(fraction: float, first: Combination = first) -> None:
@@ -225,15 +212,17 @@ class Engine:
         """One way through the network for studies that share a frame."""
         began = time.perf_counter()
         with torch.inference_mode():
-            where = self._frame(group[0], validated.spacing_mm)
-            inputs = torch.cat([self._inputs(study, where, check) for study in group])
-            seen = None if focus is None else _to_frame(focus, where)
+            where = self._scans.frame(group[0], validated.spacing_mm)
+            channels = [self._scans.channels(study, where, self.device, check) for study in group]
+            inputs = torch.stack(channels).to(self._dtype).contiguous(memory_format=torch.channels_last_3d)
+            del channels
+            seen = None if focus is None else to_frame(focus, where)
             found = self._network_pass(inputs, group, validated.extents_max, seen, check, progress)
             del inputs
             results = []
             for study, frame_probabilities in zip(group, found, strict=True):
                 check()
-                probabilities = _to_scan(frame_probabilities, where)
+                probabilities = to_scan(frame_probabilities, where)
                 labels = self.task.label_map(probabilities).to(torch.uint8)
                 whole = np.zeros(study.grid.shape, dtype=np.uint8)
                 whole[where.box] = labels.cpu().numpy()
@@ -263,41 +252,6 @@ class Engine:
         for prediction in predictions:
             _ = prediction.sizes  # counted here once, not on a thread that shows them
         return predictions
-
-    def _frame(self, study: Study, spacing: float) -> Frame:
-        """The box around the foreground of all modalities in use, at the network's spacing."""
-        known = [self._look_at(image) for image in study.images.values()]
-        bounds = [
-            (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
-            for axis in range(len(study.grid.shape))
-        ]
-        return frame(bounds, study.grid.spacing, spacing)
-
-    def _look_at(self, image: Image) -> _Known:
-        """Measure an image once; it is recognised by the hash of its file."""
-        name = image.source.sha256
-        if name not in self._known:
-            volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
-            intensities = measure(volume)
-            self._known[name] = _Known(intensities, _bounds(image.data, intensities.floor))
-            if len(self._known) > KNOWN_IMAGES:
-                self._known.popitem(last=False)
-        self._known.move_to_end(name)
-        return self._known[name]
-
-    def _inputs(self, study: Study, where: Frame, check: Check) -> Tensor:
-        """(1, M, i, p, l) normalised channels in the task's order; a missing one filled as the task says."""
-        channels: dict[str, Tensor] = {}
-        origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
-        for name, image in study.images.items():
-            check()
-            part = torch.from_numpy(image.data[where.box].copy()).to(self.device)
-            scaled = scale(part, self._look_at(image).intensities)
-            channels[name] = resample(scaled[None], origin, where.step, where.size)[0]
-        first = next(iter(channels.values()))
-        missing = torch.zeros_like(first) if self.task.fill == "zero" else first
-        stack = torch.stack([channels.get(name, missing) for name in self.task.names])
-        return stack[None].to(self._dtype).contiguous(memory_format=torch.channels_last_3d)
 
     def _network_pass(
         self,
@@ -364,30 +318,6 @@ def predict(
 def _out_of_memory(error: RuntimeError) -> bool:
     """A GPU has an error type of its own for it; the CPU's allocator has only its words."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _bounds(data: np.ndarray, floor: float) -> tuple[tuple[int, int], ...]:
-    """First and one past the last voxel of the foreground, per axis."""
-    mask = np.abs(data) > floor
-    bounds = []
-    for axis in range(data.ndim):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(data.ndim) if a != axis)))
-        bounds.append((int(line[0]), int(line[-1]) + 1))
-    return tuple(bounds)
-
-
-def _to_frame(voxel: tuple[int, ...], where: Frame) -> tuple[float, ...]:
-    return tuple((v - s) / w for v, s, w in zip(voxel, where.start, where.step, strict=True))
-
-
-def _to_scan(found: Tensor, where: Frame) -> Tensor:
-    """Probabilities of the frame (R, i, p, l) on the scan's voxels of its box."""
-    start = [
-        (box.start - begin) / width
-        for box, begin, width in zip(where.box, where.start, where.step, strict=True)
-    ]
-    size = [box.stop - box.start for box in where.box]
-    return resample(found, start, [1 / width for width in where.step], size, extend=True)
 
 
 def _estimates(study: Study) -> tuple[Note, ...]:
