@@ -125,6 +125,11 @@ class MrsegDock(QWidget):
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
 
+    def compare(self) -> None:
+        from napari_mrseg._qt.compare.workbench import open_workbench  # which needs the dock itself
+
+        open_workbench(self.viewer)
+
     def set_outline(self, outline: bool) -> None:
         self.layers.set_outline(outline)
         self.legend.show_outline(outline)
@@ -300,6 +305,7 @@ class MrsegDock(QWidget):
         panel.which_button.clicked.connect(self.which)
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
+        panel.compare_button.clicked.connect(self.compare)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)

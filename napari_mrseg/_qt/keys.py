@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Keys:
-    """Alt+1..n switch modalities, Alt+0 the overlay, Alt+O outline or fill, Alt+J to the largest finding."""
+    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+C comparison."""
 
     def __init__(self, dock: MrsegDock) -> None:
         self._viewer = dock.viewer
@@ -21,6 +21,7 @@ class Keys:
         self._bind("Alt-0", lambda: dock.set_overlay(not dock.legend.overlay.isChecked()))
         self._bind("Alt-O", lambda: dock.set_outline(not dock.layers.outline))
         self._bind("Alt-J", dock.jump)
+        self._bind("Alt-C", dock.compare)
 
     def close(self) -> None:
         for key in self._bound:

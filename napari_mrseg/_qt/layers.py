@@ -310,7 +310,7 @@ def overlay_name(session: Session, shown: Prediction) -> str:
     """The overlay's name: combination, then what is special about it."""
     marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
     mark = f" ({', '.join(marks)})" if marks else ""
-    return f"{session.titles(shown.combination)}{mark}"
+    return f"Segmentation: {session.titles(shown.combination)}{mark}"
 
 
 def estimated_codes(shown: Prediction) -> frozenset[int]:

@@ -36,6 +36,10 @@ class Panel(QWidget):
         self.edit_button = _button(
             "Edit a copy", "Copy the segmentation into a layer of its own, to paint in"
         )
+        self.compare_button = _button(
+            "Compare combinations",
+            "All combinations side by side: table, contact sheet, agreement, attribution (Alt+C)",
+        )
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
@@ -69,6 +73,7 @@ class Panel(QWidget):
         column.addWidget(_label("title", "SEGMENTATION"))
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(self.compare_button)
         column.addWidget(_line())
         column.addWidget(self.runbar)
         column.addStretch(1)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 from tiny import study
 from waiting import PATIENCE, until_final
 
-from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
@@ -41,8 +41,10 @@ def bench(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: Qt
     viewer.window.resize(1440, 900)
     dock = MrsegDock(viewer, session)
     viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
-    made = open_workbench(viewer)
     qtbot.waitExposed(viewer.window._qt_window)
+    qtbot.mouseClick(dock.panel.compare_button, LEFT)
+    made = workbench_of(viewer)
+    assert made is not None
     session.set_study(study(reference=True, shape=SHAPE))
     qtbot.waitUntil(
         lambda: made.state.comparison is not None and made.state.comparison.complete, timeout=PATIENCE
