@@ -107,7 +107,7 @@ def ablate(
 ) -> None:
     """Train and measure the rows of an ablation table. Goes on where a run in this folder stopped.
 
-    Example: mrseg ablate ablation -o runs/ablation --rows unet,full --seeds 1
+    Example: mrseg ablate ablation -o runs/ablation --rows baseline,full --seeds 1
     """
     with _with_extra():
         from mrseg_training.ablate import AblationConfig
