@@ -44,7 +44,18 @@ def test_disk_gives_back_the_same_prediction(predictions: list[Prediction], tmp_
     assert got is not None
     assert np.array_equal(got.labels, predictions[1].labels)
     assert np.array_equal(got.probabilities, predictions[1].probabilities)
-    for field in ("combination", "grid", "box", "digest", "model", "device", "precision", "seconds", "notes", "sizes"):
+    for field in (
+        "combination",
+        "grid",
+        "box",
+        "digest",
+        "model",
+        "device",
+        "precision",
+        "seconds",
+        "notes",
+        "sizes",
+    ):
         assert getattr(got, field) == getattr(predictions[1], field), field
     assert fresh.recall(("a", 2)) is None
 
