@@ -3,7 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
         python benchmarks/compare_tour.py ../shared/data/BraTS-GLI-00000-000 -o docs/images [--model FOLDER]
 
-Scans under CC BY 4.0 (BraTS): name their sources beside the pictures.
+The pictures of a study with two of four modalities: give ``flair=FILE t2=FILE`` and ``--prefix compare-two- --only
+matrix``. Scans under CC BY 4.0 (BraTS): name their sources beside the pictures.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
 _PATIENCE = 1800.0  # seconds for a sweep
+_ASIDE = 40.0  # mm that the picture is moved, so that the words on the canvas do not lie over it
 _LARGEST = 300_000  # bytes of a picture; a larger one gets fewer colours
 
 
 class Tour:
     """What a user does, one step after the other."""
 
-    def __init__(self, session: Session, out: Path) -> None:
-        self.out = out
+    def __init__(self, session: Session, out: Path, prefix: str, only: list[str]) -> None:
+        self.out, self.prefix, self.only = out, prefix, only
         self.viewer, self.dock = open_window(session)
         self.bench: Workbench = open_workbench(self.viewer)
         out.mkdir(parents=True, exist_ok=True)
@@ -47,11 +49,13 @@ class Tour:
             QTest.qWait(50)
 
     def picture(self, name: str) -> None:
+        if self.only and name not in self.only:
+            return
         QTest.qWait(700)
         QApplication.processEvents()
         found = self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
         image = Image.fromarray(np.ascontiguousarray(found))
-        path = self.out / f"compare-{name}.png"
+        path = self.out / f"{self.prefix}{name}.png"
         image.save(path, optimize=True)
         if path.stat().st_size > _LARGEST:
             image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -88,7 +92,9 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.until(lambda: len(session.predictions) >= 7 or _complete(bench), "half of the sweep")
     shown = tour.dock.layers
     tour.until(lambda: shown.prediction is not None and bool(shown.prediction.data.any()), "the overlay")
-    tour.viewer.scene.camera.zoom *= 1.45
+    camera = tour.viewer.scene.camera
+    camera.zoom *= 1.45
+    camera.center = (*camera.center[:-1], camera.center[-1] - _ASIDE)
     tour.dock.jump()
     tour.picture("filling")
     tour.until(lambda: _complete(bench), "the sweep")
@@ -134,6 +140,24 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.dock.set_overlay(True)
 
 
+def tables(tour: Tour, folder: Path) -> None:
+    """The table as the window exports it, HD95 included, for same_numbers.py."""
+    bench = tour.bench
+    folder.mkdir(parents=True, exist_ok=True)
+    tour.tab("Matrix")
+    if bench.choices.kinds["hd95"].isEnabled():
+        tour.click(bench.choices.kinds["hd95"], QPoint(8, 8))
+        tour.until(lambda: _measured(bench), "HD95")
+    done: list[str] = []
+    bench.exports.done.connect(done.append)
+    bench.exports.failed.connect(done.append)
+    for name in ("table.json", "table.csv"):
+        wanted = len(done) + 1
+        bench.exports.table(folder / name)
+        tour.until(lambda wanted=wanted: len(done) == wanted, name)  # type: ignore[misc]
+        print(done[-1])
+
+
 def report(tour: Tour, folder: Path) -> None:
     done: list[str] = []
     tour.bench.exports.done.connect(done.append)
@@ -148,6 +172,11 @@ def _complete(bench: Workbench) -> bool:
     return bench.state.comparison is not None and bench.state.comparison.complete
 
 
+def _measured(bench: Workbench) -> bool:
+    comparison = bench.state.comparison
+    return comparison is not None and all(comparison.has_hd95(c) for c in comparison.predictions)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("paths", nargs="+")
@@ -158,11 +187,16 @@ def main() -> None:
         "--cache", type=Path, default=None, help="keep results in this folder for the next run"
     )
     parser.add_argument("--report", type=Path, default=None, help="also write the report into this folder")
+    parser.add_argument("--tables", type=Path, default=None, help="also export the table into this folder")
+    parser.add_argument("--prefix", default="compare-", help="what the pictures' names begin with")
+    parser.add_argument("--only", nargs="*", default=[], help="keep these pictures only, e.g. matrix")
     asked = parser.parse_args()
     session = Session(device=asked.device, cache=PredictionCache(folder=asked.cache))
     session.load_model(asked.model)
-    tour = Tour(session, asked.out)
+    tour = Tour(session, asked.out, asked.prefix, asked.only)
     walk(tour, asked.paths)
+    if asked.tables is not None:
+        tables(tour, asked.tables)
     if asked.report is not None:
         report(tour, asked.report)
     tour.viewer.close()
