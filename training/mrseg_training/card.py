@@ -21,7 +21,7 @@ def first_card(split: str, steps: int, seconds: float, *, finished: bool) -> Mod
         normalisation={"name": "robust"},
         validated=(Validated(spacing_mm=2.0, extents_max=(96, 112, 96)),),
         trained_on=(
-            "How: encoder and decoder with random modality dropout, Dice and cross-entropy; no adapters, none of the "
+            "How: encoder and decoder with random modality dropout, Tversky and cross-entropy loss; no adapters, none of the "
             f"paper's three stages; {length}; split “{split}”.",
             "Mostly simulated tumours, painted into brains whose own lesion was covered by the mirrored other "
             "hemisphere, and into brains without a tumour.",

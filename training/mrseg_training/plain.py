@@ -38,7 +38,9 @@ from napari_mrseg.models.unimrseg import SIZES, UniMRSeg
 
 CROPS = ((48, 48, 48), (56, 64, 56))  # voxels of 2 mm
 FREEZE_AT = 0.85  # of the time, from when on batch norm keeps its statistics
-HARSH, EVEN = 0.45, 0.7  # of the time, until when misses weigh more than false alarms, and from when on alike
+HARSH, MILD = (0.75, 0.82), (0.9, 0.72)  # (share of the time, weight of misses against false alarms)
+REGIONS = torch.tensor([1.0, 1.0, 1.5])  # weight of WT, TC, ET
+LEAST = torch.tensor([1000.0, 1000.0, 300.0])  # voxels a tumour counts for at least, in the cross-entropy
 # A single modality learns slowest, and FLAIR alone is what people try first.
 OURS = [
     o * (1.4 if len(s) == 1 else 1.0) * (1.8 if s == (0,) else 1.0)
@@ -64,15 +66,16 @@ def loss_of(logits: Tensor, sample: Sample, miss: float = 0.5) -> tuple[Tensor, 
         F.binary_cross_entropy_with_logits(logits, sample.regions, reduction="none") * weight * sample.certain
     )
     # A mean over the volume would be all background: relative to the tumour's size instead.
-    extent = truth.sum((1, 2, 3)).clamp_min(1000.0)
+    extent = torch.maximum(truth.sum((1, 2, 3)), LEAST)
     each = (1 - overlap) + 0.5 * entropy.sum((1, 2, 3)) / extent
     dice = (2 * both + 20) / (2 * both + false_alarm + missed + 20)
-    return (each * sample.learn).sum() / sample.learn.sum(), dice.detach()
+    learn = sample.learn * REGIONS
+    return (each * learn).sum() / learn.sum(), dice.detach()
 
 
 def weight_of_misses(done: float) -> float:
-    """``miss`` of :func:`loss_of` when ``done`` (0 to 1) of the training is over: 0.75, then down to 0.5."""
-    return 0.75 - 0.25 * min(1.0, max(0.0, (done - HARSH) / (EVEN - HARSH)))
+    """``miss`` of :func:`loss_of` when ``done`` (0 to 1) of the training is over: 0.82, near the end 0.72."""
+    return HARSH[1] + (MILD[1] - HARSH[1]) * min(1.0, max(0.0, (done - HARSH[0]) / (MILD[0] - HARSH[0])))
 
 
 def rate(done: float, peak: float) -> float:
