@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
@@ -85,6 +85,9 @@ class Session:
         self.running: Progress | None = None
         self.error: str | None = None
         self.opening = False
+        self._openings = 0
+        self._closed = False
+        self._cause: MrsegError | None = None
         self._lock = RLock()
         self._live = Live(
             on_prediction=self._arrived,
@@ -103,31 +106,54 @@ class Session:
         reference: bool | str | Path = True,
         assume_ras: bool = False,
     ) -> None:
-        """Read a study and show it. Raises MrsegError, and then everything stays as it was."""
-        from napari_mrseg.io import open_study
+        """Read a study and show it. Raises MrsegError, and then everything stays as it was.
 
-        study = open_study(paths, task=self.task, assign=assign, reference=reference, assume_ras=assume_ras)
-        with self._lock:
-            self.paths = tuple(str(p) for p in paths)
-            self.assigned = dict(assign or {})
-            self._options = {"reference": reference, "assume_ras": assume_ras}
-        self.set_study(study)
+        Of several at once the one asked for last is shown.
+        """
+        options = {"reference": reference, "assume_ras": assume_ras}
+        self._open(self._next_opening(), paths, dict(assign or {}), options)
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
         """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
+        assign = dict(options.pop("assign", None) or {})
+        number = self._next_opening()
 
         def work() -> None:
             try:
-                self.open(paths, **options)
+                self._open(number, paths, assign, {"reference": True, "assume_ras": False, **options})
             except Exception as error:
-                self._broke(error)
+                if number == self._openings:
+                    self._broke(error)
             finally:
-                self.opening = False
-                self.opening_changed.emit()
+                if number == self._openings:
+                    self.opening = False
+                    self.opening_changed.emit()
 
         self.opening = True
         self.opening_changed.emit()
         Thread(target=work, name="mrseg-open", daemon=True).start()
+
+    def _next_opening(self) -> int:
+        with self._lock:
+            self._openings += 1
+            return self._openings
+
+    def _open(
+        self,
+        number: int,
+        paths: Sequence[str | Path],
+        assign: dict[str, str | None],
+        options: dict[str, Any],
+    ) -> None:
+        from napari_mrseg.io import open_study
+
+        study = open_study(paths, task=self.task, assign=assign, **options)
+        with self._lock:
+            if number != self._openings or self._closed:
+                return
+            self.paths, self.assigned, self._options = tuple(str(p) for p in paths), assign, options
+            self._put(study, study, None, {})
+        self._announce()
 
     def set_study(
         self,
@@ -141,18 +167,30 @@ class Session:
 
         shown = degrade_study(study, degradations) if study and degradations else study
         with self._lock:
-            self._live.stop()
-            self.study, self._intact = shown, study
-            self.degradations = dict(degradations or {})
-            self.combination = combination or (study.present if study else ())
-            self.shown = None
-            self.running = None
-            self.error = None
-        self.study_changed.emit()
-        self.combination_changed.emit()
-        self.shown_changed.emit()
-        self.running_changed.emit()
-        self.predictions_changed.emit()
+            self._put(study, shown, combination, dict(degradations or {}))
+        self._announce()
+
+    def _put(
+        self,
+        intact: Study | None,
+        study: Study | None,
+        combination: Combination | None,
+        degradations: dict[str, tuple[str, float]],
+    ) -> None:
+        self._live.stop()
+        self.study, self._intact, self.degradations = study, intact, degradations
+        self.combination = combination or (study.present if study else ())
+        self.shown = self.running = self.error = None
+
+    def _announce(self) -> None:
+        for signal in (
+            self.study_changed,
+            self.combination_changed,
+            self.shown_changed,
+            self.running_changed,
+            self.predictions_changed,
+        ):
+            signal.emit()
         self.run()
 
     def degrade(self, modality: str, kind: str, strength: float) -> None:
@@ -166,7 +204,8 @@ class Session:
             intact = self._intact
             if intact is None:
                 raise InputError("Open a study first; there is no image to degrade.")
-            wanted = {**self.degradations, modality: (kind, strength)}
+            before = self.degradations
+            wanted = {**before, modality: (kind, strength)}
             if strength == 0:
                 del wanted[modality]
             self.degradations = wanted
@@ -175,7 +214,7 @@ class Session:
         except MrsegError:
             with self._lock:
                 if self.degradations is wanted:
-                    del self.degradations[modality]
+                    self.degradations = before
             raise
         with self._lock:
             if self._intact is not intact or self.degradations is not wanted:
@@ -197,17 +236,21 @@ class Session:
         self.set_model(load_model(name, task=self.task))
 
     def set_model(self, model: Model) -> None:
-        with self._lock:
-            self.model = model
-            self._live.set_engine(model, self.device, self.precision)
-        self._renewed()
+        self._take(model, self.device, self.precision)
 
     def set_device(self, device: str, precision: str = "auto") -> None:
         """Run elsewhere from now on. Raises DeviceError if there is no such device; then the old one stays."""
+        self._take(self.model, device, precision)
+
+    def _take(self, model: Model | None, device: str, precision: str) -> None:
+        from napari_mrseg.inference.engine import Engine
+
+        # Takes seconds, so without the lock: a toggle need not wait.
+        engine = None if model is None else Engine(model, device=device, precision=precision)
         with self._lock:
-            if self.model is not None:
-                self._live.set_engine(self.model, device, precision)
-            self.device, self.precision = device, precision
+            self.model, self.device, self.precision = model, device, precision
+            if engine is not None:
+                self._live.set_engine(engine)
         self._renewed()
 
     def _renewed(self) -> None:
@@ -268,7 +311,7 @@ class Session:
         self._live.wait(timeout)
         with self._lock:
             if self.error is not None:
-                raise MrsegError(self.error)
+                raise self._cause or MrsegError(self.error)
             if self.shown is None or self.stale or self.shown.preview:
                 raise MrsegError("There is no finished prediction; it was cancelled or is still running.")
             return self.shown
@@ -279,28 +322,37 @@ class Session:
 
     def close(self) -> None:
         """Stop all work, end the thread, and let the arrays go."""
+        self._closed = True
         self._live.close()
         with self._lock:
-            self.study, self.shown, self.combination = None, None, ()
+            self.study, self._intact, self.shown, self.combination = None, None, None, ()
 
     # -- what there is to show ----------------------------------------------------------------------------
 
     @property
     def stale(self) -> bool:
         """True if what is shown is not what is switched on, of this model, on this device."""
-        shown = self.shown
+        with self._lock:
+            shown, study, combination = self.shown, self.study, self.combination
         return shown is not None and (
-            self.study is None
-            or shown.combination != self.combination
-            or shown.digest != self.study.only(self.combination).digest
+            study is None
+            or shown.combination != combination
+            or shown.digest != study.only(combination).digest
             or not self._live.made_by_present_engine(shown)
         )
 
     @property
+    def subject(self) -> str:
+        """Identity of the files that are open, degraded or not; "" if there are none."""
+        intact = self._intact
+        return "" if intact is None else intact.digest
+
+    @property
     def predictions(self) -> dict[Combination, Prediction]:
-        if self.study is None:
+        study = self.study
+        if study is None:
             return {}
-        found = {c: self._live.cached(self.study, c) for c in self.task.combinations(self.study.present)}
+        found = {c: self._live.cached(study, c) for c in self.task.combinations(study.present)}
         return {c: p for c, p in found.items() if p is not None}
 
     def describe(self) -> str:
@@ -339,22 +391,23 @@ class Session:
         from napari_mrseg.compare import dice_to_reference
         from napari_mrseg.io.export import write_results
 
-        if self.study is None or self.model is None:
-            raise InputError("There is nothing to save; open a study first.")
-        if predictions is None:
-            if self.shown is None or self.stale or self.shown.preview:
+        with self._lock:
+            study, model, shown = self.study, self.model, self.shown
+            if study is None or model is None:
+                raise InputError("There is nothing to save; open a study first.")
+            if predictions is None:
+                if shown is None or self.stale or shown.preview:
+                    raise InputError(
+                        f"{key(self.combination)} is not finished; wait for the final result, then save."
+                    )
+                predictions = (shown,)
+        chosen = tuple(predictions)
+        for p in chosen:  # the folder was chosen in a dialog; much may have happened meanwhile
+            if p.model["sha256"] != model.sha256 or p.digest != study.only(p.combination).digest:
                 raise InputError(
-                    f"{key(self.combination)} is not finished; wait for the final result, then save."
+                    f"{p.key} of {p.case} is not of the study and model that are open now; save again."
                 )
-            predictions = (self.shown,)
-        return write_results(
-            self.study,
-            predictions,
-            out,
-            model=self.model.info,
-            dice=dice_to_reference(self.study),
-            **options,
-        )
+        return write_results(study, chosen, out, model=model.info, dice=dice_to_reference(study), **options)
 
     def save_session(self, path: Path, view: Mapping[str, Any] | None = None) -> None:
         """Write a session file: paths and hashes, model, combination, results, and the window's ``view``."""
@@ -393,14 +446,12 @@ class Session:
             )
         pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
         study = open_study(pairs, task=self.task, reference="reference" in saved.files)
+        if model is not self.model:
+            self._take(model, self.device, self.precision)
         with self._lock:
             self.paths, self.assigned, self._options = tuple(pairs), {}, {}
-            if model is not self.model:
-                self._live.set_engine(model, self.device, self.precision)
-                self.model = model
             for prediction in saved.predictions:
                 self._live.remember(prediction)
-        self.model_changed.emit()
         self.set_study(study, combination=saved.combination, degradations=saved.degradations)
         return dict(saved.view)
 
@@ -411,24 +462,31 @@ class Session:
             if study is not self.study:
                 return
             on_screen = prediction.combination == self.combination
+            # Where a GPU's memory ended, the engine goes on on the CPU: so must what is on screen.
+            moved = not on_screen and self.shown is not None and self.shown.device != prediction.device
             if on_screen:
                 self.shown = prediction
         if on_screen:
             self.shown_changed.emit()
         if not prediction.preview:
             self.predictions_changed.emit()
+        if moved:
+            self.run()
 
     def _progressed(self, progress: Progress | None) -> None:
         with self._lock:
+            if progress is not None and not self._live.busy:
+                return
             self.running = progress
         self.running_changed.emit()
 
     def _broke(self, error: Exception) -> None:
-        sentence = (
-            str(error) if isinstance(error, MrsegError) else f"Unexpected {type(error).__name__}: {error}"
-        )
+        if isinstance(error, MemoryError):
+            error = DeviceError("The memory of this computer ran out; close other programs.")
+        elif not isinstance(error, MrsegError):
+            error = MrsegError(f"Unexpected {type(error).__name__}: {error}")
         with self._lock:
-            self.error = sentence
+            self._cause, self.error = error, str(error)
             self.running = None
         self.running_changed.emit()
-        self.failed.emit(sentence)
+        self.failed.emit(str(error))

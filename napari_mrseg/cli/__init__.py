@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from napari_mrseg.cli import look, machine, models, training, window
 from napari_mrseg.cli.options import one_line, say
-from napari_mrseg.errors import Cancelled, InputError, MrsegError
+from napari_mrseg.errors import Cancelled, DeviceError, InputError, MrsegError
 
 app = typer.Typer(
     name="mrseg",
@@ -41,6 +42,17 @@ def main(arguments: Iterable[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "mrseg"
         say(one_line(f"{error.format_message()} See {command} --help."))
+        return InputError.exit_code
+    except MemoryError:
+        say("The memory of this computer ran out; close other programs, or take a smaller model.")
+        return DeviceError.exit_code
+    except OSError as error:
+        name = Path(str(error.filename)).name if error.filename else "a file"
+        say(
+            one_line(
+                f"{name}: {error.strerror or error}; check the path, the rights and the space on the disk."
+            )
+        )
         return InputError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         say("Cancelled; nothing was written.")

@@ -227,7 +227,9 @@ class Engine:
                 whole = np.zeros(study.grid.shape, dtype=np.uint8)
                 whole[where.box] = labels.cpu().numpy()
                 results.append((study, whole, probabilities.to(torch.float16).cpu().numpy()))
-        notices, self._notices = tuple(self._notices), []
+        notices = tuple(self._notices)
+        if not preview:  # a preview is gone in a moment; the final says it too
+            self._notices = []
         seconds = (time.perf_counter() - began) / len(group)
         predictions = [
             Prediction(
@@ -317,7 +319,8 @@ def predict(
 
 def _out_of_memory(error: RuntimeError) -> bool:
     """A GPU has an error type of its own for it; the CPU's allocator has only its words."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(w in str(error) for w in words)
 
 
 def _estimates(study: Study) -> tuple[Note, ...]:

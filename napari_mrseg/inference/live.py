@@ -15,7 +15,6 @@ from napari_mrseg.tasks import Combination
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
-    from napari_mrseg.models.store import Model
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,14 @@ class Live:
 
     # -- called by the session ----------------------------------------------------------------------------
 
-    def set_engine(self, model: Model, device: str, precision: str) -> None:
-        """Raises DeviceError before anything is given up."""
-        from napari_mrseg.inference.engine import Engine
-
-        engine = Engine(model, device=device, precision=precision)
+    def set_engine(self, engine: Engine) -> None:
         self.stop()
         self._engine = engine
+
+    @property
+    def busy(self) -> bool:
+        """True while a request is being answered."""
+        return self._request is not None
 
     def cached(self, study: Study, combination: Combination) -> Prediction | None:
         return None if self._engine is None else self.cache.get(_key(self._engine, study, combination))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import model, study
 
+from napari_mrseg import io
 from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
@@ -249,3 +250,62 @@ def test_correcting_a_file_keeps_how_the_study_was_opened(make_study, tiny: Mode
     assert session.study.present == ("t1", "t2")
     assert session.study.reference is None
     session.close()
+
+
+def test_of_two_openings_the_one_asked_for_last_is_shown(make_study, tiny: Model, monkeypatch) -> None:
+    """A slow folder asked for first does not replace the fast one asked for after it, nor report its error."""
+    slow, fast = make_study(("flair",), case="slow"), make_study(("t1",), case="fast")
+    read, gate, done = io.open_study, Event(), Event()
+
+    def patient(paths: object, **options: object) -> object:
+        if "slow" in str(paths):
+            gate.wait(20)
+            done.set()
+            raise InputError("slow has failed")
+        return read(paths, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(io, "open_study", patient)
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    heard: list[str] = []
+    session.failed.connect(heard.append)
+    session.open_later([slow])
+    session.open_later([fast])
+    deadline = time.monotonic() + 20
+    while session.study is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    gate.set()
+    assert done.wait(20)
+    time.sleep(0.1)
+    assert session.study is not None
+    assert session.study.case == "fast"
+    assert session.error is None
+    assert not heard
+    session.close()
+
+
+def test_saving_refuses_what_is_no_longer_open(session: Session, tmp_path: Path) -> None:
+    """A prediction of another study or model is not written under the name of the present one."""
+    session.set_study(study())
+    old = session.wait(60)
+    session.set_study(study(["flair"]))
+    session.wait(60)
+    with pytest.raises(InputError):
+        session.save(tmp_path / "a", [old])
+    session.set_study(study())
+    session.wait(60)
+    session.set_model(model(tmp_path, name="other", seed=5))
+    session.wait(60)
+    with pytest.raises(InputError, match="not of the study and model"):
+        session.save(tmp_path / "b", [old])
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_closing_lets_the_arrays_go(session: Session) -> None:
+    """After ``close`` the session holds no image, and a late opening brings none back."""
+    session.set_study(study())
+    session.close()
+    assert session.study is None
+    assert session.subject == ""
+    assert session.predictions == {}
