@@ -69,6 +69,8 @@ class Task:
         Codes of older data sets and what they are read as, e.g. BraTS 2021's 4 for enhancing tumour.
     unit
         Unit of a region's size: ``mL`` for volumes, ``px`` for images.
+    doubtful_names
+        Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Task:
     ndim: Literal[2, 3]
     aliases: tuple[tuple[int, int], ...] = ()
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
+    doubtful_names: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -159,7 +162,24 @@ BRATS = Task(
         Modality(
             "flair",
             "FLAIR",
-            ("flair", "t2f", "t2flair", "t2-flair", "t2_flair", "fla", "fl", "flr", "t2 flair"),
+            (
+                "flair",
+                "t2f",
+                "t2flair",
+                "t2-flair",
+                "t2_flair",
+                "fla",
+                "fl",
+                "flr",
+                "t2 flair",
+                "darkfluid",
+                "dark_fluid",
+                "t2_darkfluid",
+                "t2_dark_fluid",
+                "t2_tirm_tra_dark_fluid",
+                "t2_tirm_cor_dark_fluid",
+                "t2_tirm_sag_dark_fluid",
+            ),
         ),
         Modality("t1", "T1", ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage")),
         Modality(
@@ -178,6 +198,13 @@ BRATS = Task(
                 "t1-gd",
                 "t1_gd",
                 "t1contrast",
+                "t1_contrast",
+                "t1_with_contrast",
+                "t1_mprage_contrast",
+                "mprage_contrast",
+                "t1_enhanced",
+                "t1_postgd",
+                "t1_gadolinium",
                 "t1wce",
                 "t1w-ce",
                 "t1w_ce",
@@ -219,6 +246,11 @@ BRATS = Task(
     ndim=3,
     aliases=((4, 3),),
     reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "segm", "gt"),
+    doubtful_names=(
+        *("star", "swi", "swan", "gre", "hemo", "stir", "tof", "mra"),
+        *("map", "mapping", "ratio", "difference", "subtraction"),
+        *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
+    ),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}

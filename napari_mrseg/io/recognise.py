@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.words import Claim, common_ends, find_claims, qualifiers, words_of
+from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, words_of
 from napari_mrseg.tasks import BRATS, Task
 
 REFERENCE = "reference"
@@ -27,7 +27,7 @@ class Found:
     """One file and its ``role``: a modality's name, ``"reference"`` or None (left aside).
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
-    decide; the role is then None.
+    decide, or the one that it may not show after all; the role is then None.
     """
 
     path: Path
@@ -71,6 +71,9 @@ class Recognition:
         sentences.extend(
             f"{found.path.name} could be {' or '.join(found.doubt)} ({found.reason}); say which, "
             f"e.g. {found.doubt[0]}={found.path.name}."
+            if len(found.doubt) > 1
+            else f"{found.path.name} may be no plain {found.doubt[0]} ({found.reason}); if it is one, say "
+            f"{found.doubt[0]}={found.path.name}, if not, leave it out."
             for found in self.files
             if found.doubt and not all(self.of(name) for name in found.doubt)
         )
@@ -248,12 +251,16 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
         said = " and ".join(f"“{c.text}”" for c in claims)
         return Found(path, None, f"its name says {said}", doubt=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
-    for i, word in enumerate(words):
-        other = qualifiers(task).get(word)
-        if i not in used and other and names[0] in other[1] and common[0] <= i < len(words) - common[1]:
-            return Found(
-                path, None, f"its name says “{claims[0].text}” and “{word}”", doubt=(names[0], other[0])
-            )
+    apart = qualifiers(task)
+    for i in range(common[0], len(words) - common[1]):
+        if i in used:
+            continue
+        said = f"its name says “{claims[0].text}” and “{words[i]}”"
+        other, bases = apart.get(words[i], ("", frozenset()))
+        if names[0] in bases and not is_negated(words, i):
+            return Found(path, None, said, doubt=(names[0], other))
+        if words[i] in task.doubtful_names:
+            return Found(path, None, said, doubt=(names[0],))
     return Found(path, names[0], f"word “{claims[0].text}”")
 
 

@@ -12,6 +12,9 @@ from napari_mrseg.tasks import Task
 _TARGET_WORDS = frozenset({"to", "regto", "reg2", "in", "into", "on", "space"})
 # BIDS entities that say nothing about the contrast; their values may look like a modality ("acq-T1").
 _BIDS_IGNORED = frozenset({"sub", "ses", "acq", "rec", "run", "echo", "part", "chunk", "space", "res", "dir"})
+# Planes and grammar, which say nothing about the contrast; and words that take back the one after them.
+_NEUTRAL = frozenset({"tra", "cor", "sag", "with"})
+_NEGATIONS = frozenset({"pre", "no", "non", "without", "wo", "before"})
 
 Words = tuple[str, ...]
 
@@ -55,9 +58,14 @@ def qualifiers(task: Task) -> dict[str, tuple[str, frozenset[str]]]:
         for name in map(_split, modality.names):
             bases = {plain[w] for w in name if w in plain} - {modality.name}
             for word in name:
-                if bases and word not in plain and len(word) > 1:
+                if bases and word not in plain and len(word) > 1 and word not in _NEUTRAL:
                     found[word] = (modality.name, frozenset(bases))
     return found
+
+
+def is_negated(words: Words, index: int) -> bool:
+    """True if the word before ``index`` takes it back ("T1_without_contrast")."""
+    return index > 0 and words[index - 1] in _NEGATIONS
 
 
 def _split(text: str) -> Words:

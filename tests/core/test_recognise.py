@@ -51,6 +51,17 @@ def roles(found: Recognition) -> dict[str, str | None]:
         ("sub-01_ce-gad_T1w", "t1ce"),
         ("sub-01_ses-2_ce-dotarem_run-1_T1w", "t1ce"),
         ("sub-T1_acq-T2_FLAIR", "flair"),
+        ("T2_dark_fluid", "flair"),
+        ("t2_tirm_tra_dark-fluid", "flair"),
+        ("t2_tirm_cor_dark-fluid_p2", "flair"),
+        ("T1_contrast", "t1ce"),
+        ("T1_with_contrast", "t1ce"),
+        ("t1_mprage_contrast", "t1ce"),
+        ("T1_enhanced", "t1ce"),
+        ("T1_postGd", "t1ce"),
+        ("T1_pre_contrast", "t1"),
+        ("T1_without_contrast", "t1"),
+        ("t1_mprage_tra", "t1"),
         ("BraTS2021_01481_seg", "reference"),
         ("pseudo-seg", "reference"),
         ("sub-01_T1w_dseg", "reference"),
@@ -79,6 +90,45 @@ def test_doubt_is_not_guessed(tmp_path: Path, name: str, candidates: tuple[str, 
     (problem,) = found.problems(BRATS)
     assert all(c in problem for c in candidates)
     assert f"={name}.nii.gz" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates"),
+    [
+        ("T1_axial_contrast", ("t1", "t1ce")),
+        ("T1w_enhanced_p2", ("t1", "t1ce")),
+        ("T1_axial_postGd", ("t1", "t1ce")),
+        ("t2_tirm_cor", ("flair", "t2")),
+        ("t2_spc_space_dark-fluid", ("flair", "t2")),
+    ],
+)
+def test_flair_and_contrast_are_never_taken_for_the_plain_scan(
+    tmp_path: Path, name: str, candidates: tuple[str, str]
+) -> None:
+    """A word of FLAIR or of contrast apart from "T2" or "T1" leaves a doubt, not the plain modality."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role is None
+    assert sorted(found.doubt) == list(candidates)
+
+
+@pytest.mark.parametrize("name", ["T2_star", "t2_swi", "T1_map", "t1_adc", "T2_perf", "t2_stir_cor"])
+def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None:
+    """A map or another sequence with "T1" or "T2" in its name gets no role, and the sentence says the mend."""
+    found = recognise(touch(tmp_path, name))
+    assert found.files[0].role is None
+    assert found.files[0].doubt == (name[:2].lower(),)
+    (problem,) = found.problems(BRATS)
+    assert name.partition("_")[2].partition("_")[0] in problem
+    assert f"{name[:2].lower()}={name}.nii.gz" in problem
+
+
+def test_another_kind_of_image_beside_the_scans_is_ignored(tmp_path: Path) -> None:
+    """A folder with a clear T1 opens whatever maps lie beside it; a shared word in all names decides nothing."""
+    touch(tmp_path / "a", "x_t1", "x_t1_map")
+    touch(tmp_path / "b", "map-7_t1", "map-7_t2")
+    for folder in ("a", "b"):
+        assert recognise(tmp_path / folder).problems(BRATS) == ()
+    assert len(recognise(tmp_path / "b").of("t2")) == 1
 
 
 def test_a_shared_token_decides_nothing(tmp_path: Path) -> None:
