@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.nifti import GEOMETRY
+from napari_mrseg.io.recognise import listed_results
 from napari_mrseg.study import Note, Source, Study
 from napari_mrseg.tasks import Combination, Task, key
 
@@ -93,6 +94,13 @@ def check_outputs(
                 raise InputError(f"{name} in {out.name} is one of the scans; write into another folder.")
     if there and not overwrite:
         raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")
+    # A file of that name that is no result of ours may be a scan that this study does not use.
+    foreign = [name for name in there if name != RESULT and name not in listed_results(out)]
+    if foreign:
+        raise InputError(
+            f"{foreign[0]} in {out.name} is not listed in a {RESULT} there and may be a scan; "
+            "write into another folder."
+        )
 
 
 def write_results(
@@ -114,7 +122,7 @@ def write_results(
     region, or None.
 
     Raises InputError if an output is already there and ``overwrite`` is not set, if one would replace a scan
-    of the study, or if ``grid`` is not among a prediction's modalities.
+    of the study or a file that the ``result.json`` there does not list, or if ``grid`` is not among a prediction's modalities.
     """
     out = Path(out)
     check_outputs(out, study=study, overwrite=overwrite)

@@ -213,7 +213,7 @@ def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
 
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:
     """Roles of files by their names, compared with one another. ``chosen``: the user named these files."""
-    written = {} if chosen else {folder: _written_by_us(folder) for folder in {p.parent for p in paths}}
+    written = {} if chosen else {folder: listed_results(folder) for folder in {p.parent for p in paths}}
     claims = {path: find_claims(words_of(_stem(path)), task) for path in paths if is_nifti_name(path)}
     common = common_ends([words_of(_stem(path)) for path, found in claims.items() if found])
     result = []
@@ -275,7 +275,7 @@ def _looks_like_output(path: Path, task: Task) -> bool:
     return edited or (len(parts) > 1 and all(part in task.names for part in parts))
 
 
-def _written_by_us(folder: Path) -> frozenset[str]:
+def listed_results(folder: Path) -> frozenset[str]:
     """Names of the label files that a result.json in ``folder`` lists as ours."""
     try:
         document = json.loads((folder / "result.json").read_text(encoding="utf-8"))

@@ -155,11 +155,13 @@ def test_same_bytes_again(study: Study, out: Path) -> None:
 def test_existing_outputs(study: Study, out: Path, there: str) -> None:
     """One output already there: nothing at all is written; with overwrite only our files are replaced."""
     out.mkdir(parents=True)
+    if there == "flair.nii.gz":
+        (out / "result.json").write_text('{"predictions": [{"file": "flair.nii.gz"}]}')
     (out / there).write_text("old")
     (out / "notes.txt").write_text("mine")
     before = contents(out)
     predictions = [predict(study), predict(study, "flair")]
-    with pytest.raises(InputError, match=rf"{there} is already in out; use --overwrite"):
+    with pytest.raises(InputError, match=r"is already in out; use --overwrite"):
         write_results(study, predictions, out, model=MODEL)
     with pytest.raises(InputError, match="--overwrite"):
         check_outputs(out, [("flair",)])
@@ -233,6 +235,24 @@ def test_never_over_a_scan(make_study: MakeStudy) -> None:
     with pytest.raises(InputError, match="one of the scans"):
         write_results(study, [predict(study)], folder, model=MODEL, overwrite=True)
     assert contents(folder) == before
+
+
+def test_overwrite_spares_a_scan_that_is_not_in_use(make_study: MakeStudy) -> None:
+    """A file of a label file's name that no result.json lists may be a scan: refused, and nothing changes."""
+    folder = make_study(("flair", "t1"), seg=False)
+    (folder / "case-1_t1.nii.gz").rename(folder / "t1.nii.gz")
+    study = open_study(folder, assign={"t1.nii.gz": None})
+    whole = Study(study.task, study.case, {**study.images, "t1": study.images["flair"]})
+    before = contents(folder)
+    for text in (None, "no JSON", '{"predictions": [{"file": "flair.nii.gz"}]}'):
+        if text is not None:
+            (folder / "result.json").write_text(text)
+            before["result.json"] = text.encode()
+        with pytest.raises(InputError, match=r"t1\.nii\.gz in case-1 is not listed"):
+            check_outputs(folder, [("t1",)], study=study, overwrite=True)
+        with pytest.raises(InputError, match="another folder"):
+            write_results(whole, [predict(whole, "t1")], folder, model=MODEL, overwrite=True)
+        assert contents(folder) == before
 
 
 def test_results_beside_the_scans(make_study: MakeStudy) -> None:
