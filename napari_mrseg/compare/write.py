@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mrseg.compare.comparison import Comparison, dice_to_reference
-from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
-from napari_mrseg.errors import InputError
-from napari_mrseg.io.export import check_outputs, versions, write_results
+from napari_mrseg.io.export import REPORT, TABLE_CSV, TABLE_JSON, check_outputs, versions, write_results
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
 
-TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
+__all__ = ["REPORT", "TABLE_CSV", "TABLE_JSON", "write_comparison"]
 
 
 def write_comparison(
@@ -40,18 +38,16 @@ def write_comparison(
     """Write the label files and ``result.json``, and beside them table.csv, table.json and report.html.
 
     ``predictions`` may still be computing. ``combinations`` (default: all that the study allows) are those to
-    come, so that what would be in the way is refused before the first one is computed. All content is made in
-    memory before the first file is written: an error or a cancel leaves the folder as it was. ``hd95``: also
+    come, so that what would be in the way is refused before the first one is computed. All files move in
+    together, after the last one is made: an error or a cancel leaves the folder as it was. ``hd95``: also
     measure surface distances to a reference (up to half a second per combination).
 
     Returns the content of ``result.json``. Raises InputError as ``write_results`` does.
     """
     out = Path(out)
     expected = study.task.combinations(study.present) if combinations is None else tuple(combinations)
-    check_outputs(out, expected, study=study, grid=grid, overwrite=overwrite)
-    for name in (TABLE_CSV, TABLE_JSON, REPORT):
-        if (out / name).exists() and not overwrite:
-            raise InputError(f"{name} is already in {out.name}; use --overwrite or another folder.")
+    texts = (TABLE_CSV, TABLE_JSON, REPORT)
+    check_outputs(out, expected, study=study, grid=grid, overwrite=overwrite, extra=texts)
 
     done = list(predictions)
     extra = tuple(warnings)
@@ -67,7 +63,7 @@ def write_comparison(
         TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         REPORT: report_html(comparison, document, date=date or today.today().isoformat()),
     }
-    result = write_results(
+    return write_results(
         study,
         done,
         out,
@@ -76,7 +72,5 @@ def write_comparison(
         overwrite=overwrite,
         warnings=extra,
         dice=dice_to_reference(study),
+        extra_files=files,
     )
-    for name, text in files.items():
-        write_bytes(out / name, text.encode())
-    return result

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
 
 RESULT = "result.json"
+TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
 _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
@@ -75,8 +77,12 @@ def check_outputs(
     study: Study | None = None,
     grid: str | None = None,
     overwrite: bool = False,
+    extra: Iterable[str] = (),
 ) -> None:
-    """Raise InputError now for what :func:`write_results` would refuse later. Writes nothing."""
+    """Raise InputError now for what :func:`write_results` would refuse later. Writes nothing.
+
+    ``extra``: names of other files to come, which ``overwrite`` may replace whoever wrote them.
+    """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out.name} is a file; give a folder to write into.")
@@ -84,7 +90,8 @@ def check_outputs(
     if grid is not None and study is not None:
         for combination in wanted:
             _grid_of(combination, grid, study.task)
-    names = [label_file(combination) for combination in wanted] + [RESULT]
+    free = [RESULT, *extra]
+    names = [label_file(combination) for combination in wanted] + free
     there = [name for name in names if (out / name).exists()]
     if study is not None:
         sources = [image.source.path for image in study.images.values()]
@@ -95,7 +102,7 @@ def check_outputs(
     if there and not overwrite:
         raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")
     # A file of that name that is no result of ours may be a scan that this study does not use.
-    foreign = [name for name in there if name != RESULT and name not in listed_results(out)]
+    foreign = [name for name in there if name not in free and name not in listed_results(out)]
     if foreign:
         raise InputError(
             f"{foreign[0]} in {out.name} is not listed in a {RESULT} there and may be a scan; "
@@ -113,19 +120,23 @@ def write_results(
     overwrite: bool = False,
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
+    extra_files: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write a label file per prediction and ``result.json`` into ``out``; return the JSON's content.
 
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None.
+    region, or None. ``extra_files``: texts by file name that move in together with the rest. With
+    ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
+    report) is taken away, so that the folder speaks of one run only.
 
     Raises InputError if an output is already there and ``overwrite`` is not set, if one would replace a scan
-    of the study or a file that the ``result.json`` there does not list, or if ``grid`` is not among a prediction's modalities.
+    of the study or a file that the ``result.json`` there does not list, or if ``grid`` is not among a
+    prediction's modalities.
     """
     out = Path(out)
-    check_outputs(out, study=study, overwrite=overwrite)
+    check_outputs(out, study=study, overwrite=overwrite, extra=extra_files)
     done: list[Prediction] = []
     entries: list[dict[str, Any]] = []
     with _aside(out) as temporary:
@@ -151,9 +162,33 @@ def write_results(
             "warnings": _warnings(study, done, warnings),
         }
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _write_bytes(temporary / RESULT, text.encode())
-        _move_in(temporary, [*dict.fromkeys(str(e["file"]) for e in entries), RESULT], out)
+        for name, content in {**extra_files, RESULT: text}.items():
+            _write_bytes(temporary / name, content.encode())
+        names = [*dict.fromkeys(str(e["file"]) for e in entries), *extra_files, RESULT]
+        sources = [image.source.path for image in study.images.values()]
+        stale = [
+            name
+            for name in _earlier(out, study.task)
+            if name not in names and not any(_same_file(out / name, source) for source in sources)
+        ]
+        _move_in(temporary, names, out, stale)
     return document
+
+
+def _earlier(out: Path, task: Task) -> list[str]:
+    """Files of an earlier run in ``out``: labels that its result.json lists, and the table and report of that run."""
+    ours = {label_file(combination) for combination in task.combinations()}
+    found = sorted(ours & listed_results(out))
+    try:
+        result, table = (
+            json.loads((out / name).read_text(encoding="utf-8")) for name in (RESULT, TABLE_JSON)
+        )
+        listed = sorted(entry["combination"] for entry in result["predictions"])
+        if listed == sorted(row["combination"] for row in table["rows"]):
+            found += [TABLE_CSV, TABLE_JSON, REPORT]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # the table beside it, if any, is not of that run
+    return [name for name in found if (out / name).is_file()]
 
 
 def versions() -> dict[str, str]:
@@ -238,17 +273,19 @@ def _aside(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _move_in(temporary: Path, names: Sequence[str], out: Path) -> None:
-    """Move the files into ``out``, result.json last; on any failure the earlier files are put back."""
+def _move_in(temporary: Path, names: Sequence[str], out: Path, stale: Sequence[str] = ()) -> None:
+    """Move ``names`` into ``out``, the last one last, and ``stale`` out; on any failure all is put back."""
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     moved: list[str] = []
     kept: list[str] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in names:
+        for name in (*stale, *names):
             if (out / name).exists():
                 os.replace(out / name, temporary / f"{name}.before")
                 kept.append(name)
+            if name in stale:
+                continue
             os.replace(temporary / name, out / name)
             moved.append(name)
     except BaseException as error:

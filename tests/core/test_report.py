@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import table_document
 from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.io import write_results
 from napari_mrseg.study import Note
 
 VOID = {"meta", "img", "br", "link"}
@@ -174,6 +176,58 @@ def test_overwrite_replaces(tmp_path: Path) -> None:
     for _ in range(2):
         write_comparison(study, found.predictions.values(), tmp_path, model=made.MODEL, overwrite=True)
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("name", ["table.json", "report.html", "result.json"])
+def test_a_full_disk_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Labels, results, table and report move in together: if one cannot, the earlier ones are all there."""
+    study = made.study(("t1", "t2"))
+    found = made.comparison(study)
+    write_comparison(study, found.predictions.values(), tmp_path, model=made.MODEL, date="2026-01-02")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    real = os.replace
+
+    def full(source: object, target: object) -> None:
+        if str(target) == str(tmp_path / name) and ".before" not in str(source):
+            raise OSError(28, "No space left on device")
+        real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "replace", full)
+    other = made.comparison(study, lambda c: np.zeros((3, *made.SHAPE)))
+    with pytest.raises(InputError, match="No space left"):
+        write_comparison(study, other.predictions.values(), tmp_path, model=made.MODEL, overwrite=True)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_fewer_combinations_leave_nothing_of_the_run_before(tmp_path: Path) -> None:
+    """After --overwrite the folder holds what result.json lists, and what the user put there; no old report."""
+    study = made.study(("t1", "t2"))
+    found = made.comparison(study)
+    write_comparison(study, found.predictions.values(), tmp_path, model=made.MODEL)
+    (tmp_path / "t1_edited.nii.gz").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    one = found.predictions[("t2",)]
+    write_results(study, [one], tmp_path, model=made.MODEL, overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "notes.txt", "result.json", "t1_edited.nii.gz", "t2.nii.gz"
+    ]  # fmt: skip
+
+
+def test_only_our_own_files_are_taken_away(tmp_path: Path) -> None:
+    """A result.json that lists other files, and tables of other programs, cost nobody a file."""
+    study = made.study(("t1", "t2"))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    kept = [tmp_path / "t1.nii.gz", folder / "notes.txt", folder / "table.csv", folder / "report.html"]
+    for file in kept:
+        file.write_text("mine")
+    listed = [{"file": name} for name in ("../t1.nii.gz", "notes.txt", "table.csv", "", ".")]
+    (folder / "result.json").write_text(json.dumps({"predictions": listed}))
+    one = made.comparison(study).predictions[("t2",)]
+    write_results(study, [one], folder, model=made.MODEL, overwrite=True)
+    assert [file.read_text() for file in kept] == ["mine"] * len(kept)
 
 
 @pytest.mark.real
