@@ -51,6 +51,7 @@ class Grid:
         """Volume of one voxel, mL."""
         return float(abs(np.linalg.det(self.matrix[:3, :3]))) / 1000.0
 
+    @cached_property
     def corners(self) -> npt.NDArray[np.float64]:
         """(8, 3) RAS+ mm positions of the corner voxels' centres."""
         ends = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1).T
@@ -59,7 +60,7 @@ class Grid:
     def same_as(self, other: Grid) -> bool:
         """True if both grids have the same voxels at the same places."""
         return self.shape == other.shape and bool(
-            np.abs(self.corners() - other.corners()).max() <= SAME_GRID_MM
+            np.abs(self.corners - other.corners).max() <= SAME_GRID_MM
         )
 
     @cached_property

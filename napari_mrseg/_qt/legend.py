@@ -62,7 +62,9 @@ class Legend(QWidget):
         self._dice_head.setText("Dice" if dice else "")
         for code, swatch in self._swatches:
             colour = next(label.colour for label in self._task.labels if label.code == code)
-            swatch.setStyleSheet(_swatch_style(colour, code in grey))
+            style = _swatch_style(colour, code in grey)
+            if swatch.styleSheet() != style:  # setting one lays the whole dock out anew
+                swatch.setStyleSheet(style)
 
     def show_outline(self, outline: bool) -> None:
         self.outline.setChecked(outline)

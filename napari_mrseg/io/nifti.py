@@ -283,7 +283,7 @@ def _mirrored(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
 
 
 def _distance(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], shape: tuple[int, ...]) -> float:
-    corners = Grid.of(shape, a).corners() - Grid.of(shape, b).corners()
+    corners = Grid.of(shape, a).corners - Grid.of(shape, b).corners
     return float(np.sqrt((corners**2).sum(1)).max())
 
 
