@@ -423,6 +423,7 @@ class Session:
             degradations=self.degradations,
             view=view or {},
             predictions=tuple(self.predictions.values()),
+            assume_ras=bool(self._options.get("assume_ras")),
         )
         write_saved(path, saved)
 
@@ -431,11 +432,14 @@ class Session:
 
         Raises MrsegError if a scan or the model changed; then everything stays as it was.
         """
+        from napari_mrseg.degrade import degrade_study
         from napari_mrseg.io import open_study
-        from napari_mrseg.io.saved import read_saved
+        from napari_mrseg.io.saved import fits, read_saved
         from napari_mrseg.models.store import load_model
 
         saved = read_saved(path)
+        if saved.task != self.task.name:
+            raise InputError(f"{path.name} is of the task {saved.task}, not {self.task.name}; open it there.")
         model = self.model
         if model is None or model.sha256 != saved.model["sha256"]:
             model = load_model(saved.model["name"], task=self.task)
@@ -445,14 +449,19 @@ class Session:
                 f"({saved.model['version']}); install that one, or open the scans anew."
             )
         pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
-        study = open_study(pairs, task=self.task, reference="reference" in saved.files)
+        options: dict[str, Any] = {"reference": "reference" in saved.files, "assume_ras": saved.assume_ras}
+        study = open_study(pairs, task=self.task, **options)
+        shown = degrade_study(study, saved.degradations)
+        combination = shown.only(saved.combination).present
         if model is not self.model:
             self._take(model, self.device, self.precision)
         with self._lock:
-            self.paths, self.assigned, self._options = tuple(pairs), {}, {}
+            self.paths, self.assigned, self._options = tuple(pairs), {}, options
             for prediction in saved.predictions:
-                self._live.remember(prediction)
-        self.set_study(study, combination=saved.combination, degradations=saved.degradations)
+                if fits(prediction, shown, model.sha256):
+                    self._live.remember(prediction)
+            self._put(study, shown, combination, dict(saved.degradations))
+        self._announce()
         return dict(saved.view)
 
     # -- arrivals from the worker thread --------------------------------------------------------------------

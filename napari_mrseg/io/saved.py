@@ -11,9 +11,10 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from napari_mrseg.errors import InputError
@@ -22,6 +23,11 @@ from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
 
 FORMAT = 1
+# What zipfile, zlib and json raise for bytes that are no session of ours, an encrypted archive included.
+_DAMAGED = (
+    *(OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError),
+)
 LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 
 
@@ -36,6 +42,7 @@ class Saved:
     degradations: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     view: Mapping[str, Any] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
+    assume_ras: bool = False
 
 
 def files_of(study: Study) -> dict[str, tuple[Path, str]]:
@@ -49,13 +56,20 @@ def files_of(study: Study) -> dict[str, tuple[Path, str]]:
 def write_saved(path: Path, saved: Saved) -> None:
     """Write a session file in one step. Raises InputError if it cannot be written."""
     folder = path.resolve().parent
+    try:
+        files = {
+            role: {"path": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha256}
+            for role, (file, sha256) in saved.files.items()
+        }
+    except ValueError:  # no relative path leads from one drive to another
+        raise InputError(
+            f"{path.name} would lie on another drive than the scans; save it on theirs."
+        ) from None
     document = {
         "format": FORMAT,
         "task": saved.task,
-        "files": {
-            role: {"path": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha256}
-            for role, (file, sha256) in saved.files.items()
-        },
+        "files": files,
+        "assume_ras": saved.assume_ras,
         "model": dict(saved.model),
         "combination": list(saved.combination),
         "degradations": {name: list(what) for name, what in saved.degradations.items()},
@@ -88,21 +102,22 @@ def read_saved(path: Path) -> Saved:
                 raise ValueError
             folder = path.resolve().parent
             files = {
-                r: (Path(os.path.normpath(folder / f["path"])), f["sha256"])
+                r: (Path(os.path.normpath(folder / _relative(f["path"]))), str(f["sha256"]))
                 for r, f in document["files"].items()
             }
             saved = Saved(
                 task=document["task"],
                 files=files,
-                model=document["model"],
+                model={name: str(document["model"][name]) for name in ("name", "version", "sha256")},
                 combination=tuple(document["combination"]),
                 degradations={name: (kind, float(s)) for name, (kind, s) in document["degradations"].items()},
-                view=document["view"],
+                view=dict(document["view"].items()),
                 predictions=_predictions(archive),
+                assume_ras=document.get("assume_ras") is True,
             )
     except FileNotFoundError:
         raise InputError(f"{path.name} does not exist; check the path.") from None
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError):
+    except _DAMAGED:
         raise InputError(
             f"{path.name} is no session file, or is damaged; open the scans themselves."
         ) from None
@@ -111,8 +126,32 @@ def read_saved(path: Path) -> Saved:
     return saved
 
 
+def fits(prediction: Prediction, study: Study, model_sha256: str) -> bool:
+    """True if ``prediction`` is that model's final of ``study``: same images, same grid, whole arrays."""
+    p = prediction
+    if p.combination not in study.task.combinations(study.present) or p.task.name != study.task.name:
+        return False
+    used = study.only(p.combination)
+    box = tuple(len(range(*s.indices(n))) for s, n in zip(p.box, p.grid.shape, strict=True))
+    return (
+        (p.model.get("sha256"), p.digest, p.grid.shape) == (model_sha256, used.digest, used.grid.shape)
+        and p.grid.same_as(used.grid)
+        and p.labels.shape == p.grid.shape
+        and p.probabilities.shape == (len(study.task.regions), *box)
+    )
+
+
+def _relative(path: str) -> str:
+    """``path`` as it stands; ValueError for one that would lead anywhere on this machine."""
+    if PurePosixPath(path).anchor or PureWindowsPath(path).anchor:
+        raise ValueError
+    return path
+
+
 def _unchanged(path: Path, role: str, file: Path, sha256: str) -> None:
     try:
+        if not file.is_file():  # a device or a pipe may never end
+            raise FileNotFoundError
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:
         raise InputError(

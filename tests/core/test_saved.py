@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import save_nifti
 from tiny import model
 
-from napari_mrseg.errors import MrsegError
+from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.io import open_study
+from napari_mrseg.io.saved import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 
@@ -89,3 +96,144 @@ def test_what_changed_is_refused_in_a_sentence(saved: Path, tiny: Model, tmp_pat
         session.open_session(saved)
     assert session.study is None
     session.close()
+
+
+def edited(path: Path, change: Callable[[dict], object]) -> Path:
+    """The session file with its session.json changed, beside the old one."""
+    other = path.with_name("edited.mrsession")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "session.json":
+                document = json.loads(content)
+                change(document)
+                content = json.dumps(document).encode()
+            new.writestr(name, content)
+    return other
+
+
+def poked(content: bytes, offset: int, value: bytes) -> bytes:
+    """A zip's first central directory entry with ``value`` at ``offset``."""
+    at = content.index(b"PK\x01\x02") + offset
+    return content[:at] + value + content[at + len(value) :]
+
+
+@pytest.mark.parametrize("how", ["deflate", "encrypted", "method", "deep"])
+def test_damage_of_any_kind_is_one_sentence(tmp_path: Path, how: str) -> None:
+    """Whatever zip, deflate or JSON stumble over: an InputError that says so, never another error."""
+    path = tmp_path / "a.mrsession"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("session.json", "[" * 200_000 if how == "deep" else "{}")
+    content = path.read_bytes()
+    start = 30 + len("session.json")
+    path.write_bytes(
+        {
+            "deflate": content[:start] + b"\xff" + content[start + 1 :],
+            "encrypted": poked(content, 8, b"\x01\x00"),
+            "method": poked(content, 10, b"\x63\x00"),
+            "deep": content,
+        }[how]
+    )
+    with pytest.raises(InputError, match=r"a\.mrsession is no session file, or is damaged"):
+        read_saved(path)
+
+
+def test_only_files_beside_it_are_opened(make_study, tmp_path: Path) -> None:
+    """An absolute path, of either system, and what is no regular file are refused."""
+    study = open_study(make_study(("flair",)))
+    file = tmp_path / "a.mrsession"
+    write_saved(
+        file, Saved("brats", files_of(study), {"name": "m", "version": "1", "sha256": "0"}, ("flair",))
+    )
+    scan = study.images["flair"].source.path
+    for path in (str(scan), "C:\\scans\\a.nii.gz", "\\\\server\\a.nii.gz"):
+        with pytest.raises(InputError, match="damaged"):
+            read_saved(edited(file, lambda d, p=path: d["files"]["flair"].update(path=p)))
+    with pytest.raises(InputError, match="is not where it was"):
+        read_saved(edited(file, lambda d: d["files"]["flair"].update(path="case-1")))
+
+
+def test_another_drive_is_a_sentence(make_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no relative path leads to the scans, saving says so."""
+    study = open_study(make_study(("flair",)))
+
+    def other_drive(*_: object) -> str:
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.setattr("os.path.relpath", other_drive)
+    with pytest.raises(InputError, match="another drive"):
+        write_saved(tmp_path / "a.mrsession", Saved("brats", files_of(study), {}, ("flair",)))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.update(task="other"), "task other"),
+        (lambda d: d.update(combination=["t1ce"]), "t1ce"),
+        (lambda d: d.update(combination=[]), "No modality"),
+        (lambda d: d.update(degradations={"t2": ["melt", 0.5]}), "melt"),
+        (lambda d: d.update(degradations={"t2": ["blur", 7]}), "no degradation"),
+        (lambda d: d.update(model={}), "damaged"),
+        (lambda d: d.update(view=3), "damaged"),
+    ],
+)
+def test_what_does_not_fit_changes_nothing(saved: Path, tiny: Model, change, says: str) -> None:
+    """Another task, an impossible combination or degradation: one sentence, and what was open stays."""
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    with pytest.raises(MrsegError, match=says):
+        session.open_session(edited(saved, change))
+    assert session.study is None
+    assert session.paths == ()
+    session.close()
+
+
+def test_results_of_another_study_are_not_taken(saved: Path, tiny: Model) -> None:
+    """A result enters the cache only if its model, images, grid and arrays are those of this session."""
+    found = read_saved(saved)
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    session.open_session(saved)
+    study = session.study
+    session.close()
+    assert study is not None
+    assert all(fits(p, study, tiny.sha256) for p in found.predictions)
+    good = found.predictions[0]
+    moved = replace(good.grid, affine=tuple((*row[:3], row[3] + 9.0) for row in good.grid.affine))
+    wrong: list[Prediction] = [
+        replace(good, digest="0"),
+        replace(good, grid=moved),
+        replace(good, model={**good.model, "sha256": "0"}),
+        replace(good, combination=("t1ce",)),
+        replace(good, probabilities=good.probabilities[:1]),
+        replace(good, labels=good.labels[:1]),
+    ]
+    assert not any(fits(p, study, tiny.sha256) for p in wrong)
+
+
+def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a session asks for each of its results whether it fits, and drops what does not."""
+    monkeypatch.setattr("napari_mrseg.io.saved.fits", lambda *_: False)
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    monkeypatch.setattr(session, "run", lambda: None)
+    session.open_session(saved)
+    assert session.predictions == {}
+    session.close()
+
+
+def test_assumed_orientation_comes_back(tiny: Model, tmp_path: Path) -> None:
+    """Scans without orientation that were opened as RAS open so again, now and at the next correction."""
+    data = np.random.default_rng(0).integers(1, 900, (12, 14, 10)).astype(np.int16)
+    save_nifti(tmp_path / "x_t1.nii.gz", data, np.eye(4), codes=(0, 0))
+    first, second = (Session(device="cpu", sweep=False) for _ in range(2))
+    for session in (first, second):
+        session.set_model(tiny)
+    first.open([tmp_path / "x_t1.nii.gz"], assume_ras=True)
+    first.save_session(tmp_path / "a.mrsession")
+    first.close()
+    second.open_session(tmp_path / "a.mrsession")
+    assert second.study is not None
+    second.save_session(tmp_path / "b.mrsession")
+    assert read_saved(tmp_path / "b.mrsession").assume_ras
+    second.close()
