@@ -87,8 +87,11 @@ def _restrict(recognition: Recognition, use: Sequence[str], task: Task) -> Recog
             f"{recognition.case} has no {' and no '.join(missing)}; choose among what is there ({there})."
         )
     wanted = {*use, REFERENCE, None}
-    files = (f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use)))
-    return replace(recognition, files=tuple(files))
+    files = tuple(
+        f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use))
+    )
+    folder = Path(os.path.abspath(files[0].path)).parent
+    return replace(recognition, case=folder.name, files=files, folder=folder)
 
 
 def _in_doubt(recognition: Recognition, name: str) -> bool:

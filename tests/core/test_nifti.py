@@ -211,6 +211,17 @@ class TestOpenStudy:
         (folder / "simulated.json").write_text("{}")
         assert open_study(folder).simulated
 
+    def test_what_is_not_used_names_nothing(self, make_study: MakeStudy) -> None:
+        """Case and "simulated" come from the used files: a dropped one's folder was never there."""
+        first, second = make_study(("flair",), case="case-1"), make_study(("t1",), case="case-2")
+        (first / "simulated.json").write_text("{}")
+        pairs = [f"flair={first / 'case-1_flair.nii.gz'}", f"t1={second / 'case-2_t1.nii.gz'}"]
+        for use, alone in (("t1", pairs[1:]), ("flair", pairs[:1])):
+            restricted, given = open_study(pairs, use=[use]), open_study(alone)
+            assert (restricted.case, restricted.simulated) == (given.case, given.simulated)
+        assert open_study(pairs, use=["t1"]).case == "case-2"
+        assert open_study(pairs).case == "case-1"
+
     def test_notes_name_their_modality(self, make_study: MakeStudy) -> None:
         """A doubt about one file goes when that modality is switched off."""
         folder = make_study(("flair", "t1"), seg=False)
