@@ -28,9 +28,9 @@ class Annotation:
         viewer.canvas.events.size.connect(self.refresh)
 
     def refresh(self, event: object = None) -> None:
-        session, overlay = self._session, self._overlay
+        session, overlay, study = self._session, self._overlay, self._session.study
         width = max(24, int(float(self._viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
-        lines: list[str] = [] if session.study is None else [session.study.case]
+        lines: list[str] = [] if study is None else [study.case]
         for part in [*self._marks(), *session.describe().split(" · ")]:
             lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
         looks: dict[str, object] = {

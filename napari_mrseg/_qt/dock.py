@@ -211,6 +211,7 @@ class MrsegDock(QWidget):
         if topics & {"combination", "shown", "model"}:
             self.layers.show_prediction()
             self._show_legend()
+            self._show_notes()
         if topics & {"predictions", "model"}:
             study = session.study
             every = () if study is None else study.task.combinations(study.present)
@@ -227,9 +228,7 @@ class MrsegDock(QWidget):
         self.letters.follow(())
         self.case.setText("Open or drop a subject's folder" if study is None else study.case)
         self.modalities.show_study(*self._found())
-        notes = [] if study is None else [note.message for note in study.notes]
-        self.panel.notes.setText("\n".join(notes))
-        self.panel.notes.setVisible(bool(notes))
+        self._show_notes()
         for _ in self.layers.show_study():
             if study is not None:
                 self.letters.follow(self.layers.images.values(), study.grid.axis_codes)
@@ -243,14 +242,21 @@ class MrsegDock(QWidget):
 
     def _show_legend(self) -> None:
         session = self.session
+        study = session.study  # before what is shown, which another study takes away first
         shown = session.shown
         known, dice = self._dice
         if known is not shown:
             dice = {}
-            reference = None if session.study is None else session.study.reference
+            reference = None if study is None else study.reference
             if shown is not None and reference is not None:
                 self.later(lambda: (shown, dice_of(shown, reference.labels)), done=self._compared)
         self.legend.show_prediction(shown, dice, session.stale)
+
+    def _show_notes(self) -> None:
+        """What is to be known about the scans and about the result on screen, each sentence once."""
+        said = [note.message for one in (self.session.study, self.session.shown) if one for note in one.notes]
+        self.panel.notes.setText("\n".join(dict.fromkeys(said)))
+        self.panel.notes.setVisible(bool(said))
 
     def _compared(self, found: tuple[Prediction, Mapping[str, float | None]]) -> None:
         if found[0] is self.session.shown:

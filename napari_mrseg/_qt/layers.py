@@ -15,6 +15,7 @@ from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
+from napari_mrseg.study import Study
 from napari_mrseg.tasks import Task, key
 
 STALE_OPACITY = 0.4  # of the chosen opacity
@@ -26,7 +27,7 @@ class StudyLayers:
     """Shows a session's study in a viewer. Only layers made here are ever changed or removed.
 
     The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
-    layer of their own.
+    layer of their own, which belongs to its subject: over another one it is hidden, but kept.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -37,6 +38,7 @@ class StudyLayers:
         self.opacity = 0.6
         self.outline = False
         self.hidden: frozenset[int] = frozenset()
+        self._subject = ""  # whose layers these are; the worker may open another study before we hear of it
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._on: dict[str, bool] = {}  # visibility of a modality's image when it was switched off
         self._stand_in: str | None = None
@@ -56,7 +58,10 @@ class StudyLayers:
         the place of one that is not through.
         """
         self._remove_ours()
-        study = self.session.study
+        study, self._subject = self.session.study, self.session.subject
+        for copy in self._copies():
+            if not self._is_ours(copy):
+                copy.visible = False
         if study is None:
             return
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": "mm"}
@@ -118,7 +123,7 @@ class StudyLayers:
 
     def show_images(self) -> None:
         """Take over voxels that changed while the study stayed (degraded on purpose, or put right again)."""
-        study = self.session.study
+        study = self._study()
         for name, layer in self._there():
             if study is not None and layer.data is not study.images[name].data:
                 layer.data = study.images[name].data
@@ -133,8 +138,8 @@ class StudyLayers:
 
     def show_prediction(self) -> None:
         """Bring the overlay up to date; an old one stays, dimmed and marked, until the new one comes."""
-        layer, shown = self.prediction, self.session.shown
-        if layer is None:
+        layer, study, shown = self.prediction, self._study(), self.session.shown
+        if layer is None or study is None:
             return
         if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
             self.viewer.add_layer(layer)
@@ -147,7 +152,7 @@ class StudyLayers:
                 layer.data = shown.labels
             layer.editable = False
             layer.name = overlay_name(self.session, shown)
-            layer.metadata = {"mrseg": self._about(shown)}
+            layer.metadata = {"mrseg": self._about(shown, study)}
         self._apply_looks()
 
     def visible_images(self) -> tuple[str, ...]:
@@ -211,19 +216,19 @@ class StudyLayers:
 
     def edit_copy(self) -> Labels:
         """A layer with a copy of the final prediction, to paint in. Raises InputError if there is none."""
-        shown, study = self.session.shown, self.session.study
+        study, shown = self._study(), self.session.shown
         if shown is None or study is None or shown.preview or self.session.stale:
             raise InputError("There is no finished segmentation to edit; wait for the final result first.")
         model = f"{shown.model['name']} {shown.model['version']}"
         copy = Labels(
             shown.labels.copy(),
-            name=f"Edited {self.session.titles(shown.combination)} · {model}",
+            name=f"Edited {shown.case}: {self.session.titles(shown.combination)} · {model}",
             opacity=self.opacity,
             scale=study.grid.spacing,
             units="mm",
             colormap=label_colours(shown.task, estimated=estimated_codes(shown)),
             features=label_names(shown.task),
-            metadata={"mrseg": {**self._about(shown), "edited": True}},
+            metadata={"mrseg": {**self._about(shown, study), "edited": True}},
         )
         added = self.viewer.add_layer(copy)
         added.events.visible.connect(self._visible)
@@ -234,14 +239,22 @@ class StudyLayers:
         return added
 
     def edited(self) -> Labels | None:
-        """The edited copy that is selected, else the newest one in the viewer."""
+        """The edited copy that is selected, whosever it is, else the newest one of the study that is open."""
         found = self._copies()
         active = self.viewer.layers.selection.active
-        return active if active in found else (found[-1] if found else None)
+        return active if active in found else next(filter(self._is_ours, reversed(found)), None)
+
+    def whose(self, copy: Labels) -> str:
+        """The case an edited copy is of, and whether that is another study than the one that is open."""
+        case = str(copy.metadata["mrseg"]["case"])
+        return case if self._is_ours(copy) else f"{case} (ANOTHER STUDY)"
 
     def _copies(self) -> list[Labels]:
         ours = [la for la in self.viewer.layers if la.metadata.get("mrseg", {}).get("edited")]
         return [layer for layer in ours if isinstance(layer, Labels)]
+
+    def _is_ours(self, copy: Labels) -> bool:
+        return bool(copy.metadata["mrseg"]["subject"] == self._subject)
 
     def _visible(self, event: Any = None) -> None:
         self.on_visible()
@@ -255,16 +268,21 @@ class StudyLayers:
         if self.session.shown is not None and self.prediction is not None and not self.prediction.visible:
             marks.append("segmentation hidden")
         return marks + [
-            f"EDITED BY HAND: {la.metadata['mrseg']['key']}" for la in self._copies() if la.visible
+            f"EDITED BY HAND: {la.metadata['mrseg']['key']} of {self.whose(la)}"
+            for la in self._copies()
+            if la.visible
         ]
 
     # -- within -------------------------------------------------------------------------------------------
 
-    def _about(self, shown: Prediction) -> dict[str, Any]:
+    def _study(self) -> Study | None:
+        """The session's study, unless it is another subject's, whose layers are still to come."""
         study = self.session.study
-        source = None if study is None else study.images[shown.combination[0]].source
+        return study if self.session.subject == self._subject else None
+
+    def _about(self, shown: Prediction, study: Study) -> dict[str, Any]:
         about = {"key": key(shown.combination), "case": shown.case, "model": dict(shown.model)}
-        return {**about, "source": source}
+        return {**about, "subject": self._subject, "source": study.images[shown.combination[0]].source}
 
     def _add_labels(
         self, labels: npt.NDArray[np.uint8], name: str, *, source: Any = None, **options: Any

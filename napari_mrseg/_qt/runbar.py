@@ -102,7 +102,8 @@ class RunBar(QWidget):
             return
         done, all_ = computed
         if running is None:
-            finished = session.shown is not None and not session.stale and not session.shown.preview
+            shown = session.shown
+            finished = shown is not None and not session.stale and not shown.preview
             self.progress.setValue(100 if finished else 0)
             self.stage.setText(f"{done} of {all_} combinations computed" if all_ else "")
             return

@@ -31,10 +31,10 @@ class Saver:
 
     def save_shown(self) -> None:
         session = self._dock.session
-        if session.study is None or session.shown is None or session.stale or session.shown.preview:
+        shown = session.shown
+        if shown is None or shown.preview or session.stale:
             self._dock.say("There is no finished segmentation to save; wait for the final result, then save.")
             return
-        shown = session.shown
         self._into((shown,))
 
     def save_all(self) -> None:
@@ -50,17 +50,20 @@ class Saver:
 
         layer = self._dock.layers.edited()
         if layer is None:
-            self._dock.say("There is no edited copy; press “Edit a copy” first.")
+            self._dock.say(
+                "There is no edited copy of this study; press “Edit a copy” first, or select another study's "
+                "copy in the layer list."
+            )
             return
         about = layer.metadata["mrseg"]
         name = f"{about['key']}_edited.nii.gz"
-        folder = self._ask()
+        folder = self._ask(f"Save the edited copy of {self._dock.layers.whose(layer)} into this folder")
         if folder is None or not self._may_replace(folder, [name]):
             return
         labels = layer.data.copy()  # painting may go on while the file is written
         self._dock.later(
             lambda: write_labels(labels, about["source"], folder / name),
-            done=lambda _: show_info(f"Saved {name} in {folder.name}."),
+            done=lambda _: show_info(f"Saved {name} of {about['case']} in {folder.name}."),
         )
 
     def _into(self, predictions: tuple[Prediction, ...]) -> None:
@@ -78,10 +81,10 @@ class Saver:
             done=lambda _: show_info(f"Saved {what} and {RESULT} in {folder.name}."),
         )
 
-    def _ask(self) -> Path | None:
+    def _ask(self, title: str = "Save into this folder") -> Path | None:
         from napari_mrseg._qt.opening import last_folder, remember_folder
 
-        chosen = QFileDialog.getExistingDirectory(self._dock, "Save into this folder", last_folder())
+        chosen = QFileDialog.getExistingDirectory(self._dock, title, last_folder())
         if not chosen:
             return None
         remember_folder(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from napari_mrseg.degrade import DEGRADATIONS
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session
+from napari_mrseg.study import Note
 
 
 def looks(dock: MrsegDock) -> list[tuple[str, bool, int]]:
@@ -229,7 +231,7 @@ def test_a_new_study_replaces_our_layers_only(qtbot: QtBot, dock: MrsegDock) -> 
     names = [layer.name for layer in dock.viewer.layers]
     assert mine in dock.viewer.layers
     assert old not in dock.viewer.layers
-    assert sorted(names) == ["T1", "T1 + T2", "T2", "mine"]
+    assert sorted(names) == ["Segmentation: T1 + T2", "T1", "T2", "mine"]
     assert dock.case.text() == "next"
 
 
@@ -442,6 +444,26 @@ def test_files_whose_names_say_nothing_can_be_assigned(
     assert dock.error.text() == ""
     assert dock.panel.which_button.isHidden()
     assert dock.modalities.combos["flair"].currentData().endswith("scan1.nii.gz")
+
+
+def test_warnings_of_study_and_result_are_said_once(qtbot: QtBot, dock: MrsegDock) -> None:
+    """The notes of the scans and of the result on screen stand in the dock, each sentence once, a line each."""
+    doubt = Note("no_units", "case_flair.nii.gz states no unit: millimetres are assumed.")
+    dock.session.set_study(replace(study(), notes=(doubt,)))
+    until_final(qtbot, dock)
+    assert dock.panel.notes.text() == doubt.message
+    shown = dock.session.shown
+    assert shown is not None
+    assert doubt in shown.notes
+    memory = Note("out_of_memory", "cuda:0 ran out of memory; computing on the CPU from now on.")
+    dock.session.shown = replace(shown, notes=(*shown.notes, memory))
+    dock.session.shown_changed.emit()
+    qtbot.waitUntil(lambda: memory.message in dock.panel.notes.text(), timeout=PATIENCE)
+    assert dock.panel.notes.text().splitlines() == [doubt.message, memory.message]
+    assert not dock.panel.notes.isHidden()
+    dock.session.set_study(study(spacing=2.0))
+    qtbot.waitUntil(lambda: dock.panel.notes.text() == "", timeout=PATIENCE)
+    assert dock.panel.notes.isHidden()
 
 
 def test_degraded_voxels_are_shown(qtbot: QtBot, dock: MrsegDock) -> None:

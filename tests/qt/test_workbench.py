@@ -275,6 +275,27 @@ def test_a_pair_of_another_study_does_not_stay(qtbot: QtBot, bench: Workbench) -
     qtbot.waitUntil(lambda: bench.pair.layer is None or bench.pair.shown.study is bench.session.study)  # type: ignore[union-attr]
 
 
+def test_a_pair_goes_with_its_subject_whatever_the_folder_is_called(
+    qtbot: QtBot, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Degraded on purpose, the subject is the same and the pair stays, marked; another subject's takes it away."""
+    opened(qtbot, bench)
+    bench.use(FLAIR)
+    bench.hold_against(ALL)
+    bench.pair.set_mode("difference")
+    qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
+    monkeypatch.setattr(bench.session._live, "request", lambda *args: None)  # nothing new to take its place
+    bench.session.degrade("flair", "noise", 0.8)
+    qtbot.waitUntil(lambda: "STALE" in bench.pair._text.text, timeout=PATIENCE)
+    assert bench.pair.layer in bench.viewer.layers
+    same_name = study(spacing=2.0)
+    assert same_name.case == bench.session.study.case  # type: ignore[union-attr]
+    bench.session.set_study(same_name)
+    qtbot.waitUntil(lambda: bench.pair.layer is None, timeout=PATIENCE)
+    assert not bench.pair._text.visible
+    assert not any(la.metadata.get("mrseg", {}).get("pair") for la in bench.viewer.layers)
+
+
 def test_the_contact_sheet_follows_slider_and_plane(qtbot: QtBot, bench: Workbench) -> None:
     """Slice and plane on screen are those in the sheet; a click on a picture shows that combination."""
     opened(qtbot, bench)
@@ -316,6 +337,19 @@ def test_agreement_and_entropy_are_layers_of_the_cores_maps(qtbot: QtBot, bench:
     qtbot.waitUntil(lambda: bench.maps_panel.sentence.text() == core.summary("WT").sentence, timeout=PATIENCE)
     bench.maps_panel.checks["entropy"].setChecked(False)
     assert "entropy" not in bench.maps.layers
+
+
+def test_a_map_of_another_subject_does_not_stay(
+    qtbot: QtBot, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map is taken away with its subject, also when the next one's folder has the same name."""
+    opened(qtbot, bench)
+    bench.maps_panel.checks["agreement"].setChecked(True)
+    qtbot.waitUntil(lambda: "agreement" in bench.maps.layers, timeout=PATIENCE)
+    monkeypatch.setattr(bench.session._live, "request", lambda *args: None)  # nothing new to take its place
+    bench.session.set_study(study(spacing=2.0))
+    qtbot.waitUntil(lambda: "agreement" not in bench.maps.layers)
+    assert not any(la.metadata.get("mrseg", {}).get("map") for la in bench.viewer.layers)
 
 
 def test_attribution_bars_and_map(qtbot: QtBot, bench: Workbench) -> None:

@@ -74,14 +74,15 @@ class Exports(QObject):
         def work() -> str:
             from napari_mrseg.compare.write import REPORT, write_comparison
 
-            if session.study is None or session.model is None:
+            study, model = session.study, session.model
+            if study is None or model is None:
                 raise InputError("There is nothing to report; open a study first.")
             found = session.predictions
             if not found:
                 raise InputError("There is nothing to report yet; wait for the first combination.")
             write_comparison(
-                session.study, found.values(), folder,
-                model=session.model.info, combinations=tuple(found), overwrite=overwrite,
+                study, found.values(), folder,
+                model=model.info, combinations=tuple(found), overwrite=overwrite,
             )  # fmt: skip
             return f"Wrote {folder / REPORT} with {len(found)} combinations."
 

@@ -48,7 +48,7 @@ class Wanted:
 
 class Maps(QObject):
     """Up to one layer per kind. Each map is computed on a thread when it is switched on, and again when more
-    combinations are there; a map of other results is marked stale until then."""
+    combinations are there; a map of other results is marked stale until then, one of another subject taken away."""
 
     changed = Signal()
     failed = Signal(str)
@@ -59,6 +59,7 @@ class Maps(QObject):
         self.wanted: dict[Kind, Wanted] = {}
         self.layers: dict[Kind, Image] = {}
         self._comparison: Comparison | None = None
+        self._subject = ""  # whose maps these are
         self._made: dict[Kind, tuple[Wanted, Comparison]] = {}
         self._busy = False
 
@@ -69,9 +70,12 @@ class Maps(QObject):
         self.deleteLater()
 
     def show_comparison(self, comparison: Comparison | None) -> None:
-        before, self._comparison = self._comparison, comparison
-        if comparison is not None and before is not None and comparison.study.case != before.study.case:
-            self.wanted.clear()
+        self._comparison = comparison
+        subject = self.dock.session.subject
+        if subject != self._subject:
+            self._subject = subject
+            for kind in list(self.layers):
+                self._remove(kind)
         self.refresh()
 
     def show(self, wanted: Wanted) -> None:

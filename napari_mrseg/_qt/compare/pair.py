@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ class Pictured:
     """What the layer shows. ``sizes`` (of a difference): mL or px of only A, only B, both; ``dice`` of A and B."""
 
     study: Study
+    subject: str  # identity of the study's files, degraded or not
     a: Combination
     b: Second
     mode: Mode
@@ -152,9 +154,8 @@ class Pair(QObject):
         """Bring the layer up to date with the session, or mark it stale while that is not possible."""
         self.changed.emit()
         comparison, a, b = self.state.comparison, self.a, self.b
-        if self.shown is not None and self.shown.study.case != getattr(
-            self.state.session.study, "case", None
-        ):
+        subject = self.state.session.subject
+        if self.shown is not None and self.shown.subject != subject:
             self._remove()
         if self.mode == "off" or comparison is None or a is None or b is None:
             self._name()
@@ -171,7 +172,7 @@ class Pair(QObject):
         self._busy = True
         region = self.region or comparison.task.regions[0].name
         mode, side, fraction = self.mode, self._side(comparison), self.fraction
-        work: Callable[[], Pictured] = lambda: _picture(comparison, a, b, mode, region, side, fraction)  # noqa: E731
+        work = partial(_picture, comparison, subject, a, b, mode, region, side, fraction)
         Later(work, done=self._made, failed=self._broke, parent=self)
 
     def _made(self, found: Pictured) -> None:
@@ -284,6 +285,7 @@ class Pair(QObject):
 
 def _picture(
     comparison: Comparison,
+    subject: str,
     a: Combination,
     b: Second,
     mode: Mode,
@@ -309,7 +311,7 @@ def _picture(
     else:
         data = np.empty(first.shape, dtype=np.uint8)
         _draw_split(data, (first, second), side, at)
-    return Pictured(study, a, b, mode, region, (first, second), data, side, at, sizes, dice)
+    return Pictured(study, subject, a, b, mode, region, (first, second), data, side, at, sizes, dice)
 
 
 def _line(shape: tuple[int, ...], side: tuple[int, bool], fraction: float) -> int:
