@@ -26,7 +26,8 @@ from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
 _PATIENCE = 1800.0  # seconds for a sweep
-_ASIDE = 40.0  # mm that the picture is moved, so that the words on the canvas do not lie over it
+_SIZE = 1600, 1000  # of the window, pixels
+_ASIDE = 10.0  # mm that the picture is moved, so that the words on the canvas do not lie over it
 _LARGEST = 300_000  # bytes of a picture; a larger one gets fewer colours
 
 
@@ -36,6 +37,7 @@ class Tour:
     def __init__(self, session: Session, out: Path, prefix: str, only: list[str]) -> None:
         self.out, self.prefix, self.only = out, prefix, only
         self.viewer, self.dock = open_window(session)
+        self.viewer.window.resize(*_SIZE)
         self.bench: Workbench = open_workbench(self.viewer)
         out.mkdir(parents=True, exist_ok=True)
 

@@ -28,8 +28,8 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 
 REGIONS = {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
 CODES = {4: 3}  # older data call enhancing tumour 4
-# Tables round to six digits; MONAI computes in single precision, a distance of 100 mm to about 1e-5.
-TOLERANCE = {"size": 2e-6, "versus": 2e-6, "dice": 2e-6, "hd95": 2e-5}
+# Tables round to six digits; MONAI interpolates its percentile in single precision (of 16 000 distances up to 90 mm).
+TOLERANCE = {"size": 2e-6, "versus": 2e-6, "dice": 2e-6, "hd95": 1e-4}
 Numbers = dict[tuple[str, str, str], float | None]  # (combination, kind, region) → value
 
 

@@ -112,7 +112,9 @@ def _sentence(comparison: Comparison, found: Sufficient) -> str:
     if found.next is not None:
         title = comparison.task.modality(found.next.modality).title
         mean = "" if len(found.regions) == 1 else "mean "
-        text += (
-            f"; adding {title} would bring {mean}Dice from {found.next.before:.2f} to {found.next.after:.2f}"
-        )
+        before, after = f"{found.next.before:.2f}", f"{found.next.after:.2f}"
+        if before == after:
+            text += f"; adding {title} would leave {mean}Dice at {after}"
+        else:
+            text += f"; adding {title} would bring {mean}Dice from {before} to {after}"
     return f"{text}."
