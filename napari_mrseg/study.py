@@ -59,9 +59,7 @@ class Grid:
 
     def same_as(self, other: Grid) -> bool:
         """True if both grids have the same voxels at the same places."""
-        return self.shape == other.shape and bool(
-            np.abs(self.corners - other.corners).max() <= SAME_GRID_MM
-        )
+        return self.shape == other.shape and bool(np.abs(self.corners - other.corners).max() <= SAME_GRID_MM)
 
     @cached_property
     def axis_codes(self) -> tuple[str, ...]:
