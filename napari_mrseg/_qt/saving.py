@@ -92,10 +92,14 @@ class Saver:
         return Path(chosen)
 
     def _may_replace(self, folder: Path, names: list[str]) -> bool:
+        from napari_mrseg.io.export import RESULT
+
         there = [name for name in names if (folder / name).exists()]
         if not there:
             return True
         listed = ", ".join(there[:3]) + (" and more" if len(there) > 3 else "")
         question = f"There is already {listed} in {folder.name}. Replace?"
+        if RESULT in names:
+            question += " All results of the earlier run in that folder go; another folder keeps both."
         answer = QMessageBox.question(self._dock, "Replace?", question)
         return answer == QMessageBox.StandardButton.Yes

@@ -21,8 +21,8 @@ def first_card(split: str, steps: int, seconds: float, *, finished: bool) -> Mod
         normalisation={"name": "robust"},
         validated=(Validated(spacing_mm=2.0, extents_max=(96, 112, 96)),),
         trained_on=(
-            "How: encoder and decoder with random modality dropout, Tversky and cross-entropy loss; no adapters, none of "
-            f"the paper's three stages; {length}; split “{split}”.",
+            "How: encoder and decoder with random modality dropout, Tversky and cross-entropy loss; no adapters, none "
+            f"of the paper's three stages; {length}; split “{split}”.",
             "Mostly simulated tumours, painted into brains whose own lesion was covered by the mirrored other "
             "hemisphere, and into brains without a tumour.",
             "Brains, and about 15 % of the samples with their real labels: BraTS2021_01476, _01477, _01478, _01480, "
