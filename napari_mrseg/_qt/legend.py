@@ -10,9 +10,22 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSlider,
 from napari_mrseg._qt.layers import greyed, rgb
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.tasks import Task
+from napari_mrseg.tasks import Region, Task
 
 _SWATCH = 12
+
+
+_DICE = (
+    "Dice with the reference, 0 to 1: twice the common voxels over the sum of both, of the label map on screen. "
+    "Two empty regions count as 1."
+)
+
+
+def _how_sized(region: Region, task: Task) -> str:
+    """How a region's size is computed, in a sentence."""
+    names = ", ".join(label.title for label in task.labels if label.code in region.codes)
+    each = "times the volume of a voxel" if task.ndim == 3 else "counted"
+    return f"Voxels labelled {names}, {each}, in the segmentation on screen."
 
 
 class Legend(QWidget):
@@ -51,7 +64,10 @@ class Legend(QWidget):
             size, note = self.sizes[region.name], self.notes[region.name]
             text = "–" if shown is None else f"{shown.sizes[region.name]:.1f}"
             size.setText(f"{text} {self._task.unit}" + (" *" if stale and shown else ""))
-            size.setToolTip("Of the old segmentation on screen, which is stale" if stale else "")
+            size.setToolTip(
+                _how_sized(region, self._task) + (" STALE: of the old one on screen." if stale else "")
+            )
+            self.dices[region.name].setToolTip(_DICE)
             is_estimate = region.name in estimated
             note.setText(region.unseen or "estimate")
             note.setVisible(is_estimate)
@@ -78,7 +94,7 @@ class Legend(QWidget):
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
         size_head, self._dice_head = QLabel("size"), QLabel("Dice")
-        self._dice_head.setToolTip("Agreement with the reference, 0 to 1")
+        self._dice_head.setToolTip(_DICE)
         for column, head in ((2, size_head), (3, self._dice_head)):
             head.setProperty("role", "quiet")
             grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)

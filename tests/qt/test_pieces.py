@@ -14,10 +14,12 @@ from waiting import PATIENCE
 from napari_mrseg._qt.bridge import Later, SessionBridge
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
+from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.modalities import FileChoice, short_names, swapped
 from napari_mrseg._qt.orientation import OrientationLetters, letters
 from napari_mrseg.errors import InputError
 from napari_mrseg.session import Session
+from napari_mrseg.tasks import BRATS
 
 
 @pytest.mark.parametrize(
@@ -153,3 +155,12 @@ def test_signals_from_a_thread_arrive_on_the_main_thread_gathered(qtbot: QtBot) 
     qtbot.wait(50)
     assert len(sentences) == 2
     session.close()
+
+
+def test_every_number_of_the_legend_says_how_it_is_computed(qtbot: QtBot) -> None:
+    """Sizes and Dice have a tooltip with their definition, also before anything is shown."""
+    legend = Legend(BRATS)
+    qtbot.addWidget(legend)
+    for region in BRATS.regions:
+        assert "volume of a voxel" in legend.sizes[region.name].toolTip()
+        assert "common voxels" in legend.dices[region.name].toolTip()
