@@ -16,10 +16,11 @@ from small import small_config, write_subject, write_subjects
 
 from mrseg_training import files
 from mrseg_training.checkpoint import checkpoints, load_weights
+from mrseg_training.config import changed
 from mrseg_training.fit import TrainingStopped, train
 from mrseg_training.settings import Config
 from mrseg_training.stages.contrast import Contrast
-from napari_mrseg.errors import InputError, ModelError
+from napari_mrseg.errors import InputError, ModelError, UnknownModelError
 from napari_mrseg.models.store import load_model
 
 STAGES = ("1-reconstruct", "2-contrast", "3-adapt")
@@ -113,6 +114,17 @@ def test_stage_2_starts_from_stage_1_but_its_last_layer(whole: Path, config: Con
     frozen = [k for k in second if k.startswith(("encoder.", "pyramid."))]
     assert all(torch.equal(second[k], third[k]) for k in frozen)
     assert any(not torch.equal(second[k], third[k]) for k in second if k.startswith("decoder."))
+
+
+def test_a_run_starts_from_a_given_model(whole: Path, config: Config, tmp_path: Path) -> None:
+    """``start`` gives the first stage a model folder's weights; a folder that is no model is refused."""
+    given = changed(config, {"start": str(whole / "2-contrast" / "model"), "recipe": ["adapt"]}, "given")
+    train(given, tmp_path / "run", report=quiet)
+    second, third = load_model(whole / "2-contrast" / "model"), load_model(tmp_path / "run" / "model")
+    before, after = second.network.state_dict(), third.network.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith(("encoder.", "pyramid.")))
+    with pytest.raises(UnknownModelError, match="no model folder"):
+        train(changed(given, {"start": str(tmp_path)}, "no model"), tmp_path / "other", report=quiet)
 
 
 def test_log_has_losses_and_counts_skipped_pairs(whole: Path) -> None:

@@ -11,6 +11,7 @@ from mrseg_training.config import load_config
 from mrseg_training.cost import cost
 from mrseg_training.data.simulated import Simulated, write_studies
 from mrseg_training.settings import SimulatePart
+from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.tasks import BRATS
 
@@ -31,6 +32,27 @@ def test_a_simulated_subject_is_always_the_same() -> None:
     assert other.load("sim-train-0000").images.shape != one.images.shape or not torch.equal(
         other.load("sim-train-0000").images, one.images
     )
+
+
+def test_tumours_are_painted_into_real_brains(real_data: Path) -> None:
+    """Subjects come from the scans named, their own tumour kept for its share; the scans decide the fingerprint."""
+    named = {"brains": ("BraTS2021_01476",), "labelled": ("BraTS2021_01476",), "real_share": 1.0}
+    part = PART.model_copy(update={**named, "template_share": 0.0})
+    source = Simulated(part, BRATS, 2.0, real_data)
+    drawn = source.load("sim-train-0000")
+    reference = open_study(real_data / "BraTS2021_01476").reference
+    assert reference is not None
+    ml = 8e-3 * float((drawn.labels > 0).sum())  # voxels of 2 mm; the head is scaled by up to 12 % an axis
+    assert ml == pytest.approx(1e-3 * float((reference.labels > 0).sum()), rel=0.5)
+    plain = Simulated(PART, BRATS, 2.0)
+    assert source.fingerprint("sim-train-0000") != plain.fingerprint("sim-train-0000")
+
+
+def test_a_brain_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """One sentence, before anything is drawn."""
+    part = PART.model_copy(update={"brains": ("nobody",), "template_share": 0.0})
+    with pytest.raises(InputError, match=r"no folder nobody.*data\.path"):
+        Simulated(part, BRATS, 2.0, tmp_path)
 
 
 def test_simulated_studies_open_in_the_viewer(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def train(
         data = prepare_data(config, out, log, fabric)
         model = out / "model"
         for index in chosen:
-            start = find_start(out / names[index - 1], config.recipe[index - 1], config) if index else None
+            if index:
+                start: Start | None = find_start(out / names[index - 1], config.recipe[index - 1], config)
+            else:
+                start = given_start(config)
             model = run_stage(config, index, out / names[index], data, fabric, log, start)
         if fabric.global_rank == 0:
             _copy_model(model, out / "model", config)
@@ -82,11 +85,19 @@ def train(
 
 @dataclass(frozen=True)
 class Start:
-    """The checkpoint a stage starts from, the stage that made it, and that stage's fingerprint."""
+    """What a stage starts from: a checkpoint or a model folder, whether its head gives regions, its fingerprint."""
 
     path: Path
-    stage: str
+    segments: bool
     identity: str
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's weights. Raises ModelError if they are damaged."""
+        if self.path.is_dir():
+            from napari_mrseg.models.store import load_model
+
+            return load_model(self.path).network.state_dict()
+        return load_weights(self.path)
 
 
 def run_stage(
@@ -103,7 +114,7 @@ def run_stage(
     torch.manual_seed(mix(config.seed, index))
     stage: Any = make_stage(name, config).to(fabric.device)
     if start is not None:
-        stage.start_from(load_weights(start.path), head=STAGES[start.stage].segments and stage.segments)
+        stage.start_from(start.weights(), head=start.segments and stage.segments)
     optimizer = AdamW(
         [p for p in stage.parameters() if p.requires_grad],
         lr=part.learning_rate,
@@ -256,8 +267,18 @@ def find_start(folder: Path, stage: str, config: Config) -> Start:
         best = folder / "checkpoints" / "best.safetensors"
         path = best if config.run.keep == "best" and best.is_file() else latest(folder / "checkpoints")
         if path is not None:
-            return Start(path, stage, done["config"])
+            return Start(path, STAGES[stage].segments, done["config"])
     raise InputError(f"The stage {folder.name} is not done in {folder.parent.name}; train it first.")
+
+
+def given_start(config: Config) -> Start | None:
+    """The model folder that ``config.start`` names. Raises UnknownModelError if it is none, ModelError if damaged."""
+    if config.start is None:
+        return None
+    from napari_mrseg.models.store import load_model
+
+    path = config.start.expanduser()
+    return Start(path, True, f"model {load_model(path).sha256}")
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

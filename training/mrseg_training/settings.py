@@ -58,12 +58,34 @@ class ModelPart(Part):
 
 
 class SimulatePart(Part):
-    """Simulated subjects: how many of each, from which seed. Subject k of seed s is always the same."""
+    """Simulated subjects: how many of each, from which seed. Subject k of a seed is always the same.
+
+    Without ``brains`` all are drawn in a template's tissue maps. ``brains``: folders under ``data.path`` whose
+    scans, their own lesion covered, tumours are painted into; ``template_share`` of the subjects still come from
+    the template. ``labelled``: those of ``brains`` that also appear with their own tumour, in ``real_share`` of the
+    subjects. ``healthy_share`` of the others have no tumour.
+    """
 
     train: int = Field(default=100, ge=1)
     validation: int = Field(default=4, ge=0)
     test: int = Field(default=50, ge=0)
     seed: int = Field(default=1, ge=0)
+    brains: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
+    template_share: Share = Field(default=1.0, ge=0, le=1)
+    real_share: Share = Field(default=0.0, ge=0, le=1)
+    healthy_share: Share = Field(default=0.22, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_brains(self) -> SimulatePart:
+        strangers = sorted(set(self.labelled) - set(self.brains))
+        if strangers:
+            raise ValueError(f"labelled names {strangers[0]}, which is not among brains")
+        if bool(self.real_share) != bool(self.labelled):
+            raise ValueError("give labelled and a real_share, or neither")
+        if not self.brains and self.template_share != 1:
+            raise ValueError("without brains template_share must be 1")
+        return self
 
 
 class DataPart(Part):
@@ -88,6 +110,8 @@ class DataPart(Part):
 
     @model_validator(mode="after")
     def _has_path(self) -> DataPart:
+        if self.source == "simulated" and self.simulate.brains and self.path is None:
+            raise ValueError("path is needed for simulate.brains: the folder that holds them")
         if self.source != "simulated" and self.path is None:
             raise ValueError(f"path is needed for source {self.source}, e.g. data.path=/data/BraTS2020")
         if min(self.proportions) < 0 or self.proportions[0] == 0:
@@ -245,10 +269,14 @@ class RunPart(Part):
 
 
 class Config(Part):
-    """A whole run: the stages of ``recipe`` one after the other, each on the weights of the one before."""
+    """A whole run: the stages of ``recipe`` one after the other, each on the weights of the one before.
+
+    ``start``: a model folder whose weights the first stage takes, instead of random ones.
+    """
 
     task: str = "brats"
     seed: int = Field(default=0, ge=0)
+    start: Path | None = None
     model: ModelPart = ModelPart()
     data: DataPart = DataPart()
     recipe: tuple[StageName, ...] = ("reconstruct", "contrast", "adapt")

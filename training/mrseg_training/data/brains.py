@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from mrseg_training.data.anatomy import Anatomy, bounding_box, from_study, template_maps
+from mrseg_training.data.anatomy import Anatomy, from_study
 from mrseg_training.data.simulate import Simulator
+from mrseg_training.data.simulated import template
 from napari_mrseg.io.open import open_study
 
 SPLITS = Path(__file__).parent.parent / "splits"
@@ -34,14 +33,6 @@ def read_split(name: str) -> dict[str, Any]:
     return split
 
 
-def template_at_spacing() -> Tensor:
-    """(3, I, P, L) grey matter, white matter and brain at 2 mm, cut to the brain."""
-    maps, _ = template_maps()
-    maps = F.avg_pool3d(maps[None], 2)[0]
-    first, size = bounding_box((maps[2] > 0.5)[None])
-    return maps[:, *[slice(a, a + n) for a, n in zip(first, size, strict=True)]].contiguous()
-
-
 def prepare(data: Path, split: dict[str, Any], kept: Path) -> Simulator:
     """The simulator of a split; ``kept`` is where the prepared brains are stored, and read from next time."""
     cases: Sequence[str] = split["anatomy"]
@@ -51,7 +42,7 @@ def prepare(data: Path, split: dict[str, Any], kept: Path) -> Simulator:
         maps = stored["maps"]
     else:
         pairs = [from_study(open_study(data / case)) for case in cases]
-        maps = template_at_spacing()
+        maps = template()
         fields = [[_fields(anatomy) for anatomy in pair] for pair in pairs]
         torch.save({"pairs": fields, "maps": maps}, kept)
     real = [real for _, real in pairs if real.name in split["labelled"]]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrseg_training.data.anatomy import SPACING
+from mrseg_training.data.anatomy import SPACING, from_study
 from mrseg_training.data.simulate import Simulator
 from mrseg_training.data.splits import GROUPS
 from mrseg_training.data.subjects import PREPARATION, Prepared
@@ -21,6 +21,7 @@ from mrseg_training.perturb import mix
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.resample import resample
+from napari_mrseg.io import open_study
 from napari_mrseg.tasks import Task
 
 GENERATOR = 1
@@ -28,12 +29,16 @@ GENERATOR = 1
 
 
 class Simulated:
-    """Subjects of the generator in the tissue maps of a template, in the groups train, validation and test."""
+    """Subjects of the generator, in the groups train, validation and test.
 
-    def __init__(self, part: SimulatePart, task: Task, spacing: float) -> None:
+    ``root`` is the folder that holds ``part.brains``. Raises InputError if one is not there.
+    """
+
+    def __init__(self, part: SimulatePart, task: Task, spacing: float, root: Path | None = None) -> None:
         if task.name != "brats":
             raise InputError(f"There is no generator for the task {task.name}; use files.")
         self.part, self.task, self.spacing = part, task, spacing
+        self.brains = [_folder(root, name) for name in part.brains]
         self.split: Mapping[str, Sequence[str]] | None = {
             group: [f"sim-{group}-{k:04d}" for k in range(getattr(part, group))] for group in GROUPS
         }
@@ -41,7 +46,10 @@ class Simulated:
         self.ids: Sequence[str] = [subject for group in GROUPS for subject in self.split[group]]
 
     def fingerprint(self, subject: str) -> str:
-        text = json.dumps([PREPARATION, GENERATOR, self.spacing, self.part.seed, subject])
+        told: list[object] = [PREPARATION, GENERATOR, self.spacing, self.part.seed, subject]
+        if self._drawn_from:
+            told.append(self._drawn_from)
+        text = json.dumps(told)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def load(self, subject: str) -> Prepared:
@@ -61,11 +69,48 @@ class Simulated:
         _, group, number = subject.split("-")
         generator = torch.Generator().manual_seed(mix(self.part.seed, GROUPS.index(group), int(number)))
         sample = self._simulator.sample(generator, subset=range(len(self.task.names)))
-        return sample.images, self.task.label_map(sample.regions).to(torch.uint8)
+        # What may be a lesion that no label shows is cut out: it must not be learnt as healthy.
+        return sample.images * sample.certain, self.task.label_map(sample.regions).to(torch.uint8)
+
+    @cached_property
+    def _drawn_from(self) -> dict[str, object]:
+        """What else decides a subject: the settings that are not the default, and the scans themselves."""
+        part = self.part.model_dump(mode="json", exclude_defaults=True)
+        told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed")}
+        return told | ({"files": [_digest(folder) for folder in self.brains]} if self.brains else {})
 
     @cached_property
     def _simulator(self) -> Simulator:
-        return Simulator(brains=(), maps=template(), template_share=1.0)
+        pairs = [from_study(open_study(folder)) for folder in self.brains]
+        return Simulator(
+            brains=[covered for covered, _ in pairs],
+            real=[
+                real
+                for real, name in zip((p[1] for p in pairs), self.part.brains, strict=True)
+                if name in self.part.labelled
+            ],
+            maps=template(),
+            template_share=self.part.template_share,
+            real_share=self.part.real_share,
+            healthy_share=self.part.healthy_share,
+        )
+
+
+def _folder(root: Path | None, name: str) -> Path:
+    folder = (root or Path()).expanduser() / name
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder.parent} has no folder {name}, which simulate.brains names; check data.path."
+        )
+    return folder
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 TEMPLATE = Path(__file__).parent / "template.npz"

@@ -202,7 +202,7 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
     if part.source == "simulated":
         from mrseg_training.data.simulated import Simulated
 
-        return Simulated(part.simulate, task, part.spacing)
+        return Simulated(part.simulate, task, part.spacing, part.path)
     assert part.path is not None
     root = part.path.expanduser()
     found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
