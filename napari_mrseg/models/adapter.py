@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mrseg.models.blocks import Check, ConvNorm, convolve, stop_if_asked
+from napari_mrseg.models.blocks import Check, ConvNorm, convolve, pieces, stop_if_asked, stop_inside
+
+SCORES = 3e7
+"""Attention scores after which a Swin block on a CPU stops to ask: 50 ms on one core."""
 
 
 class Swin(nn.Module):
@@ -31,15 +36,30 @@ class Swin(nn.Module):
             "relative_position_index", attention.relative_position_index, persistent=False
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         extents = x.shape[2:]
         short = [max(0, self.window - n) for n in extents]
         if any(short):
             x = F.pad(x, (0, short[2], 0, short[1], 0, short[0]))
         # (B, C, I, P, L) -> (B, I, P, L, C): no copy where x is channels_last_3d
-        x = self.block(x.permute(0, 2, 3, 4, 1), None)
+        x = self._in_parts(x.permute(0, 2, 3, 4, 1), check)
         x = x[:, : extents[0], : extents[1], : extents[2]].contiguous()
         return x.permute(0, 4, 1, 2, 3)  # -> (B, C, I, P, L), channels_last_3d
+
+    def _in_parts(self, x: Tensor, check: Check | None) -> Tensor:
+        """The block, in layers of whole windows where it is long: nothing reaches beyond a window, so this is exact."""
+        k, extent = self.window, x.shape[1]
+        windows = math.prod(-(-n // k) for n in x.shape[1:4])
+        scores = self.block.num_heads * x.shape[0] * windows * k**6
+        layers = extent // k  # what is left over goes with the last: alone it would get a smaller window
+        parts = pieces(layers, scores / SCORES, x, check)
+        if len(parts) == 1:
+            return self.block(x, None)
+        found = []
+        for first, last in parts:
+            found.append(self.block(x[:, first * k : extent if last == layers else last * k], None))
+            stop_inside(check)
+        return torch.cat(found, 1)
 
 
 class ReverseAdapter(nn.Module):
@@ -99,10 +119,12 @@ class ReverseAdapter(nn.Module):
             stop_if_asked(check)
         h = convolve(self.hidden, x, check)
         stop_if_asked(check)
-        s = self.mixer(_pool(h, self.pooling))
+        s = self.mixer(_pool(h, self.pooling), check)
         stop_if_asked(check)
         m = self._map(s)
-        return torch.addcmul(own, 1 - m if self.reverse else m, h)
+        # One row of channels at a time, or a CPU takes ten times as long to multiply.
+        weight = (1 - m if self.reverse else m).expand(-1, h.shape[1], -1, -1, -1)
+        return torch.addcmul(own, weight.contiguous(memory_format=torch.channels_last_3d), h)
 
     def _map(self, s: Tensor) -> Tensor:
         """m, (B, 1, 1, P, L), or (B, C, I, P, L) without the average."""

@@ -13,9 +13,25 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Check = Callable[[], None]
 """Called between the network's blocks; raises :class:`napari_mrseg.errors.Cancelled` to stop a run."""
 
+Rows = Callable[[int, int], Tensor]
+"""Rows first to last of axis I of a tensor that need not exist as a whole."""
 
-SLAB = 4e10
-"""Multiply-adds after which a convolution stops to ask; a quarter of a second on two cores in bf16."""
+Then = Callable[[Tensor, Tensor | None], Tensor]
+"""What follows a convolution voxel by voxel; its result is put into the second tensor if there is one."""
+
+SLAB = 7e9
+"""Multiply-adds after which a convolution on a CPU stops to ask: 60 ms on one AVX512-BF16 core."""
+
+
+class Steps:
+    """A check that counts: called between blocks; :meth:`ask`, called inside one, does not count."""
+
+    def __init__(self, ask: Check, step: Check) -> None:
+        self.ask, self.step = ask, step
+
+    def __call__(self) -> None:
+        self.ask()
+        self.step()
 
 
 def stop_if_asked(check: Check | None) -> None:
@@ -23,26 +39,80 @@ def stop_if_asked(check: Check | None) -> None:
         check()
 
 
-def convolve(conv: nn.Conv3d, x: Tensor, check: Check | None) -> Tensor:
-    """``conv(x)``; a long one in slabs along the first axis, each with its halo, so that a stop need not wait.
+def stop_inside(check: Check | None) -> None:
+    """:func:`stop_if_asked` within a block."""
+    stop_if_asked(check.ask if isinstance(check, Steps) else check)
 
-    Exact: every output voxel sums the same products. Whether slabs are used follows from the shapes alone.
+
+def pieces(extent: int, wanted: float, x: Tensor, check: Check | None) -> list[tuple[int, int]]:
+    """First and one past the last row of about ``wanted`` parts of ``extent`` rows of ``x``.
+
+    One part where nobody asks; on a GPU, which runs ahead of whoever asks; and where gradients are kept.
     """
+    cut = check is not None and x.device.type == "cpu" and not torch.is_grad_enabled()
+    count = max(1, min(extent, math.ceil(wanted))) if cut else 1
+    return [(extent * i // count, extent * (i + 1) // count) for i in range(count)]
+
+
+def _copy(y: Tensor, out: Tensor | None) -> Tensor:
+    return y if out is None else out.copy_(y)
+
+
+def convolve(conv: nn.Conv3d, x: Tensor, check: Check | None) -> Tensor:
+    """``conv(x)``; a long one in slabs along axis I, each with its halo, so that a stop need not wait.
+
+    Every output voxel sums the same products: the same bits in bf16; in fp32 the library may sum them in another
+    order. Whether slabs are used follows from the shapes alone.
+    """
+
+    def rows(first: int, last: int) -> Tensor:
+        return x[:, :, first:last]
+
+    return convolve_rows(conv, rows, x, check, _copy)
+
+
+def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None, then: Then) -> Tensor:
+    """``then`` of :func:`convolve` of what ``rows`` gives, (B, A, rows, P, L), on ``like``'s extents and device."""
     rate, kernel = conv.dilation[0], conv.kernel_size[0]
-    extent, halo = x.shape[2], conv.dilation[0] * (conv.kernel_size[0] // 2)
-    multiply_adds = x.shape[0] * math.prod(x.shape[2:]) * conv.weight.numel()
-    slabs = min(extent, math.ceil(multiply_adds / SLAB))
-    if check is None or slabs < 2 or kernel == 1 or rate * (kernel - 1) >= extent:
-        return conv(x)
-    padded = F.pad(x, (0, 0, 0, 0, halo, halo))
-    parts = []
-    for i in range(slabs):
-        first, last = extent * i // slabs, extent * (i + 1) // slabs
-        part = padded[:, :, first : last + 2 * halo]
+    extent, halo = like.shape[2], rate * (kernel // 2)
+    work = like.shape[0] * math.prod(like.shape[2:]) * conv.weight.numel()
+    cuttable = kernel > 1 and rate * (kernel - 1) < extent
+    parts = pieces(extent, work / SLAB if cuttable else 1, like, check)
+    if len(parts) == 1:
+        return then(conv(rows(0, extent)), None)
+    out: Tensor | None = None
+    for first, last in parts:
+        low, high = first - halo, last + halo
+        slab = rows(max(low, 0), min(high, extent))
+        slab = F.pad(slab, (0, 0, 0, 0, max(-low, 0), max(high - extent, 0)))
         padding = (0, *conv.padding[1:])
-        parts.append(F.conv3d(part, conv.weight, conv.bias, padding=padding, dilation=conv.dilation))
-        check()
-    return torch.cat(parts, 2)
+        part = F.conv3d(slab, conv.weight, conv.bias, padding=padding, dilation=conv.dilation)
+        if out is None:
+            out = _empty(part, extent)
+        then(part, out[:, :, first:last])
+        del slab, part
+        stop_inside(check)
+    assert out is not None
+    return out
+
+
+def _empty(part: Tensor, extent: int) -> Tensor:
+    """Room for ``extent`` rows of what ``part`` is a slab of, in its layout."""
+    shape = (*part.shape[:2], extent, *part.shape[3:])
+    last = part.is_contiguous(memory_format=torch.channels_last_3d)
+    layout = torch.channels_last_3d if last else torch.contiguous_format
+    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout)
+
+
+def halve(x: Tensor) -> Tensor:
+    """The largest of each 2³ voxels: (B, C, I, P, L) -> (B, C, I/2, P/2, L/2)."""
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return F.max_pool3d(x, 2)
+    # The same voxels in a fifth of the time: PyTorch's own does not vectorise channels_last_3d.
+    for axis in (2, 3, 4):
+        pairs = x.unfold(axis, 2, 2)
+        x = torch.maximum(pairs[..., 0], pairs[..., 1])
+    return x
 
 
 class ConvNorm(nn.Module):
@@ -55,9 +125,17 @@ class ConvNorm(nn.Module):
         self.norm: nn.Module = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
-        x = F.relu(self.norm(convolve(self.conv, x, check)), inplace=True)
+        return self.of_rows(lambda first, last: x[:, :, first:last], x, check)
+
+    def of_rows(self, rows: Rows, like: Tensor, check: Check | None) -> Tensor:
+        """:meth:`forward` of what ``rows`` gives, on the extents of ``like``."""
+        x = convolve_rows(self.conv, rows, like, None if self.training else check, self._finish)
         stop_if_asked(check)
         return x
+
+    def _finish(self, y: Tensor, out: Tensor | None) -> Tensor:
+        y = self.norm(y)
+        return F.relu(y, inplace=True) if out is None else torch.clamp_min(y, 0, out=out)
 
     def fold(self) -> None:
         """Work the norm's running statistics into the convolution. For inference only; the norm is gone."""
@@ -108,8 +186,17 @@ class Up(nn.Module):
         self.convs = DoubleConv(inputs + skip, outputs)
 
     def forward(self, x: Tensor, skip: Tensor, check: Check | None = None) -> Tensor:
-        if self.scale != 1:
-            # align_corners=False puts each coarse voxel on the centre of the 2³ it was pooled from.
-            x = F.interpolate(x, scale_factor=float(self.scale), mode="trilinear", align_corners=False)
-            stop_if_asked(check)
-        return self.convs(torch.cat((x, skip), 1), check)
+        def joined(first: int, last: int) -> Tensor:
+            return torch.cat((self._enlarged(x, first, last), skip[:, :, first:last]), 1)
+
+        return self.convs.second(self.convs.first.of_rows(joined, skip, check), check)
+
+    def _enlarged(self, x: Tensor, first: int, last: int) -> Tensor:
+        """Rows ``first`` to ``last`` of ``x`` enlarged: each follows from its own row of ``x`` and one beside it."""
+        if self.scale == 1:
+            return x[:, :, first:last]
+        k = self.scale
+        low, high = max((first - k // 2) // k, 0), min((last - 1 + k // 2) // k + 1, x.shape[2])
+        # align_corners=False puts each coarse voxel on the centre of the 2³ it was pooled from.
+        part = F.interpolate(x[:, :, low:high], scale_factor=float(k), mode="trilinear", align_corners=False)
+        return part[:, :, first - low * k : last - low * k]

@@ -13,10 +13,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_mrseg.models.adapter import ReverseAdapter
-from napari_mrseg.models.blocks import Check, ConvNorm, DoubleConv, Pyramid, Up, stop_if_asked
+from napari_mrseg.models.blocks import Check, ConvNorm, DoubleConv, Pyramid, Up, halve, stop_if_asked
 
 STRIDE = 8
 """Input extents must be multiples of this: three poolings by two."""
@@ -140,7 +139,7 @@ class UniMRSeg(nn.Module):
         for level in range(LEVELS):
             stop_if_asked(check)
             if level in (1, 2, 3):
-                x = F.max_pool3d(x, 2)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
+                x = halve(x)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
             block = self.encoder[level] if level < 4 else self.pyramid
             own = block(x, check)
             x = self._compensate(level, own, x, missing, check)

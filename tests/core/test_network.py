@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from napari_mrseg.errors import Cancelled
+from napari_mrseg.models import adapter as adapters
 from napari_mrseg.models import blocks
 from napari_mrseg.models.adapter import Swin
 from napari_mrseg.models.blocks import Pyramid
@@ -294,6 +295,17 @@ def test_attention_keeps_channels_last(extents: tuple[int, int, int]) -> None:
     assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("extent", [8, 9, 10, 11, 16])
+@torch.no_grad()
+def test_attention_in_layers_is_exact(monkeypatch: pytest.MonkeyPatch, extent: int) -> None:
+    """Layer by layer of windows of 4, also where some slices are left over, the Swin block gives the same."""
+    swin, asked = Swin(4, 2, 4).eval(), []
+    x = torch.randn(1, 4, extent, 8, 5)
+    monkeypatch.setattr(adapters, "SCORES", 1)
+    torch.testing.assert_close(swin(x, lambda: asked.append(1)), swin(x))
+    assert len(asked) == extent // 4
+
+
 @torch.no_grad()
 def test_attention_of_a_map_smaller_than_the_window() -> None:
     """A short axis is padded, so that neighbours keep the position bias they have in a full window."""
@@ -319,3 +331,48 @@ def test_long_convolutions_in_slabs_are_exact(
     assert len(asked) == 4
     assert torch.equal(cut, whole)
     assert cut.stride() == whole.stride()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("row", ["1111", "0100"])
+def test_a_pass_in_pieces_is_exact(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, row: str) -> None:
+    """Convolutions, decoder steps and attention cut as finely as they can be give the whole pass's bits in bf16."""
+    network = make(TINY.model_copy(update={"attention_pooling": (1, 1, 1, 1, 1)})).for_inference(dtype)
+    x = scans(extents=(24, 16, 16)).to(dtype, memory_format=torch.channels_last_3d)
+    asked: list[int] = []
+    stepped: list[int] = []
+    with torch.inference_mode():
+        whole = network(x, there(row))
+        network(x, there(row), check=blocks.Steps(lambda: None, lambda: stepped.append(1)))
+        steps = len(stepped)
+        monkeypatch.setattr(blocks, "SLAB", 1)
+        monkeypatch.setattr(adapters, "SCORES", 1)
+        cut = network(x, there(row), check=blocks.Steps(lambda: asked.append(1), lambda: stepped.append(1)))
+    if dtype == torch.bfloat16:
+        assert torch.equal(cut, whole)
+    torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-5)
+    assert len(stepped) == 2 * steps  # the progress bar is as long as before
+    assert len(asked) > 5 * steps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_halving_is_max_pooling(dtype: torch.dtype) -> None:
+    """The largest of each 2³ voxels, in the layout of the input, with and without gradients."""
+    x = torch.randn(2, 6, 8, 4, 10).to(dtype, memory_format=torch.channels_last_3d)
+    want = nn.functional.max_pool3d(x, 2)
+    with torch.inference_mode():
+        got = blocks.halve(x)
+    assert torch.equal(got, want)
+    assert got.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.equal(blocks.halve(x.requires_grad_()), want)
+
+
+def test_gradients_are_those_of_whole_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where gradients are kept nothing is cut, whoever asks."""
+    monkeypatch.setattr(blocks, "SLAB", 1)
+    network, asked = make(), []
+    network(
+        scans(), there("1010"), check=blocks.Steps(lambda: asked.append(1), lambda: None)
+    ).sum().backward()
+    assert network.head.weight.grad is not None
+    assert len(asked) < 60
