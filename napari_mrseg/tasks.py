@@ -71,6 +71,8 @@ class Task:
         Unit of a region's size: ``mL`` for volumes, ``px`` for images.
     doubtful_names
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
+    organ_names
+        Words that make a mask one of the whole organ, and no reference.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Task:
     aliases: tuple[tuple[int, int], ...] = ()
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
+    organ_names: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -251,6 +254,7 @@ BRATS = Task(
         *("map", "mapping", "ratio", "difference", "subtraction"),
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
     ),
+    organ_names=("brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}

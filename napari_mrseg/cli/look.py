@@ -24,6 +24,7 @@ from napari_mrseg.cli.options import (
     answer,
     progress_bar,
     say,
+    wanted_reference,
 )
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import BRATS, Combination, key
@@ -151,11 +152,13 @@ def _open(
 ) -> Study:
     from napari_mrseg.io import open_study
 
-    if reference and no_reference:
-        raise InputError("--reference and --no-reference exclude each other; give one of them.")
     names = None if use is None else _names(use)  # a file that is not used is not even read
     study = open_study(
-        paths, task=BRATS, reference=reference or not no_reference, assume_ras=assume_ras, use=names
+        paths,
+        task=BRATS,
+        reference=wanted_reference(reference, no_reference),
+        assume_ras=assume_ras,
+        use=names,
     )
     for note in study.notes:
         say(f"Warning: {note.message}")

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_mrseg.errors import InputError
+
 Paths = Annotated[
     list[str],
     typer.Argument(
@@ -58,6 +60,13 @@ Screenshot = Annotated[
         "--screenshot", metavar="FILE", help="Save a picture of the window and exit; needs no display."
     ),
 ]
+
+
+def wanted_reference(given: str | None, none: bool) -> str | bool:
+    """``--reference`` and ``--no-reference`` as :func:`napari_mrseg.io.open_study` takes them."""
+    if given and none:
+        raise InputError("--reference and --no-reference exclude each other; give one of them.")
+    return given or not none
 
 
 def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:

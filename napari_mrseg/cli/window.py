@@ -20,6 +20,7 @@ from napari_mrseg.cli.options import (
     Precision,
     ReferenceFile,
     Screenshot,
+    wanted_reference,
 )
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import BRATS, get_task
@@ -62,9 +63,7 @@ def view(
 
     Example: mrseg view subject-01/
     """
-    if reference and no_reference:
-        raise InputError("--reference and --no-reference exclude each other; give one of them.")
-    options = {"reference": reference or not no_reference, "assume_ras": assume_ras}
+    options = {"reference": wanted_reference(reference, no_reference), "assume_ras": assume_ras}
     _show(paths, screenshot, model, device, precision, cache, options)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.compare.colours import rgb
+from napari_mrseg.compare.columns import unseen
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.drawing import Drawing, Pixels
 from napari_mrseg.compare.metrics import bounding_box
@@ -271,7 +272,8 @@ class ContactSheet:
     def _fitted(self, remark: str, width: int) -> tuple[str, float]:
         """The remark, shortened and then shrunk until it fits over a tile, and its size."""
         if len(remark) * 5.2 > width:
-            remark = remark.replace("no contrast: ", "")
+            regions, _, said = remark.partition(": ")
+            remark = f"{regions}: {said.rpartition(': ')[2]}"  # the reason is in the legend of the task
         return remark, min(10.0, width / (0.52 * max(1, len(remark))))
 
     def _remark(self, combination: Combination) -> str:
@@ -281,7 +283,7 @@ class ContactSheet:
         if not estimated:
             return ""
         region = self.comparison.task.region(estimated[0])
-        return f"{', '.join(estimated)}: {region.unseen or 'not observable'}"
+        return f"{', '.join(estimated)}: {unseen(region)}"
 
     def _legend(self, drawing: Drawing) -> None:
         x, y = float(GAP), drawing.height - 12

@@ -17,7 +17,6 @@ REFERENCE = "reference"
 
 _OTHER_FORMATS = (".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
 _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto", "automatic"})
-_BRAIN_WORDS = frozenset({"brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"})
 
 AnyPath = str | os.PathLike[str]
 
@@ -234,7 +233,7 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
     shared = common[0] if any(c.start >= common[0] for c in claims) else 0
     reference = [w for w in words[shared:] if w in task.reference_names]
     if reference:
-        if "mask" in reference and _BRAIN_WORDS & set(words):
+        if "mask" in reference and not set(words).isdisjoint(task.organ_names):
             return Found(path, None, "looks like a brain mask, not a reference")
         note = ", named as computed by a program" if is_computed(path) else ""
         return Found(path, REFERENCE, f"word “{reference[-1]}”{note}")
