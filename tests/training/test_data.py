@@ -145,6 +145,18 @@ def test_bad_subjects_stop_the_run_or_are_left_out(tmp_path: Path) -> None:
     assert [c.subject for c in cached] == ["BraTS2021_00000"]
 
 
+def test_several_processes_prepare_the_same(tmp_path: Path) -> None:
+    """With workers the same subjects, files and problems come out, in order."""
+    root = write_subjects(tmp_path / "data", 3)
+    (root / "BraTS2021_00001" / "BraTS2021_00001_t1.nii.gz").write_text("no scan")
+    source = files(root)
+    alone = fill_cache(source, source.ids, tmp_path / "alone", skip_bad=True)
+    together = fill_cache(source, source.ids, tmp_path / "together", skip_bad=True, workers=2)
+    assert [c.subject for c in alone] == [c.subject for c in together]
+    for name in ("BraTS2021_00000.safetensors", "BraTS2021_00002.safetensors", "problems.txt"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "together" / name).read_bytes()
+
+
 def test_cache_is_verified_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sound is not made again; a flipped byte, a changed scan or another spacing is."""
     root = write_subjects(tmp_path / "data", 2)
@@ -185,6 +197,19 @@ def loader(volumes: Volumes, rank: int = 0, processes: int = 1, batch: int = 2) 
     return Loader(
         volumes, part, BRATS, seed=0, stage=1, device=torch.device("cpu"), rank=rank, processes=processes
     )
+
+
+def test_coarse_steps_see_twice_the_spacing(volumes: tuple[Volumes, Volumes]) -> None:
+    """With ``coarse`` the same extents cover twice the head, sampled as a subject prepared at that spacing."""
+    part = small_config().stage("contrast")
+    part = part.model_copy(update={"coarse": 1.0, "augment": AugmentPart(flip=False, rotate=0, centred=0)})
+    part = part.model_copy(update={"extents": ((16, 16, 16),)})  # the whole head of 24³ voxels, padded to 32³
+    batch = Loader(volumes[0], part, BRATS, seed=0, stage=1, device=torch.device("cpu")).batch(0)
+    assert batch.images.shape == (2, 4, 16, 16, 16)
+    subjects = [volumes[0].subjects[k] for k in (0, 1, 2, 3, 4)]
+    sizes = {float((volumes[0].labels(s) > 0).sum()) / 8 for s in subjects}
+    for regions in batch.regions:
+        assert min(abs(float(regions[0].sum()) - size) / size for size in sizes) < 0.25
 
 
 def test_batches_are_the_same_from_memory_and_from_files(volumes: tuple[Volumes, Volumes]) -> None:

@@ -160,7 +160,9 @@ def _train_row(
 def _test_volumes(config: Config, out: Path, data: Data, log: Log) -> Volumes:
     source = open_source(config.data, get_task(config.task))
     folder = (config.data.cache or out / "cache").expanduser()
-    cached = fill_cache(source, data.split["test"], folder, skip_bad=config.data.skip_bad)
+    cached = fill_cache(
+        source, data.split["test"], folder, skip_bad=config.data.skip_bad, workers=config.data.workers
+    )
     return Volumes(cached, config.data.in_memory)
 
 

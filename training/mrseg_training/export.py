@@ -29,7 +29,10 @@ def model_card(config: Config, stage: str, part: StagePart, data: Volumes) -> Mo
         modalities=task.names,
         regions=tuple(region.name for region in task.regions),
         normalisation={"name": "robust"},
-        validated=(Validated(spacing_mm=config.data.spacing, extents_max=largest),),
+        validated=tuple(
+            Validated(spacing_mm=spacing, extents_max=largest)
+            for spacing in (config.data.spacing, 2 * config.data.spacing)[: 2 if part.coarse else 1]
+        ),
         trained_on=(f"{len(data.subjects)} {kinds[config.data.source]}",),
         intended_use="Research only. Not a medical device; not for diagnosis or treatment.",
         limitations=limits.get(stage, "")

@@ -251,7 +251,9 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
     told = {
         "task": config.task,
         "seed": config.seed,
-        "data": {k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch")},
+        "data": {
+            k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
+        },
         "model": {k: v for k, v in values["model"].items() if k not in ("name", "version")},
         "stage": [index, config.recipe[index], values["stages"][config.recipe[index]]],
         "norm": config.run.norm_statistics,

@@ -93,7 +93,8 @@ class DataPart(Part):
 
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
     ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without
-    it a seeded one is drawn with ``proportions`` (subjects, or shares of them).
+    it a seeded one is drawn with ``proportions`` (subjects, or shares of them). ``workers``: processes that prepare
+    subjects.
     """
 
     source: Literal["brats", "folders", "simulated"] = "simulated"
@@ -106,6 +107,7 @@ class DataPart(Part):
     cache: Path | None = None
     in_memory: Literal["auto", "yes", "no"] = "auto"
     prefetch: int = Field(default=2, ge=0, le=64)
+    workers: int = Field(default=1, ge=1, le=256)
     skip_bad: bool = False
 
     @model_validator(mode="after")
@@ -144,7 +146,8 @@ class PerturbPart(Part):
 class StagePart(Part):
     """What every stage has. Exactly one of ``epochs`` and ``steps``; ``warmup`` is a share of them.
 
-    ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on.
+    ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on. In a share ``coarse``
+    of the steps they are voxels of twice the data's spacing, so that one model learns both the final and the preview.
     ``batch`` counts samples per process.
     """
 
@@ -156,6 +159,7 @@ class StagePart(Part):
     warmup: Share = Field(default=1 / 6, ge=0, le=1)
     clip: float | None = Field(default=None, gt=0)
     extents: tuple[Extents, ...] = ((128, 128, 128),)
+    coarse: Share = Field(default=0.0, ge=0, le=1)
     augment: AugmentPart = AugmentPart()
 
     @model_validator(mode="after")

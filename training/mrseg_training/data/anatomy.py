@@ -1,7 +1,8 @@
 """Brains to paint tumours into: scans whose lesion is covered by the other hemisphere, and a template's tissue maps.
 
-Everything is held at the network's spacing, axes I, P, L, one unit per robust standard deviation of the
-modality over the brain, background exactly 0 — so that a tumour's contrast can be stated once for all scanners.
+Everything is held at a network's spacing (2 mm unless said otherwise), axes I, P, L, one unit per robust standard
+deviation of the modality over the brain, background exactly 0 — so that a tumour's contrast can be stated once for
+all scanners.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from napari_mrseg.inference.normalise import foreground
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.study import Grid, Source, Study
 
-SPACING = 2.0  # mm
+SPACING = 2.0  # mm; lengths in voxels below are of this size, and scaled for others
 MEDIAN = 8.0  # where the brain's median lies, so that all of it is above 0
 
 
@@ -59,13 +60,15 @@ def bounding_box(masks: Tensor) -> tuple[list[int], list[int]]:
     return first, size
 
 
-def to_spacing(volume: Tensor, first: Sequence[int], size: Sequence[int], grid: Grid) -> Tensor:
-    """(C, I, P, L) cut to a box (in voxels of ``grid``) and sampled at ``SPACING``."""
-    steps = [SPACING / s for s in grid.spacing]
+def to_spacing(
+    volume: Tensor, first: Sequence[int], size: Sequence[int], grid: Grid, spacing: float
+) -> Tensor:
+    """(C, I, P, L) cut to a box (in voxels of ``grid``) and sampled at ``spacing``."""
+    steps = [spacing / s for s in grid.spacing]
     return resample(volume, first, steps, [max(1, round(n / s)) for n, s in zip(size, steps, strict=True)])
 
 
-def from_study(study: Study) -> tuple[Anatomy, Anatomy]:
+def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy]:
     """(the brain with its lesion covered, the brain as it is with its labels) of a study with a reference.
 
     Raises ValueError if a modality or the reference is missing.
@@ -77,13 +80,13 @@ def from_study(study: Study) -> tuple[Anatomy, Anatomy]:
     masks = torch.stack([foreground(v) for v in raw])
     scaled = torch.stack([_unit_spread(v, m) for v, m in zip(raw, masks, strict=True)])
     first, size = bounding_box(masks)
-    inside = to_spacing(masks.float(), first, size, study.grid)
+    inside = to_spacing(masks.float(), first, size, study.grid, spacing)
     # Divided by the resampled mask: the edge of the brain is not mixed with the background.
-    low = to_spacing(scaled, first, size, study.grid) / inside.clamp_min(1e-3) * (inside >= 0.5)
+    low = to_spacing(scaled, first, size, study.grid, spacing) / inside.clamp_min(1e-3) * (inside >= 0.5)
     soft = torch.from_numpy(np.stack([codes == k for k in (1, 2, 3)]).astype(np.float32))
-    share = to_spacing(soft, first, size, study.grid)
+    share = to_spacing(soft, first, size, study.grid, spacing)
     labels = torch.where(share.sum(0) >= 0.5, share.argmax(0) + 1, 0).to(torch.uint8)
-    healthy, certain = cover(low, labels > 0)
+    healthy, certain = cover(low, labels > 0, SPACING / spacing)
     white, fluid = tissues(healthy)
     real = Anatomy(study.case, low, white, fluid, torch.ones_like(white), labels)
     return Anatomy(study.case, healthy, white, fluid, certain), real
@@ -102,33 +105,34 @@ def blur(volume: Tensor, sigma: float) -> Tensor:
     return torch.from_numpy(gaussian_filter(volume.numpy(), (0, sigma, sigma, sigma), mode="constant"))
 
 
-def cover(images: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
+def cover(images: Tensor, lesion: Tensor, zoom: float = 1.0) -> tuple[Tensor, Tensor]:
     """Put the mirrored other hemisphere over a lesion: (4, I, P, L), (I, P, L) bool → (images, certain).
 
     The mirror image is registered to the brain outside the lesion, each modality matched in a ring around it, and
-    blended in smoothly. Where the mirror image shows the lesion itself, ``certain`` is 0.
+    blended in smoothly. Where the mirror image shows the lesion itself, ``certain`` is 0. ``zoom``: voxels of the
+    images to 2 mm.
     """
     brain = images[1] > 0
-    wide = blur(lesion[None].float(), 2.0)[0]
+    wide = blur(lesion[None].float(), 2.0 * zoom)[0]
     around = wide > 0.02
     flipped = torch.cat([images, around[None].float()]).flip(-1)
     fixed, weights = images[1], (brain & ~around).float()
-    mirrored = _registered(flipped, fixed, weights)
+    mirrored = _registered(flipped, fixed, weights, zoom)
     also = mirrored[4] > 0.3
     mirrored = mirrored[:4]
-    ring = (blur(around[None].float(), 2.5)[0] > 0.05) & ~around & ~also & brain & (mirrored[1] > 0)
+    ring = (blur(around[None].float(), 2.5 * zoom)[0] > 0.05) & ~around & ~also & brain & (mirrored[1] > 0)
     for channel in range(4):
         shift = (images[channel][ring] - mirrored[channel][ring]).median()
         mirrored[channel] = torch.where(mirrored[channel] > 0, (mirrored[channel] + shift).clamp_min(0.5), 0)
-    weight = (blur(around[None].float(), 1.2)[0] * 1.6 - 0.1).clamp(0, 1) * brain
+    weight = (blur(around[None].float(), 1.2 * zoom)[0] * 1.6 - 0.1).clamp(0, 1) * brain
     # Where the mirror image has no brain (or the lesion) the voxel keeps what it has and is not trusted.
     usable = (mirrored[1] > 0) & ~also
-    weight = weight * blur(usable[None].float(), 0.8)[0] * usable
+    weight = weight * blur(usable[None].float(), 0.8 * zoom)[0] * usable
     certain = 1.0 - ((around & ~usable) & brain).float()
     return torch.where(brain, images * (1 - weight) + mirrored * weight, images), certain
 
 
-def _registered(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
+def _registered(moving: Tensor, fixed: Tensor, weights: Tensor, zoom: float) -> Tensor:
     """(C, I, P, L) moved onto ``fixed`` by an affine, then a smooth free-form map found on channel 1 (T1).
 
     A step that does not bring the images nearer to each other where ``weights`` is 1 is left out.
@@ -138,8 +142,9 @@ def _registered(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
     method = _by_correlation(mask)
     method.SetOptimizerAsGradientDescent(1.0, 60, 1e-6, 8)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    scale = max(1, round(zoom))
+    method.SetShrinkFactorsPerLevel([4 * scale, 2 * scale, scale])
+    method.SetSmoothingSigmasPerLevel([2 * scale, scale, scale - 1])
     start = sitk.CenteredTransformInitializer(
         target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
     )
@@ -152,13 +157,13 @@ def _registered(moving: Tensor, fixed: Tensor, weights: Tensor) -> Tensor:
 
     method.SetInitialTransform(start, inPlace=False)
     affine = max(start, method.Execute(target, source), key=near)
-    mesh = [max(2, n // 16) for n in target.GetSize()]
+    mesh = [max(2, n // (16 * scale)) for n in target.GetSize()]
     method = _by_correlation(mask)
     method.SetMovingInitialTransform(affine)
     method.SetInitialTransform(sitk.BSplineTransformInitializer(target, mesh), inPlace=True)
     method.SetOptimizerAsLBFGSB(numberOfIterations=25)
-    method.SetShrinkFactorsPerLevel([2])
-    method.SetSmoothingSigmasPerLevel([1])
+    method.SetShrinkFactorsPerLevel([2 * scale])
+    method.SetSmoothingSigmasPerLevel([scale])
     spline = sitk.CompositeTransform([affine, method.Execute(target, source)])
     best = max(affine, spline, key=near)
     return torch.stack([_moved(channel, target, best) for channel in moving])

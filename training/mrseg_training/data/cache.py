@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,30 +39,22 @@ def fill_cache(
     folder: Path,
     *,
     skip_bad: bool = False,
+    workers: int = 1,
     say: Say = lambda _: None,
 ) -> list[Cached]:
     """Prepare what is not there yet and check the rest. Returns the subjects that can be used.
 
-    A report of what was found goes to ``problems.txt`` in ``folder``. Raises InputError that names the bad
-    subjects, unless ``skip_bad``.
+    ``workers``: processes that do it. A report of what was found goes to ``problems.txt`` in ``folder``. Raises
+    InputError that names the bad subjects, unless ``skip_bad``.
     """
     wanted = list(subjects)
     folder.mkdir(parents=True, exist_ok=True)
     cached: list[Cached] = []
     problems: list[Problem] = []
-    for number, subject in enumerate(wanted, start=1):
-        path = folder / f"{subject}.safetensors"
-        fingerprint = source.fingerprint(subject)
-        if not is_sound(path, fingerprint):
-            study = None
-            if isinstance(source, Files):
-                found, study = examine(source, subject)
-                problems += found
-                if any(problem.serious for problem in found):
-                    continue
-            prepared = prepare(study, source.spacing) if study is not None else source.load(subject)
-            _write(path, prepared, fingerprint)
-        cached.append(Cached(subject, path))
+    for number, (one, found) in enumerate(_each(source, wanted, folder, workers), start=1):
+        problems += found
+        if one is not None:
+            cached.append(one)
         say(f"prepared {number} of {len(wanted)} subjects")
     if problems:
         write_report(problems, len(wanted), folder / "problems.txt")
@@ -70,6 +64,48 @@ def fill_cache(
     if not cached:
         raise InputError(f"None of the {len(wanted)} subjects can be used; see {folder / 'problems.txt'}.")
     return cached
+
+
+def _each(
+    source: Source, subjects: Sequence[str], folder: Path, workers: int
+) -> Iterator[tuple[Cached | None, list[Problem]]]:
+    """:func:`_fill` of each subject, in order."""
+    if workers == 1 or len(subjects) < 2:
+        yield from (_fill(source, folder, subject) for subject in subjects)
+        return
+    context = multiprocessing.get_context("spawn")  # forked threads of PyTorch would hang
+    with ProcessPoolExecutor(workers, context, _begin, (source, folder)) as pool:
+        yield from pool.map(_fill_there, subjects)
+
+
+_there: tuple[Source, Path]
+
+
+def _begin(source: Source, folder: Path) -> None:
+    """In each worker, once: a source may take long to get ready."""
+    global _there
+    _there = source, folder
+    torch.set_num_threads(1)
+
+
+def _fill_there(subject: str) -> tuple[Cached | None, list[Problem]]:
+    return _fill(*_there, subject)
+
+
+def _fill(source: Source, folder: Path, subject: str) -> tuple[Cached | None, list[Problem]]:
+    """Prepare one subject unless it is there; None if it cannot be used."""
+    path = folder / f"{subject}.safetensors"
+    fingerprint = source.fingerprint(subject)
+    problems: list[Problem] = []
+    if not is_sound(path, fingerprint):
+        study = None
+        if isinstance(source, Files):
+            problems, study = examine(source, subject)
+            if any(problem.serious for problem in problems):
+                return None, problems
+        prepared = prepare(study, source.spacing) if study is not None else source.load(subject)
+        _write(path, prepared, fingerprint)
+    return Cached(subject, path), problems
 
 
 def _sentence(bad: Sequence[Problem], folder: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mrseg_training import perturb
@@ -13,6 +14,7 @@ from mrseg_training.augment import augment, regions_of
 from mrseg_training.data.cache import Volumes
 from mrseg_training.settings import Extents, StagePart
 from mrseg_training.stages import Batch
+from napari_mrseg.inference.resample import resample
 from napari_mrseg.tasks import Task
 
 _EXTENTS = 2**40  # a place in the global batch that no sample has
@@ -42,6 +44,7 @@ class Loader:
         self.volumes, self.part, self.device = volumes, part, device
         self.seed, self.stage, self.rank, self.processes = seed, stage, rank, processes
         self.codes = [region.codes for region in task.regions]
+        self.kinds = [label.code for label in task.labels]
         self.prefetch = prefetch
         self._order: tuple[int, list[int]] = (-1, [])
 
@@ -69,10 +72,15 @@ class Loader:
         draws = perturb.generators(self.seed, self.stage, step, first, self.part.batch)
         shared = perturb.generators(self.seed, self.stage, step, _EXTENTS, 1)[0]
         extents = self.part.extents[int(torch.randint(len(self.part.extents), (), generator=shared))]
+        coarse = self.part.coarse > 0 and float(torch.rand((), generator=shared)) < self.part.coarse
         images, labels, has = [], [], []
         for place, draw in enumerate(draws):
             subject = self._subject(step * self.part.batch * self.processes + first + place)
-            image, label = self._crop(subject, extents, draw)
+            if coarse:
+                wide = (2 * extents[0], 2 * extents[1], 2 * extents[2])
+                image, label = halved(*self._crop(subject, wide, draw), self.kinds)
+            else:
+                image, label = self._crop(subject, extents, draw)
             images.append(image)
             labels.append(label)
             has.append(self.volumes.has(subject))
@@ -112,8 +120,8 @@ class Loader:
             padding.append((0, 0))
         where = (box[0], box[1], box[2])
         pads = [n for pair in reversed(padding) for n in pair]
-        image = torch.nn.functional.pad(self.volumes.piece(subject, where).float(), pads)
-        return image, torch.nn.functional.pad(labels[where], pads)
+        image = F.pad(self.volumes.piece(subject, where).float(), pads)
+        return image, F.pad(labels[where], pads)
 
     def _finish(self, raw: Raw) -> Batch:
         images, labels, has, draws = raw
@@ -122,3 +130,14 @@ class Loader:
         images, labels = augment(images, labels, self.part.augment, draws)
         images = images.contiguous(memory_format=torch.channels_last_3d)
         return Batch(images, regions_of(labels, self.codes), has, draws)
+
+
+def halved(image: Tensor, label: Tensor, kinds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A crop at twice its spacing, sampled as :func:`~.subjects.prepare` does it.
+
+    (M, I, P, L) and (I, P, L) uint8 of ``kinds`` and 0 -> half the extents.
+    """
+    where = ((0, 0, 0), (2, 2, 2), [n // 2 for n in label.shape])
+    shares = resample(torch.stack([label == code for code in kinds]).float(), *where)
+    codes = torch.tensor(kinds, dtype=torch.uint8)[shares.argmax(0)]
+    return resample(image, *where), torch.where(shares.sum(0) >= 0.5, codes, 0).to(torch.uint8)

@@ -47,7 +47,9 @@ def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
         write_split(split, out / "split")
     everyone = [subject for group in ("train", "validation") for subject in split[group]]
     with fabric.rank_zero_first():
-        cached = fill_cache(source, everyone, folder, skip_bad=config.data.skip_bad, say=said)
+        cached = fill_cache(
+            source, everyone, folder, skip_bad=config.data.skip_bad, workers=config.data.workers, say=said
+        )
     by_subject = {c.subject: c for c in cached}
 
     def volumes(group: str) -> Volumes | None:

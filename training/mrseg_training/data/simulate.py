@@ -54,7 +54,7 @@ SUBSETS, ODDS = _odds()
 class Simulator:
     """Draws samples. ``brains``: covered scans; ``real``: scans with their labels; ``maps``: template tissue maps.
 
-    ``maps`` is (3, I, P, L) grey matter, white matter, brain at ``SPACING``, or None.
+    ``maps`` is (3, I, P, L) grey matter, white matter, brain, or None. All are held at ``spacing`` mm.
     """
 
     brains: Sequence[Anatomy]
@@ -63,6 +63,7 @@ class Simulator:
     real_share: float = 0.15
     healthy_share: float = 0.22
     template_share: float = 0.12
+    spacing: float = SPACING
 
     def sample(self, generator: Generator, subset: Sequence[int] | None = None) -> Sample:
         """A sample; ``subset`` fixes the modalities kept (indices), default random."""
@@ -71,19 +72,19 @@ class Simulator:
             0 if real or chance(self.healthy_share, generator) else 1 + pick((0.8, 0.15, 0.05), generator)
         )
         anatomy = self._anatomy(real, generator)
-        grid, brain = warp(anatomy, generator)
-        places = [_place(brain, generator) for _ in range(tumours)]
+        grid, brain = warp(anatomy, generator, SPACING / self.spacing)
+        places = [_place(brain, generator, SPACING / self.spacing) for _ in range(tumours)]
         for centre, radius in places:
             if chance(0.6, generator):
-                grid = push(grid, centre, radius, uniform(0, 0.6, generator))
+                grid = push(grid, centre, radius, uniform(0, 0.6, generator), self.spacing)
         images, white, fluid, certain, soft, labels = resampled(anatomy, grid)
         brain = (soft > 0.5).float()
-        images = distract(images, white, fluid, brain, generator, often=not tumours)
+        images = distract(images, white, fluid, brain, generator, often=not tumours, spacing=self.spacing)
         if not real:
             shapes = []
             for centre, radius in places:
-                shape = tumour.draw(brain, white, fluid, centre, radius, SPACING, generator)
-                images = signal.paint(images, shape, SPACING, generator)
+                shape = tumour.draw(brain, white, fluid, centre, radius, self.spacing, generator)
+                images = signal.paint(images, shape, self.spacing, generator)
                 shapes.append(shape)
             labels = tumour.label_map(shapes, brain)
         images = scanner(images, brain, generator)
@@ -98,10 +99,11 @@ class Simulator:
         return self.brains[pick([1.0] * len(self.brains), generator)]
 
 
-def warp(anatomy: Anatomy, generator: Generator) -> tuple[Tensor, Tensor]:
+def warp(anatomy: Anatomy, generator: Generator, fine: float = 1.0) -> tuple[Tensor, Tensor]:
     """Where each voxel of a new, slightly different head comes from: (3, I, P, L) voxels of ``anatomy``, and its brain.
 
-    Mirrored half of the time, turned by a few degrees, scaled by up to 12 % an axis, bent by a few mm.
+    Mirrored half of the time, turned by a few degrees, scaled by up to 12 % an axis, bent by a few mm. ``fine``:
+    voxels of the anatomy to 2 mm.
     """
     shape = anatomy.white.shape
     zoom = torch.exp((torch.rand(3, generator=generator) * 2 - 1) * 0.12)
@@ -110,8 +112,8 @@ def warp(anatomy: Anatomy, generator: Generator) -> tuple[Tensor, Tensor]:
     where = torch.einsum("ab,bipl->aipl", tumour.rotation(4, generator), where)
     if chance(0.5, generator):
         where[2] = -where[2]
-    bend = uniform(0, 1.2, generator)
-    where = where + torch.stack([bend * smooth_noise(size, 18, generator) for _ in range(3)])
+    bend = uniform(0, 1.2, generator) * fine
+    where = where + torch.stack([bend * smooth_noise(size, 18 * fine, generator) for _ in range(3)])
     where = where + torch.tensor([(n - 1) / 2 for n in shape]).view(3, 1, 1, 1)
     mask = (anatomy.images[1] > 0).float()[None]
     return where, look_up(mask, where)[0] > 0.5
@@ -124,20 +126,23 @@ def look_up(volumes: Tensor, where: Tensor) -> Tensor:
     return F.grid_sample(volumes[None], unit[None], align_corners=True)[0]
 
 
-def _place(brain: Tensor, generator: Generator) -> tuple[list[float], float]:
+def _place(brain: Tensor, generator: Generator, fine: float = 1.0) -> tuple[list[float], float]:
     """(centre in voxels, core radius in mm) of a tumour inside ``brain``, not at its very surface."""
-    deep = F.avg_pool3d(brain[None, None].float(), 7, 3, 3)[0, 0]
+    step = max(1, round(3 * fine))
+    deep = F.avg_pool3d(brain[None, None].float(), 2 * step + 1, step, step)[0, 0]
     limit = uniform(0.6, 0.99, generator)
-    places = torch.nonzero(deep >= min(limit, float(deep.max()))) * 3
+    places = torch.nonzero(deep >= min(limit, float(deep.max()))) * step
     centre = places[pick([1.0] * len(places), generator)].tolist()
     return centre, 5.0 * 5.6 ** uniform(0, 1, generator)
 
 
-def push(grid: Tensor, centre: Sequence[float], radius: float, amount: float) -> Tensor:
+def push(
+    grid: Tensor, centre: Sequence[float], radius: float, amount: float, spacing: float = SPACING
+) -> Tensor:
     """Mass effect: tissue around ``centre`` comes from nearer to it, so that it looks pushed away."""
-    mm = offsets(grid.shape[1:], centre, SPACING)
+    mm = offsets(grid.shape[1:], centre, spacing)
     pull = amount * torch.exp(-mm.square().sum(0) / (1.8 * radius) ** 2)
-    return grid - mm / SPACING * pull
+    return grid - mm / spacing * pull
 
 
 def resampled(anatomy: Anatomy, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -158,13 +163,20 @@ def resampled(anatomy: Anatomy, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def distract(
-    images: Tensor, white: Tensor, fluid: Tensor, brain: Tensor, generator: Generator, often: bool
+    images: Tensor,
+    white: Tensor,
+    fluid: Tensor,
+    brain: Tensor,
+    generator: Generator,
+    *,
+    often: bool,
+    spacing: float = SPACING,
 ) -> Tensor:
     """Add what must not be called tumour, more often where there is none."""
     if chance(0.6 if often else 0.3, generator):
-        images = signal.vessels(images, brain, SPACING, generator)
+        images = signal.vessels(images, brain, spacing, generator)
     if chance(0.6 if often else 0.25, generator):
-        images = signal.hyperintensities(images, white, fluid, SPACING, generator)
+        images = signal.hyperintensities(images, white, fluid, spacing, generator)
     return images * brain
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mrseg_training.data.anatomy import SPACING, from_study
@@ -38,6 +39,7 @@ class Simulated:
         if task.name != "brats":
             raise InputError(f"There is no generator for the task {task.name}; use files.")
         self.part, self.task, self.spacing = part, task, spacing
+        self.drawn_at = min(SPACING, spacing)  # mm; coarser grids are averaged from it
         self.brains = [_folder(root, name) for name in part.brains]
         self.split: Mapping[str, Sequence[str]] | None = {
             group: [f"sim-{group}-{k:04d}" for k in range(getattr(part, group))] for group in GROUPS
@@ -55,7 +57,7 @@ class Simulated:
     def load(self, subject: str) -> Prepared:
         """The subject at the source's spacing."""
         images, labels = self.draw(subject)
-        factor = self.spacing / SPACING
+        factor = self.spacing / self.drawn_at
         if abs(factor - 1) > 1e-6:
             extents = [8 * -(-int(n / factor + 0.5) // 8) for n in labels.shape]
             images = resample(images, (0, 0, 0), (factor,) * 3, extents)
@@ -65,7 +67,7 @@ class Simulated:
         return Prepared(images, labels, torch.ones(len(self.task.names), dtype=torch.bool))
 
     def draw(self, subject: str) -> tuple[Tensor, Tensor]:
-        """((M, I, P, L) float32 normalised, (I, P, L) uint8 codes) at the generator's own spacing."""
+        """((M, I, P, L) float32 normalised, (I, P, L) uint8 codes), ``drawn_at`` mm."""
         _, group, number = subject.split("-")
         generator = torch.Generator().manual_seed(mix(self.part.seed, GROUPS.index(group), int(number)))
         sample = self._simulator.sample(generator, subset=range(len(self.task.names)))
@@ -77,11 +79,13 @@ class Simulated:
         """What else decides a subject: the settings that are not the default, and the scans themselves."""
         part = self.part.model_dump(mode="json", exclude_defaults=True)
         told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed")}
+        if self.drawn_at != SPACING:
+            told["drawn_at"] = self.drawn_at
         return told | ({"files": [_digest(folder) for folder in self.brains]} if self.brains else {})
 
     @cached_property
     def _simulator(self) -> Simulator:
-        pairs = [from_study(open_study(folder)) for folder in self.brains]
+        pairs = [from_study(open_study(folder), self.drawn_at) for folder in self.brains]
         return Simulator(
             brains=[covered for covered, _ in pairs],
             real=[
@@ -89,7 +93,8 @@ class Simulated:
                 for real, name in zip((p[1] for p in pairs), self.part.brains, strict=True)
                 if name in self.part.labelled
             ],
-            maps=template(),
+            maps=template(self.drawn_at),
+            spacing=self.drawn_at,
             template_share=self.part.template_share,
             real_share=self.part.real_share,
             healthy_share=self.part.healthy_share,
@@ -116,10 +121,14 @@ def _digest(folder: Path) -> str:
 TEMPLATE = Path(__file__).parent / "template.npz"
 
 
-def template() -> Tensor:
-    """(3, I, P, L) grey matter, white matter and brain in [0, 1], 2 mm: ICBM 2009a, see template.txt."""
+def template(spacing: float = SPACING) -> Tensor:
+    """(3, I, P, L) grey matter, white matter and brain in [0, 1]: ICBM 2009a, kept at 2 mm, see template.txt."""
     with np.load(TEMPLATE, allow_pickle=False) as file:
-        return torch.from_numpy(file["maps"]).float() / 255
+        maps = torch.from_numpy(file["maps"]).float() / 255
+    if spacing == SPACING:
+        return maps
+    size = [round(n * SPACING / spacing) for n in maps.shape[1:]]
+    return F.interpolate(maps[None], size=size, mode="trilinear", align_corners=False)[0]
 
 
 def write_studies(
