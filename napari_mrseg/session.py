@@ -30,6 +30,9 @@ RESEARCH_USE = "research use only"
 class Session:
     """One study under one model.
 
+    ``cache`` holds finished predictions, by default 2 GB of them in memory; ``PredictionCache(budget, folder)``
+    sets another budget in bytes, and a folder to keep them in from one session to the next.
+
     Signals carry nothing but ``failed`` (the sentence for the user); listeners read the attributes.
 
     Attributes
@@ -178,6 +181,7 @@ class Session:
         degradations: dict[str, tuple[str, float]],
     ) -> None:
         self._live.stop()
+        self._live.forget()
         self.study, self._intact, self.degradations = study, intact, degradations
         self.combination = combination or (study.present if study else ())
         self.shown = self.running = self.error = None
@@ -340,6 +344,11 @@ class Session:
             or shown.digest != study.only(combination).digest
             or not self._live.made_by_present_engine(shown)
         )
+
+    @property
+    def cache(self) -> PredictionCache:
+        """Finished predictions, kept within a budget."""
+        return self._live.cache
 
     @property
     def subject(self) -> str:

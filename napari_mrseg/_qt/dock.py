@@ -25,6 +25,7 @@ from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
+from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import STYLE, restyle
 from napari_mrseg.errors import MrsegError
@@ -45,6 +46,7 @@ class MrsegDock(QWidget):
     def __init__(self, viewer: ViewerModel, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.session = viewer, session or Session()
+        self._preferences = Preferences(self.session)
         self._later: set[Later] = set()
         self._dice: tuple[Prediction | None, Mapping[str, float | None]] = (None, {})
         self._opening = ""

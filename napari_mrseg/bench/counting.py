@@ -1,19 +1,13 @@
-"""Operations and bytes of a network, counted without computing anything, and the time they need at least."""
+"""The time counted operations and bytes need at least."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry, sdpa_flop
-
-from napari_mrseg.models.unimrseg import Settings, UniMRSeg
+from napari_mrseg.models.counting import Counter, count
+from napari_mrseg.models.unimrseg import Settings
 
 
 @dataclass(frozen=True)
@@ -28,93 +22,11 @@ class Rates:
 # A measured matrix product; the maker's bandwidth.
 H200 = Rates("NVIDIA H200, bf16", flops=790e12, bytes=4.8e12)
 
-_FREE = (torch.ops.aten._unsafe_view, torch.ops.aten.detach, torch.ops.aten.empty)
-# One kernel each, though PyTorch can also take them to pieces.
-_WHOLE = (torch.ops.aten.scaled_dot_product_attention, torch.ops.aten.upsample_trilinear3d)
 
-
-class Counter(TorchDispatchMode):
-    """Counts every operation run under it, by block; works on meta tensors.
-
-    ``rows``: per block, a list of (operations, bytes read and written) of each kernel. Views are free;
-    attention is one kernel that keeps its scores to itself.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.block = ""
-        self.rows: dict[str, list[tuple[int, int]]] = {}
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        packet = func.overloadpacket
-        fused = packet is torch.ops.aten.scaled_dot_product_attention
-        if packet not in _WHOLE and packet not in flop_registry:
-            with self:  # what a composite operation is made of is counted instead of it
-                made_of = func.decompose(*args, **kwargs)
-            if made_of is not NotImplemented:
-                return made_of
-        out = func(*args, **kwargs)
-        if not func.is_view and packet not in _FREE:
-            formula = sdpa_flop if fused else flop_registry.get(packet)
-            flops = int(formula(*args, **kwargs, out_val=out)) if formula else 0
-            tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
-            moved = sum(t.numel() * t.element_size() for t in tensors)
-            self.rows.setdefault(self.block, []).append((flops, moved))
-        return out
-
-    @property
-    def flops(self) -> int:
-        return sum(f for row in self.rows.values() for f, _ in row)
-
-    @property
-    def bytes(self) -> int:
-        return sum(b for row in self.rows.values() for _, b in row)
-
-    def seconds(self, rates: Rates, block: str | None = None) -> float:
-        """Least time: each kernel waits for its operations or for its bytes, whichever takes longer."""
-        rows = [row for name, row in self.rows.items() if block in (None, name)]
-        return sum(max(f / rates.flops, b / rates.bytes) for row in rows for f, b in row)
-
-
-def count(
-    settings: Settings, extents: Sequence[int], *, incomplete: bool, dtype: torch.dtype = torch.bfloat16
-) -> Counter:
-    """One window of ``extents`` through a network as the engine runs it, with the adapters or without."""
-    with torch.device("meta"):
-        network = UniMRSeg(settings).for_inference(dtype)
-        x = torch.empty((1, settings.in_channels, *extents), dtype=dtype)
-    x = x.to(memory_format=torch.channels_last_3d)
-    present = torch.ones((1, settings.in_channels), dtype=torch.bool)
-    present[0, -1] = not incomplete
-    with torch.inference_mode(), Counter() as counter, _blocks(network, counter):
-        network(x, present)
-    return counter
-
-
-@contextmanager
-def _blocks(network: nn.Module, counter: Counter) -> Iterator[None]:
-    """Book what runs inside a block (``encoder.0``, ``adapters.2``, ``head``) under its name."""
-
-    def entering(name: str) -> Callable[..., None]:
-        def enter(*_: Any) -> None:
-            counter.block = name
-
-        return enter
-
-    hooks = []
-    for name, child in network.named_children():
-        parts = child.named_children() if isinstance(child, nn.ModuleList) else [("", child)]
-        for number, block in parts:
-            hooks.append(block.register_forward_pre_hook(entering(f"{name}.{number}".rstrip("."))))
-            hooks.append(block.register_forward_hook(entering("between blocks")))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def seconds(counter: Counter, rates: Rates, block: str | None = None) -> float:
+    """Least time: each kernel waits for its operations or for its bytes, whichever takes longer."""
+    rows = [row for name, row in counter.rows.items() if block in (None, name)]
+    return sum(max(f / rates.flops, b / rates.bytes) for row in rows for f, b in row)
 
 
 def estimate(settings: Settings, extents: Sequence[int], rates: Rates = H200) -> dict[str, Any]:
@@ -131,14 +43,14 @@ def estimate(settings: Settings, extents: Sequence[int], rates: Rates = H200) ->
         "one": {
             "tflop": incomplete.flops / 1e12,
             "gigabytes": incomplete.bytes / 1e9,
-            "seconds": incomplete.seconds(rates),
+            "seconds": seconds(incomplete, rates),
             "seconds_operations_only": incomplete.flops / rates.flops,
         },
         "all": {
             "combinations": everything,
             "tflop": ((everything - 1) * incomplete.flops + complete.flops) / 1e12,
             "gigabytes": ((everything - 1) * incomplete.bytes + complete.bytes) / 1e9,
-            "seconds": (everything - 1) * incomplete.seconds(rates) + complete.seconds(rates),
+            "seconds": (everything - 1) * seconds(incomplete, rates) + seconds(complete, rates),
             "seconds_operations_only": ((everything - 1) * incomplete.flops + complete.flops) / rates.flops,
         },
         "blocks": [
@@ -146,7 +58,7 @@ def estimate(settings: Settings, extents: Sequence[int], rates: Rates = H200) ->
                 "block": name,
                 "tflop": sum(f for f, _ in row) / 1e12,
                 "gigabytes": sum(b for _, b in row) / 1e9,
-                "seconds": incomplete.seconds(rates, name),
+                "seconds": seconds(incomplete, rates, name),
             }
             for name, row in incomplete.rows.items()
         ],

@@ -23,7 +23,7 @@ Data = Mapping[str, Any]
 
 def complete_run(run: dict[str, Any], model: Model, peak: Data, *, random: bool) -> dict[str, Any]:
     """Add what follows from the measurements: medians, operations, shares of ``peak``, ratios, the model."""
-    from napari_mrseg.bench.counting import count
+    from napari_mrseg.models.counting import count
 
     settings = model.network.settings
     for row in run["combinations"].values():

@@ -20,7 +20,7 @@ from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Grid, Note
 from napari_mrseg.tasks import get_task
 
-BUDGET = 2 * 1024**3
+BUDGET = 2 * 10**9  # the default of the preference in napari.yaml too
 FORMAT = 1  # of the files; others are not read
 
 
@@ -30,13 +30,15 @@ class PredictionCache:
     Parameters
     ----------
     budget
-        Bytes kept in memory; the least recently used leave first, the newest always stays.
+        Bytes kept in memory; the least recently used leave first, the newest always stays. None: :data:`BUDGET`,
+        until the window sets what its preferences say.
     folder
         Where predictions are kept from one session to the next; None: nowhere.
     """
 
-    def __init__(self, budget: int = BUDGET, folder: Path | None = None) -> None:
-        self.budget = budget
+    def __init__(self, budget: int | None = None, folder: Path | None = None) -> None:
+        self.chosen = budget is not None
+        self.budget = BUDGET if budget is None else budget
         self.folder = folder
         self._items: OrderedDict[Hashable, Prediction] = OrderedDict()
         self._lock = Lock()
@@ -72,12 +74,21 @@ class PredictionCache:
     def __len__(self) -> int:
         return len(self._items)
 
+    def limit(self, budget: int) -> None:
+        """Keep no more than ``budget`` bytes from now on."""
+        with self._lock:
+            self.budget = budget
+            self._shrink()
+
     def _remember(self, key: Hashable, prediction: Prediction) -> None:
         with self._lock:
             self._items[key] = prediction
             self._items.move_to_end(key)
-            while len(self._items) > 1 and sum(p.nbytes for p in self._items.values()) > self.budget:
-                self._items.popitem(last=False)
+            self._shrink()
+
+    def _shrink(self) -> None:
+        while len(self._items) > 1 and sum(p.nbytes for p in self._items.values()) > self.budget:
+            self._items.popitem(last=False)
 
     def _path(self, key: Hashable) -> Path:
         assert self.folder is not None

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +14,10 @@ from napari_mrseg.errors import DeviceError, ModelError
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.inference.scans import Scans, to_frame, to_scan
+from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
+from napari_mrseg.inference.slow import slow_choices
 from napari_mrseg.inference.windows import blend, nearest_first, tile
+from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination, Task
@@ -52,6 +53,8 @@ class Engine:
     normalisation, grid and warnings follow from the modalities in use. On the CPU the result is bit-equal for
     the same files, settings and number of threads, whatever ran before.
 
+    ``slow``: what makes it slower than it need be, a sentence each, said with every result.
+
     Raises InputError or DeviceError for a device that cannot be had.
     """
 
@@ -61,8 +64,8 @@ class Engine:
         self._asked_precision = precision
         self._ladder = _Ladder()
         self._notices: list[Note] = []
-        self._set_device(device)
         self._scans = Scans()
+        self._move_in(device)
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}
 
     @property
@@ -129,6 +132,10 @@ class Engine:
             yield from self._carefully(group, best, False, None, check, advance)
             waiting = [s for s in waiting if s not in group]
 
+    def forget(self) -> None:
+        """Let go what is kept of the studies seen."""
+        self._scans.forget()
+
     def _accept(self, study: Study) -> None:
         if study.task.name != self.task.name:
             raise ModelError(
@@ -187,17 +194,38 @@ class Engine:
             said = "on the CPU from now on, which is slower"
         self._notices.append(Note("out_of_memory", f"{where} ran out of memory; computing {said}."))
 
+    def _move_in(self, device: str) -> None:
+        """Onto the device; where not even the model fits, onto the CPU, said with the first result."""
+        full = None
+        try:
+            self._set_device(device)
+        except RuntimeError as error:
+            if not _out_of_memory(error) or self.device.type == "cpu":
+                raise
+            full = self.device_name
+        if full is not None:
+            self._set_device("cpu")
+            self._free()
+            self._notices.append(
+                Note(
+                    "out_of_memory",
+                    f"{full} has no room for the model; computing on the CPU, which is slower.",
+                )
+            )
+
     def _set_device(self, device: str) -> None:
         self.device = resolve_device(device)
+        self._scans.forget()  # its images lie on the device before
         self.precision = resolve_precision(self._asked_precision, self.device)
         self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         if self.device.type == "cpu":
             reuse_freed_memory()
         self._network = self.model.network.for_inference(self._dtype).to(self.device)
+        self.slow = slow_choices(self.model, self.device, self.precision, self.threads)
 
     def _free(self) -> None:
-        """Give unused GPU memory back to other programs, also after a cancel."""
-        if self.device.type == "cuda":
+        """Give unused GPU memory back to other programs, also after a cancel, and what a model before this one left."""
+        if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
     def _pass(
@@ -213,9 +241,7 @@ class Engine:
         began = time.perf_counter()
         with torch.inference_mode():
             where = self._scans.frame(group[0], validated.spacing_mm)
-            channels = [self._scans.channels(study, where, self.device, check) for study in group]
-            inputs = torch.stack(channels).to(self._dtype).contiguous(memory_format=torch.channels_last_3d)
-            del channels
+            inputs = self._scans.inputs(group, where, self.device, self._dtype, check)
             seen = None if focus is None else to_frame(focus, where)
             found = self._network_pass(inputs, group, validated.extents_max, seen, check, progress)
             del inputs
@@ -223,9 +249,7 @@ class Engine:
             for study, frame_probabilities in zip(group, found, strict=True):
                 check()
                 probabilities = to_scan(frame_probabilities, where)
-                labels = self.task.label_map(probabilities).to(torch.uint8)
-                whole = np.zeros(study.grid.shape, dtype=np.uint8)
-                whole[where.box] = labels.cpu().numpy()
+                whole = to_labels(self.task, probabilities, where, study.grid.shape, check)
                 results.append((study, whole, probabilities.to(torch.float16).cpu().numpy()))
         notices = tuple(self._notices)
         if not preview:  # a preview is gone in a moment; the final says it too
@@ -247,7 +271,7 @@ class Engine:
                 spacing=validated.spacing_mm,
                 seconds=seconds,
                 preview=preview,
-                notes=(*study.notes, *_estimates(study), *notices),
+                notes=(*study.notes, *_estimates(study), *self.slow, *notices),
             )
             for study, whole, kept in results
         ]
@@ -273,19 +297,19 @@ class Engine:
         total = len(windows) * self._checks[bool(present.all())]
         done = 0
 
-        def between_blocks() -> None:
+        def step() -> None:
             nonlocal done
-            check()
             done += 1
             progress(min(1.0, done / total))
 
+        between_blocks = Steps(check, step)
         for i in nearest_first(windows, focus):
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
             logits = self._network(part, present, check=between_blocks)
             found = torch.sigmoid(logits.float())
             outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
-        return blend([outputs[i] for i in range(len(windows))], windows, size)
+        return blend([outputs[i] for i in range(len(windows))], windows, size, check)
 
     def _count_checks(self, complete: bool) -> int:
         """How often the network asks whether to go on, in one pass: the length of the progress bar."""

@@ -114,8 +114,14 @@ class Live:
         with self._wake:
             return self._wake.wait_for(lambda: self._all_done if sweep else self._asked_done, timeout)
 
+    def forget(self) -> None:
+        """Let go what the engine keeps of the studies it saw."""
+        if self._engine is not None:
+            self._engine.forget()
+
     def close(self) -> None:
         self.stop()
+        self.forget()
         with self._wake:
             self._closed = True
             self._wake.notify_all()
@@ -126,22 +132,27 @@ class Live:
     # -- on the thread ------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._request is not None or self._closed)
-                if self._closed:
-                    return
-                request = self._request
-                assert request is not None
-            try:
-                self._answer(request)
-            except Cancelled:
-                continue
-            except Exception as error:
-                # Everything, also RuntimeError from the network: an error that vanishes freezes the dock.
-                if self._current(request):
-                    self._on_error(error)
-            self._finish(request)
+        while self._serve_next():
+            pass  # between two requests nothing here holds the study and the engine of the last one
+
+    def _serve_next(self) -> bool:
+        """Wait for a request and answer it; False if there will be none."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._request is not None or self._closed)
+            if self._closed:
+                return False
+            request = self._request
+            assert request is not None
+        try:
+            self._answer(request)
+        except Cancelled:
+            return True
+        except Exception as error:
+            # Everything, also RuntimeError from the network: an error that vanishes freezes the dock.
+            if self._current(request):
+                self._on_error(error)
+        self._finish(request)
+        return True
 
     def _answer(self, request: _Request) -> None:
         self._answer_asked(request)

@@ -63,9 +63,11 @@ class Prediction:
     @cached_property
     def sizes(self) -> Mapping[str, float]:
         """Size of each region in the task's unit (mL, or pixels), of the label map."""
-        counts = np.bincount(self.labels[self.box].ravel(), minlength=256)
+        inside = self.labels[self.box]
+        codes = {code for region in self.task.regions for code in region.codes}
+        counts = {code: int(np.count_nonzero(inside == code)) for code in codes}
         unit = self.grid.voxel_ml if self.task.ndim == 3 else 1.0
-        return {r.name: float(counts[list(r.codes)].sum()) * unit for r in self.task.regions}
+        return {r.name: float(sum(counts[code] for code in r.codes)) * unit for r in self.task.regions}
 
     def probability(self, region: str) -> npt.NDArray[np.float16]:
         """Probability of one region on the whole grid, (I, P, L)."""

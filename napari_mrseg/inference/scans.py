@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,11 @@ from napari_mrseg.inference.normalise import Intensities, measure, scale
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.inference.windows import Frame, frame
 from napari_mrseg.study import Image, Study
+from napari_mrseg.tasks import Task
 
 KNOWN_IMAGES = 16  # images whose intensities stay measured
+PREPARED = 128 * 10**6  # bytes of images kept ready for the network; a brain's at 1 mm and 2 mm take 33 MB
+ROWS = 8  # labelled at a time on a CPU, whose cache holds them
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Scans:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._prepared: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+    def forget(self) -> None:
+        """Let the images go that are kept ready."""
+        self._prepared = OrderedDict()
 
     def frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of the study's modalities, at the network's ``spacing`` (mm)."""
@@ -42,18 +50,48 @@ class Scans:
         ]
         return frame(bounds, study.grid.spacing, spacing)
 
-    def channels(self, study: Study, where: Frame, device: torch.device, check: Callable[[], None]) -> Tensor:
-        """(M, i, p, l) normalised float32 in the task's order; a missing modality filled as the task says."""
-        found: dict[str, Tensor] = {}
-        origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
-        for name, image in study.images.items():
-            check()
+    def inputs(
+        self,
+        group: Sequence[Study],
+        where: Frame,
+        device: torch.device,
+        dtype: torch.dtype,
+        check: Callable[[], None],
+    ) -> Tensor:
+        """(B, M, i, p, l) normalised, channels last, in the task's order; a missing modality filled as it says."""
+        task = group[0].task
+        shape = (len(group), len(task.names), *where.size)
+        found = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
+        for sample, study in zip(found, group, strict=True):
+            rows = {}
+            for name, image in study.images.items():
+                check()
+                rows[name] = self._prepare(image, where, device, dtype)
+            first = next(iter(rows.values()))
+            for row, name in zip(sample, task.names, strict=True):
+                if name in rows:
+                    row.copy_(rows[name])
+                elif task.fill == "zero":
+                    row.zero_()
+                else:
+                    row.copy_(first)
+        return found
+
+    def _prepare(self, image: Image, where: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """(i, p, l): one image normalised and on the frame; kept, since most combinations share frame and image."""
+        sides = tuple((side.start, side.stop) for side in where.box)
+        name = (image.source.sha256, sides, where.start, where.step, where.size, device, dtype)
+        kept = self._prepared  # another thread may have it forgotten meanwhile
+        found = kept.pop(name, None)
+        if found is None:
+            origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
             part = torch.from_numpy(image.data[where.box].copy()).to(device)
             scaled = scale(part, self._look_at(image).intensities)
-            found[name] = resample(scaled[None], origin, where.step, where.size)[0]
-        first = next(iter(found.values()))
-        missing = torch.zeros_like(first) if study.task.fill == "zero" else first
-        return torch.stack([found.get(name, missing) for name in study.task.names])
+            found = resample(scaled[None], origin, where.step, where.size)[0].to(dtype)
+        kept[name] = found
+        while len(kept) > 1 and sum(t.nbytes for t in kept.values()) > PREPARED:
+            kept.popitem(last=False)
+        return found
 
     def _look_at(self, image: Image) -> _Known:
         """Measure an image once; it is recognised by the hash of its file."""
@@ -81,6 +119,20 @@ def to_scan(found: Tensor, where: Frame) -> Tensor:
     ]
     size = [box.stop - box.start for box in where.box]
     return resample(found, start, [1 / width for width in where.step], size, extend=True)
+
+
+def to_labels(
+    task: Task, found: Tensor, where: Frame, shape: Sequence[int], check: Callable[[], None]
+) -> npt.NDArray[np.uint8]:
+    """Label codes (I, P, L) of the whole scan from probabilities (R, i, p, l) of its box."""
+    whole = np.zeros(shape, dtype=np.uint8)
+    box = whole[where.box]
+    rows = ROWS if found.device.type == "cpu" else len(box)
+    for first in range(0, len(box), rows):
+        check()
+        labels = task.label_map(found[:, first : first + rows])
+        box[first : first + rows] = labels.to(torch.uint8).cpu().numpy()
+    return whole
 
 
 def _bounds(data: npt.NDArray[np.float32], floor: float) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -40,18 +40,25 @@ def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: f
         ratio = wanted / millimetres
         width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
         count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
-        start.append(low - int((count * width - (high - low)) // 2))  # the spare room goes to both sides
+        spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0
+        start.append(low - int(spare // 2))  # it goes to both sides
         step.append(width)
         size.append(count)
     return Frame(tuple(slice(a, b) for a, b in bounds), tuple(start), tuple(step), tuple(size))
 
 
 def tile(size: Sequence[int], largest: Sequence[int]) -> list[tuple[slice, ...]]:
-    """Windows of at most ``largest`` voxels that cover ``size``; one if it fits."""
+    """Windows of at most ``largest`` voxels that cover ``size``; one if it fits.
+
+    As few as that takes, and no larger than their overlap takes: two windows of the largest extent over little more
+    than one of it would compute almost everything twice.
+    """
     axes = []
     for whole, limit in zip(size, largest, strict=True):
         extent = min(whole, max(STRIDE, limit - limit % STRIDE))
         count = 1 if extent == whole else 1 + ceil((whole - extent) / (extent * (1 - OVERLAP)))
+        needed = whole / (1 + (count - 1) * (1 - OVERLAP))
+        extent = min(extent, STRIDE * ceil(needed / STRIDE))
         starts = [round(i * (whole - extent) / max(1, count - 1)) for i in range(count)]
         axes.append([slice(s, s + extent) for s in starts])
     return list(product(*axes))
@@ -68,7 +75,12 @@ def nearest_first(windows: Sequence[tuple[slice, ...]], focus: Sequence[float] |
     return sorted(range(len(windows)), key=lambda i: (distance(i), i))
 
 
-def blend(outputs: Sequence[Tensor], windows: Sequence[tuple[slice, ...]], size: Sequence[int]) -> Tensor:
+def blend(
+    outputs: Sequence[Tensor],
+    windows: Sequence[tuple[slice, ...]],
+    size: Sequence[int],
+    check: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Windows' outputs (B, R, i, p, l) joined to (B, R, *size), summed in the order of ``windows``.
 
     Weights fall linearly towards a window's faces, so that they matter only where windows meet.
@@ -78,6 +90,7 @@ def blend(outputs: Sequence[Tensor], windows: Sequence[tuple[slice, ...]], size:
     total = outputs[0].new_zeros((*outputs[0].shape[:2], *size))
     weight = outputs[0].new_zeros(tuple(size))
     for output, window in zip(outputs, windows, strict=True):
+        check()
         ramp = output.new_ones(())
         for extent in output.shape[2:]:
             line = torch.arange(1, extent + 1, dtype=output.dtype, device=output.device)

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 
 from napari_mrseg.bench import Subject, bench, jobs, summary
 from napari_mrseg.bench.baselines import slide
-from napari_mrseg.bench.counting import Counter, Rates, count, estimate
+from napari_mrseg.bench.counting import Rates, estimate, seconds
 from napari_mrseg.bench.made_up import BRAIN, headline, made_up_study, random_model, renamed
 from napari_mrseg.bench.report import agreement, ratios
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.windows import frame
+from napari_mrseg.models.counting import Counter, count
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import Settings
 from napari_mrseg.tasks import BRATS
@@ -60,8 +61,8 @@ def test_a_kernel_waits_for_operations_or_bytes() -> None:
     counter = Counter()
     counter.rows = {"a": [(100, 10)], "b": [(10, 100)]}
     rates = Rates("r", flops=10, bytes=10)
-    assert counter.seconds(rates) == 20
-    assert counter.seconds(rates, "a") == 10
+    assert seconds(counter, rates) == 20
+    assert seconds(counter, rates, "a") == 10
 
 
 def test_the_adapters_are_counted_and_every_block_named() -> None:

@@ -83,3 +83,16 @@ def test_a_second_session_starts_warm(tmp_path: Path, monkeypatch: pytest.Monkey
         assert session.error is None
         assert len(session.predictions) == 15
         session.close()
+
+
+def test_a_smaller_budget_holds_at_once(predictions: list[Prediction]) -> None:
+    """Lowering the budget lets the least recently used go; one is always kept."""
+    cache = PredictionCache()
+    assert not cache.chosen
+    for name, prediction in zip("abc", predictions, strict=True):
+        cache.put(name, prediction)
+    cache.limit(2 * predictions[0].nbytes)
+    assert [cache.get(name) is None for name in "abc"] == [True, False, False]
+    cache.limit(1)
+    assert len(cache) == 1
+    assert PredictionCache(budget=1).chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from tiny import SHAPE, model, network, study
 
 from napari_mrseg.errors import Cancelled, DeviceError, InputError
+from napari_mrseg.inference import scans
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.store import Model
@@ -181,6 +183,60 @@ def test_at_the_end_of_the_ladder_is_the_cpu(tiny: Model) -> None:
     (got,) = engine.run(study(), ["flair"], preview=False)
     assert got.device == "cpu"
     assert "on the CPU from now on" in got.notes[-1].message
+
+
+def test_a_model_that_does_not_fit_goes_to_the_cpu(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU without room for the network itself is no error: the CPU computes, and the first result says so."""
+    real = Engine._set_device
+
+    def full(self: Engine, device: str) -> None:
+        if device != "cpu":
+            self.device = torch.device("meta")
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(self, device)
+
+    monkeypatch.setattr(Engine, "_set_device", full)
+    engine = Engine(tiny, device="cuda:0")
+    first, second = engine.predict(study()), engine.predict(study())
+    assert first.device == "cpu"
+    assert "no room for the model" in first.notes[-1].message
+    assert "out_of_memory" not in [n.code for n in second.notes]
+
+
+@pytest.mark.parametrize("end", ["done", "cancelled", "out of memory"])
+def test_buffers_are_given_back(tiny: Model, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """After a run, a cancel and a failure the GPU's unused memory goes back to other programs."""
+    engine, freed = Engine(tiny, device="cpu"), []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(1))
+    errors = {"cancelled": Cancelled("stop"), "out of memory": torch.OutOfMemoryError("CUDA out of memory")}
+
+    def check() -> None:
+        if end in errors:
+            raise errors[end]
+
+    kinds = (Cancelled, DeviceError)
+    with nullcontext() if end == "done" else pytest.raises(kinds):
+        list(engine.run(study(), ["t1"], preview=False, check=check))
+    assert freed == [1]
+
+
+def test_an_image_is_prepared_once(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Combinations share their images, ready for the network, with the same bits; within a budget, and until told."""
+    want = Engine(tiny, device="cpu").predict(study(), ["flair", "t2"])
+    engine, scaled = Engine(tiny, device="cpu"), []
+    real = scans.scale
+    monkeypatch.setattr(scans, "scale", lambda *a: scaled.append(1) or real(*a))
+    engine.predict(study(), ["flair", "t1"])
+    got = engine.predict(study(), ["flair", "t2"])
+    assert len(scaled) == 3
+    assert np.array_equal(got.probabilities, want.probabilities)
+    engine.forget()
+    engine.predict(study(), ["flair", "t2"])
+    assert len(scaled) == 5
+    monkeypatch.setattr(scans, "PREPARED", 1)
+    assert np.array_equal(engine.predict(study(), ["flair", "t2"]).probabilities, want.probabilities)
+    assert len(engine._scans._prepared) == 1
 
 
 def test_a_group_gives_what_singles_give(tiny: Model) -> None:

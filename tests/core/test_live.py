@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -300,6 +302,40 @@ def test_saving_refuses_what_is_no_longer_open(session: Session, tmp_path: Path)
         session.save(tmp_path / "b", [old])
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
+
+
+def gone(held: weakref.ref[object]) -> bool:
+    """True as soon as nothing holds it any more."""
+    deadline = time.monotonic() + 20
+    while held() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    return held() is None
+
+
+def test_a_model_swap_frees_the_old_one(session: Session, tmp_path: Path) -> None:
+    """After the first result of the new model nothing holds the old one's network."""
+    session.set_model(model(tmp_path, name="old", seed=4))
+    session.set_study(study())
+    session.wait(60)
+    assert session._live._engine is not None
+    old = weakref.ref(session._live._engine._network)
+    session.set_model(model(tmp_path, name="new", seed=5))
+    session.wait(60)
+    assert gone(old)
+
+
+def test_a_study_that_was_closed_is_freed(session: Session) -> None:
+    """Neither the runner's thread nor the engine holds the images of a study that is no longer open."""
+    opened = study()
+    session.set_study(opened)
+    session.wait(60)
+    assert session._live._engine is not None
+    image = weakref.ref(opened.images["flair"].data)
+    session.set_study(None)
+    del opened
+    assert gone(image)
+    assert not session._live._engine._scans._prepared
 
 
 def test_closing_lets_the_arrays_go(session: Session) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_mrseg.inference.normalise import foreground, measure, normalise, scale
 from napari_mrseg.inference.resample import resample
-from napari_mrseg.inference.windows import STRIDE, blend, frame, nearest_first, tile
+from napari_mrseg.inference.windows import OVERLAP, STRIDE, blend, frame, nearest_first, tile
 
 extents = st.integers(1, 90)
 
@@ -30,6 +32,11 @@ def test_a_frame_covers_its_box(bounds: list[tuple[int, int]], spacing: float, w
         assert (size - STRIDE) * step < high - low
 
 
+def test_a_frame_that_just_fits_begins_at_its_box() -> None:
+    """20 voxels of 0.4 mm are 8 of 1 mm, though the quotient is a little more than 2.5 in binary: no shift."""
+    assert frame([(0, 20)], (0.4000000000000001,), 1.0).start == (0,)
+
+
 @given(extents, st.integers(8, 64))
 def test_windows_cover_everything_within_the_limit(extent: int, limit: int) -> None:
     """No voxel is left out and no window is larger than the card allows."""
@@ -39,6 +46,19 @@ def test_windows_cover_everything_within_the_limit(extent: int, limit: int) -> N
         assert window.stop - window.start <= max(limit, STRIDE)
         seen[window] += 1
     assert (seen > 0).all()
+
+
+@given(st.integers(2, 60), st.integers(2, 30))
+def test_windows_are_no_larger_than_their_overlap_takes(strides: int, most: int) -> None:
+    """Beyond one window, all together compute what the overlap takes and at most a stride more each."""
+    size, limit = STRIDE * strides, STRIDE * most
+    windows = [window for (window,) in tile((size,), (limit,))]
+    extent = windows[0].stop - windows[0].start
+    assert len(windows) == 1 or extent * (1 + (len(windows) - 1) * (1 - OVERLAP)) < size + STRIDE * len(
+        windows
+    )
+    for a, b in pairwise(windows):
+        assert a.stop - b.start >= extent * OVERLAP - 1  # starts are rounded to voxels
 
 
 def test_blending_a_constant_gives_the_constant_whatever_the_view() -> None:
