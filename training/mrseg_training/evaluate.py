@@ -18,7 +18,7 @@ from mrseg_training.calibration import Calibration
 from mrseg_training.data.subjects import find_folders, prepare
 from mrseg_training.files import write_atomically
 from mrseg_training.paper_table import feature_figure, reliability_figure, summarise, table_markdown
-from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask
+from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
@@ -77,6 +77,7 @@ def evaluate(
         "precision": engine.precision,
         "spacing_mm": loaded.card.validated[0].spacing_mm,
         **summarise(rows, loaded.task),
+        "by_subject": rows,
         "calibration": calibration.document([r.name for r in loaded.task.regions]),
         "order": _order_summary(orders),
         "activations": _mean_gap(gaps),
@@ -118,10 +119,14 @@ def find_studies(data: Path, task: Task, subjects: Sequence[str] | None) -> dict
 def measure_subject(
     engine: Engine, study: Study, calibration: Calibration, *, hd95: bool
 ) -> list[dict[str, Any]]:
-    """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit."""
+    """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit.
+
+    ``reference`` is the size of the region in the reference.
+    """
     assert study.reference is not None
     task, truth = study.task, study.reference.labels
     there = {region.name: region_mask(truth, region) for region in task.regions}
+    reference = dict(sizes(truth, task, study.grid.voxel_ml if task.ndim == 3 else 1.0))
     rows = []
     for combination in task.combinations(study.present):
         prediction = engine.predict(study, combination)
@@ -135,6 +140,7 @@ def measure_subject(
                 "dice": region_dice(prediction.labels, truth, task),
                 "hd95": distances,
                 "size": dict(prediction.sizes),
+                "reference": reference,
                 "present": {name: bool(mask.any()) for name, mask in there.items()},
                 "seconds": prediction.seconds,
             }
