@@ -90,6 +90,7 @@ def model(
         trained_on=("nothing: random weights",),
         intended_use="tests",
         limitations="finds nothing",
+        expects="anything",
     )
     save_model(folder / name, network(adapters, seed), card)
     return load_model(folder / name)

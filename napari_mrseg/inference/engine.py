@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_mrseg.errors import DeviceError, ModelError
+from napari_mrseg.inference import edge
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.prediction import Prediction
@@ -271,13 +272,25 @@ class Engine:
                 spacing=validated.spacing_mm,
                 seconds=seconds,
                 preview=preview,
-                notes=(*study.notes, *_estimates(study), *self.slow, *notices),
+                notes=(*study.notes, *_estimates(study), *self._doubts(study), *self.slow, *notices),
             )
             for study, whole, kept in results
         ]
         for prediction in predictions:
             _ = prediction.sizes  # counted here once, not on a thread that shows them
-        return predictions
+        return (
+            predictions if preview else [self._judged(*pair) for pair in zip(predictions, group, strict=True)]
+        )
+
+    def _doubts(self, study: Study) -> tuple[Note, ...]:
+        return edge.doubts(study, self._scans.looks(study), self.model.card)
+
+    def _judged(self, prediction: Prediction, study: Study) -> Prediction:
+        """The prediction with a warning if what it found, or did not find, calls for one."""
+        notes = edge.finding(
+            self.task, prediction.combination, prediction.sizes, self._scans.looks(study), self.model.card
+        )
+        return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
 
     def _network_pass(
         self,

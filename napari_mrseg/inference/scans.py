@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_mrseg.inference.edge import Look, look_at
 from napari_mrseg.inference.normalise import Intensities, measure, scale
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.inference.windows import Frame, frame
@@ -24,10 +25,11 @@ ROWS = 8  # labelled at a time on a CPU, whose cache holds them
 
 @dataclass(frozen=True)
 class _Known:
-    """What is learnt once per image: its intensities, and the box of its foreground."""
+    """What is learnt once per image: its intensities, the box of its foreground, and how it looks."""
 
     intensities: Intensities
     bounds: tuple[tuple[int, int], ...]
+    look: Look
 
 
 class Scans:
@@ -49,6 +51,10 @@ class Scans:
             for axis in range(len(study.grid.shape))
         ]
         return frame(bounds, study.grid.spacing, spacing)
+
+    def looks(self, study: Study) -> dict[str, Look]:
+        """How each of the study's images looks, by modality."""
+        return {name: self._look_at(image).look for name, image in study.images.items()}
 
     def inputs(
         self,
@@ -99,7 +105,8 @@ class Scans:
         if name not in self._known:
             volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
             intensities = measure(volume)
-            self._known[name] = _Known(intensities, _bounds(image.data, intensities.floor))
+            bounds = _bounds(image.data, intensities.floor)
+            self._known[name] = _Known(intensities, bounds, look_at(image, intensities))
             if len(self._known) > KNOWN_IMAGES:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)

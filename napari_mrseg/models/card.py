@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -48,6 +48,9 @@ class ModelCard(BaseModel):
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on
         One line per source of data: what, how many, licence, attribution.
+    expects
+        What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.edge`).
+        "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings.
     measured
         One row per combination, e.g. ``{"combination": ["flair"], "dice": {"WT": 0.8}}``.
     """
@@ -64,6 +67,7 @@ class ModelCard(BaseModel):
     normalisation: dict[str, Any]
     validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
     trained_on: tuple[str, ...]
+    expects: Literal["adult brain", "anything"] = "adult brain"
     measured: tuple[dict[str, Any], ...] = ()
     intended_use: str
     limitations: str

@@ -1,0 +1,307 @@
+"""What looks outside what a model was made for: one warning each, from the modalities in use only.
+
+The limits below come from real scans; what they catch and what they miss is measured by
+``benchmarks/edge_warnings.py`` and stated in ``docs/models.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+
+from napari_mrseg.inference.normalise import Intensities
+from napari_mrseg.models.card import ModelCard
+from napari_mrseg.study import Image, Note, Study
+from napari_mrseg.tasks import Combination, Task
+
+Array = npt.NDArray[np.float32]
+
+COARSE_MM = 4.0  # grid on which intensities are looked at
+SKULL_ML = 2100.0  # more than this above the background is not a brain alone
+SMALL_ML = 900.0  # less is not a whole adult brain
+BORDER_CM2 = 20.0  # cross-section at a face of the field of view from which on a brain counts as cut off
+THICK_MM = 2.9
+SAME_IMAGE = 0.99  # correlation of two modalities' intensities
+RIM_MM = 5.0  # depth from which intensities count: above it, they tell how the brain was cut out
+SHALLOW_MM, DEEP_MM = 9.0, (12.0, 18.0)  # cortex ends, and there is more of white matter
+EXCHANGED, CERTAIN = 0.15, 0.5  # how much a pair must speak against its order; more than this counts as this
+LARGE_SHARE = 1 / 3  # of the brain's volume
+
+# What the order of two modalities is known by: fluid is brightest in T2, and towards white matter T1 rises more than
+# FLAIR. The first one's measure is the greater. T1 and T1ce cannot be told apart reliably: not every tumour enhances.
+BRIGHTER = (("t2", "flair"), ("t2", "t1"), ("t2", "t1ce"))
+RISING = (("t1", "flair"), ("t1ce", "flair"))
+# What a modality can show, alone: its tail and its rise (see Look), lowest and highest; 0.2 or more beyond the seen.
+TAILS = {"flair": (-1.0, 0.55), "t1": (-1.0, 0.25), "t1ce": (-1.0, 0.4), "t2": (-0.1, 1.0)}
+RISES = {"flair": (-9.0, 0.5), "t1": (0.05, 9.0), "t1ce": (0.05, 9.0), "t2": (-9.0, 0.5)}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen of one image on a coarse grid.
+
+    Attributes
+    ----------
+    values
+        (i, p, l) float32, robust standard deviations from the foreground's median, cut at −5 and 8.
+    inside
+        (i, p, l) bool: the foreground without its rim.
+    volume_ml, border_cm2
+        The foreground's volume, and its largest section with a face of the field of view.
+    slice_mm
+        Slice thickness along the coarsest axis; slices that repeat their neighbour do not count.
+    tail
+        Bright against dark tail of what is inside, −1 to 1.
+    rise
+        Median of deep minus median of shallow tissue.
+    """
+
+    values: Array
+    inside: npt.NDArray[np.bool_]
+    volume_ml: float
+    border_cm2: float
+    slice_mm: float
+    tail: float
+    rise: float
+
+    @property
+    def is_whole_brain(self) -> bool:
+        return SMALL_ML <= self.volume_ml <= SKULL_ML and self.border_cm2 <= BORDER_CM2
+
+
+def look_at(image: Image, known: Intensities) -> Look:
+    """Look at one image of which ``known`` was measured. Some ten milliseconds."""
+    spacing = image.source.ipl_grid.spacing
+    steps = [max(1, round(COARSE_MM / mm)) for mm in spacing]
+    coarse = image.data[
+        tuple(slice(min(n - 1, s // 2), None, s) for n, s in zip(image.data.shape, steps, strict=True))
+    ]
+    width = [step * mm for step, mm in zip(steps, spacing, strict=True)]
+    foreground = np.abs(coarse) > known.floor
+    depth = _depth(foreground, width)
+    inside = depth > RIM_MM
+    values = ((coarse - np.float32(known.centre)) / np.float32(known.spread)).clip(-5, 8)
+    return Look(
+        values=values,
+        inside=inside,
+        volume_ml=float(foreground.sum() * np.prod(width) / 1000),
+        border_cm2=_border(foreground, width) / 100,
+        slice_mm=max(mm * _repeats(image.data, axis) for axis, mm in enumerate(spacing)),
+        tail=_asymmetry(values[inside], 0.05),
+        rise=_rise(values, depth),
+    )
+
+
+def doubts(study: Study, looks: Mapping[str, Look], card: ModelCard) -> tuple[Note, ...]:
+    """A warning for each way in which the study's images look unlike what ``card`` says the model expects."""
+    if card.expects != "adult brain":
+        return ()
+    found = (_skull(study, looks), _incomplete(study, looks), _thick(study, looks), _contrast(study, looks))
+    return tuple(note for note in found if note is not None)
+
+
+def finding(
+    task: Task,
+    combination: Combination,
+    sizes: Mapping[str, float],
+    looks: Mapping[str, Look],
+    card: ModelCard,
+) -> tuple[Note, ...]:
+    """A warning for a result that holds nothing, or implausibly much. ``sizes`` in the task's unit."""
+    outermost = task.regions[0]
+    size = sizes[outermost.name]
+    if size == 0:
+        return (Note("nothing_found", _nothing(task, combination, card)),)
+    brain = min(look.volume_ml for look in looks.values())
+    if card.expects == "adult brain" and size > LARGE_SHARE * brain:
+        message = (
+            f"{outermost.name} ({outermost.title}) takes {size / brain:.0%} of the brain in "
+            f"{_titles(task, combination)}, more than a tumour does: the result is probably wrong; look at the scans, "
+            "and at other combinations."
+        )
+        return (Note("large_finding", message),)
+    return ()
+
+
+def _nothing(task: Task, combination: Combination, card: ModelCard) -> str:
+    region = task.regions[0].name
+    rows = [row for row in card.measured if tuple(row.get("combination") or ()) == combination]
+    values = [(row.get("dice") or {}).get(region) for row in rows]
+    dice = [value for value in values if isinstance(value, (int, float))]
+    said = f"Nothing was found in {_titles(task, combination)}, which does not mean that nothing is there: "
+    who = f"{card.name} {card.version}"
+    if not dice:
+        return f"{said}the card of {who} states no result for this combination; look at the scans yourself."
+    many = f"on {len(dice)} scans of its card" if len(dice) > 1 else "on the scan of its card"
+    worst = f", at worst {min(dice):.2f}" if len(dice) > 1 else ""
+    return (
+        f"{said}{many}, with a tumour, {who} reached a Dice of {fmean(dice):.2f}{worst} for {region} with this "
+        "combination (1 is all of it, 0 is missed); look at the scans yourself."
+    )
+
+
+def _skull(study: Study, looks: Mapping[str, Look]) -> Note | None:
+    name, look = max(looks.items(), key=lambda item: item[1].volume_ml)
+    if look.volume_ml <= SKULL_ML:
+        return None
+    message = (
+        f"{_file(study, name)} looks as if the skull were still there: {look.volume_ml:.0f} mL are brighter than the "
+        f"background, a brain has less than {SKULL_ML:.0f} mL; cut the brain out of all scans first."
+    )
+    return Note("skull", message, name)
+
+
+def _incomplete(study: Study, looks: Mapping[str, Look]) -> Note | None:
+    """Too small, or cut off; a head with its skull always touches the field of view."""
+    fit = {name: look for name, look in looks.items() if look.volume_ml <= SKULL_ML}
+    if not fit:
+        return None
+    cut = max(fit, key=lambda name: fit[name].border_cm2)
+    if fit[cut].border_cm2 > BORDER_CM2:
+        message = (
+            f"{_file(study, cut)} looks cut off: {fit[cut].border_cm2:.0f} cm² of tissue lie at the border of the "
+            "field of view; the model was made for whole brains, and nothing is found outside."
+        )
+        return Note("partial_head", message, cut)
+    small = min(fit, key=lambda name: fit[name].volume_ml)
+    if fit[small].volume_ml < SMALL_ML:
+        message = (
+            f"{_file(study, small)} shows {fit[small].volume_ml:.0f} mL of brain, less than a whole adult brain (from "
+            f"{SMALL_ML:.0f} mL): a child's, a part of one, or a wrong voxel size; the model was made for whole adult "
+            "brains, so check the file and mistrust the result."
+        )
+        return Note("small_head", message, small)
+    return None
+
+
+def _thick(study: Study, looks: Mapping[str, Look]) -> Note | None:
+    name, look = max(looks.items(), key=lambda item: item[1].slice_mm)
+    if look.slice_mm < THICK_MM:
+        return None
+    message = (
+        f"{_file(study, name)} has slices {look.slice_mm:.1f} mm thick; the model was made for scans at 1 mm, and "
+        "small parts and borders between slices are guesses: take a series with thin slices if there is one."
+    )
+    return Note("thick_slices", message, name)
+
+
+def _contrast(study: Study, looks: Mapping[str, Look]) -> Note | None:
+    """The same image twice, two modalities exchanged, or one that cannot be what it is taken for."""
+    # Skull, or half a brain, shows another range of intensities.
+    looks = {name: look for name, look in looks.items() if look.is_whole_brain}
+    for a, b in combinations(looks, 2):
+        if _correlation(looks[a], looks[b]) > SAME_IMAGE:
+            files = f"{_file(study, a)} and {_file(study, b)}"
+            return Note("same_image", f"{files} look like the same image; check which file is which.")
+    pair = exchanged(looks)
+    if pair is not None:
+        a, b = (_file(study, name) for name in study.task.combination(pair))
+        message = (
+            f"{a} and {b} look exchanged, by how fluid and white matter show; check which file is which."
+        )
+        return Note("wrong_contrast", message)
+    for name, look in looks.items():
+        if not (_within(look.tail, TAILS.get(name)) and _within(look.rise, RISES.get(name))):
+            title = study.task.modality(name).title
+            message = (
+                f"{_file(study, name)} does not look like {title}, by how fluid and white matter show; check which "
+                "file is which."
+            )
+            return Note("wrong_contrast", message, name)
+    return None
+
+
+def exchanged(looks: Mapping[str, Look]) -> tuple[str, str] | None:
+    """The two modalities that most look like each other's, or None if every pair is in order."""
+    names = list(looks)
+    brighter = {}
+    for a, b in combinations(names, 2):
+        both = looks[a].inside & looks[b].inside
+        brighter[a, b] = _asymmetry(looks[a].values[both] - looks[b].values[both], 0.02)
+        brighter[b, a] = -brighter[a, b]
+
+    def scores(taken: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], float]]:
+        """How much each pair speaks for its order, were modality x the image ``taken[x]``."""
+        for x, y in BRIGHTER:
+            if x in taken and y in taken:
+                yield (x, y), brighter[taken[x], taken[y]]
+        for x, y in RISING:
+            if x in taken and y in taken:
+                yield (x, y), looks[taken[x]].rise - looks[taken[y]].rise
+
+    def total(pair: tuple[str, str]) -> float:
+        x, y = pair
+        return sum(min(score, CERTAIN) for _, score in scores({**{n: n for n in names}, x: y, y: x}))
+
+    against = [pair for pair, score in scores({n: n for n in names}) if score < -EXCHANGED]
+    return max(against, key=total, default=None)
+
+
+def _border(inside: npt.NDArray[np.bool_], width: list[float]) -> float:
+    """Largest area of the foreground on a face of the field of view, mm²."""
+    faces = (
+        inside.take(end, axis).sum() * np.prod([w for other, w in enumerate(width) if other != axis])
+        for axis in range(inside.ndim)
+        for end in (0, -1)
+    )
+    return float(max(faces))
+
+
+def _repeats(data: Array, axis: int) -> float:
+    """How many slices across ``axis`` show the same, on average over those that are not empty; 1 if all differ."""
+    every = tuple(slice(None) if a == axis else slice(None, None, 8) for a in range(data.ndim))
+    lines = np.moveaxis(data[every], axis, 0)
+    lines = lines.reshape(len(lines), -1)
+    filled = (lines[1:] != lines[0, 0]).any(1)
+    differ = (lines[1:] != lines[:-1]).any(1) & filled
+    return float(max(1, filled.sum()) / max(1, differ.sum()))
+
+
+def _asymmetry(values: Array, share: float) -> float:
+    """Length of the bright tail (the ``share`` brightest) against the dark one, −1 to 1; 0 if they are alike."""
+    if values.size == 0:
+        return 0.0
+    low, middle, high = np.quantile(values, (share, 0.5, 1 - share))
+    return float((high + low - 2 * middle) / max(high - low, 1e-6))
+
+
+def _depth(foreground: npt.NDArray[np.bool_], width: list[float]) -> Array:
+    """Distance to the nearest voxel that is not foreground, mm; the field of view ends in background."""
+    depth = np.zeros(foreground.shape, np.float32)
+    if foreground.any():
+        box = tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(foreground))
+        padded = distance_transform_edt(np.pad(foreground[box], 1), sampling=width)
+        depth[box] = padded[(slice(1, -1),) * foreground.ndim]
+    return depth
+
+
+def _rise(values: Array, depth: Array) -> float:
+    """Median of deep minus median of shallow tissue; 0 if there is none that deep."""
+    shallow = values[(depth > RIM_MM) & (depth <= SHALLOW_MM)]
+    deep = values[(depth > DEEP_MM[0]) & (depth <= DEEP_MM[1])]
+    return float(np.median(deep) - np.median(shallow)) if shallow.size and deep.size else 0.0
+
+
+def _correlation(a: Look, b: Look) -> float:
+    """Of two images' intensities where both have tissue."""
+    both = a.inside & b.inside
+    x, y = a.values[both], b.values[both]
+    return float(np.corrcoef(x, y)[0, 1]) if x.size > 1 and x.std() > 0 and y.std() > 0 else 0.0
+
+
+def _within(value: float, limits: tuple[float, float] | None) -> bool:
+    return limits is None or limits[0] <= value <= limits[1]
+
+
+def _file(study: Study, name: str) -> str:
+    return f"{study.task.modality(name).title} ({study.images[name].source.path.name})"
+
+
+def _titles(task: Task, combination: Combination) -> str:
+    return " + ".join(task.modality(name).title for name in combination)
