@@ -28,6 +28,7 @@ def until_final(qtbot: QtBot, dock: MrsegDock, combination: tuple[str, ...] | No
             and dock.layers.prediction is not None
             and dock.layers.prediction.data is session.shown.labels
             and dock.banner.property("state") == "final"
+            and dock.settled
         )
 
     qtbot.waitUntil(shown, timeout=PATIENCE)

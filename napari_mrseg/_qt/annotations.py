@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from napari.components import ViewerModel
 
@@ -38,10 +40,15 @@ class Annotation:
             "text": "\n".join(lines),
             "visible": True,
         }
-        for name, value in looks.items():
-            if self._shown.get(name) != value:  # each assignment redraws the canvas
+        changed = {name: value for name, value in looks.items() if self._shown.get(name) != value}
+        with self._places_kept() if self._shown else nullcontext():
+            for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)
         self._shown = looks
+
+    def _places_kept(self) -> AbstractContextManager[Any]:
+        """Within it napari does not place all overlays anew, which costs a second frame: ours keeps its corner."""
+        return self._viewer.canvas.events._overlay_positions_changed.blocker()
 
     def close(self) -> None:
         self._viewer.canvas.events.size.disconnect(self.refresh)

@@ -32,6 +32,8 @@ from napari_mrseg.errors import MrsegError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
 
+_OVERLAY = frozenset({"combination", "shown", "model"})  # topics that change what the overlay is
+_PAUSE = 32  # ms, two frames: the canvas comes first
 _docks: WeakSet[MrsegDock] = WeakSet()
 
 
@@ -56,6 +58,11 @@ class MrsegDock(QWidget):
         self._pending: frozenset[str] = frozenset()
         self._stepper = QTimer(self)
         self._stepper.timeout.connect(self._step)
+        self._behind: frozenset[str] = frozenset()  # topics the dock does not show yet
+        self._follower = QTimer(self)
+        self._follower.setSingleShot(True)
+        self._follower.setInterval(_PAUSE)
+        self._follower.timeout.connect(self._follow)
         self.setObjectName("MrsegDock")
         self.setStyleSheet(STYLE)
         self.setMinimumWidth(340)
@@ -87,6 +94,7 @@ class MrsegDock(QWidget):
         if app is not None:
             app.aboutToQuit.connect(end)
         self._changed(frozenset(TOPICS))
+        self._describe()
         if self.session.error:
             self.say(self.session.error)
         self.later(device_choices, done=lambda found: self.runbar.show_devices(found, self.session.device))
@@ -99,6 +107,11 @@ class MrsegDock(QWidget):
     def closed(self) -> bool:
         """True once the dock is gone and its session stopped."""
         return bool(self._ended)
+
+    @property
+    def settled(self) -> bool:
+        """True while the dock shows all it has heard of its session; it is a frame or two behind the canvas."""
+        return self._steps is None and not self._follower.isActive()
 
     # -- requests -----------------------------------------------------------------------------------------
 
@@ -157,6 +170,9 @@ class MrsegDock(QWidget):
 
     def say(self, sentence: str) -> None:
         """Show an error: in the dock until the next request, and as napari's notification."""
+        if self._follower.isActive():  # all that led to it is said with it
+            self._follower.stop()
+            self._follow()
         self.error.setText(sentence)
         self.error.setVisible(True)
         self.panel.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
@@ -183,6 +199,7 @@ class MrsegDock(QWidget):
             self._asked = ()
             self._steps = self._show_study()
             self._pending = frozenset(TOPICS) - {"study"}
+            self._follower.stop()  # what was left to show is of the old study
             self._stepper.start()
         elif self._steps is not None:
             self._pending |= topics
@@ -198,11 +215,22 @@ class MrsegDock(QWidget):
         self._refresh(self._pending)
 
     def _refresh(self, topics: frozenset[str]) -> None:
+        """The canvas at once, all else a frame later: laying out and painting the dock takes longer than a frame."""
+        if "images" in topics:
+            self.layers.show_images()
+        if topics & _OVERLAY:
+            self.layers.show_prediction()
+            self.annotation.refresh()
+        self._behind |= topics
+        if not self._follower.isActive():
+            self._follower.start()
+
+    def _follow(self) -> None:
+        """Bring up to date what :meth:`_refresh` left: layer list, images behind the overlay, and the dock."""
+        topics, self._behind = self._behind, frozenset()
         session = self.session
         if "opening" in topics and not session.opening:
             self._opening = ""
-        if "images" in topics:
-            self.layers.show_images()
         if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
@@ -210,8 +238,8 @@ class MrsegDock(QWidget):
         if "model" in topics:
             self.later(model_choices, done=self._list_models)
             self.runbar.show_device(session.device)
-        if topics & {"combination", "shown", "model"}:
-            self.layers.show_prediction()
+        if topics & _OVERLAY:
+            self.layers.name_prediction()
             self._show_legend()
             self._show_notes()
         if topics & {"predictions", "model"}:
@@ -347,7 +375,7 @@ class MrsegDock(QWidget):
 
 def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
     """What ends with the dock; holds no reference to the widget, which is gone by then."""
-    session, bridge = dock.session, dock.bridge
+    session, bridge, follower = dock.session, dock.bridge, dock._follower
     parts = dock.keys, dock.letters, dock.annotation, dock.layers
 
     def end() -> None:
@@ -355,6 +383,8 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
             return
         ended.append(True)
         bridge.close()
+        with suppress(RuntimeError):  # it goes with the dock
+            follower.stop()
         for part in parts:
             with suppress(Exception):  # with the window, the canvas is gone before the dock is
                 part.close()

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_mrseg._qt.finding import largest_finding
+from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
@@ -44,10 +45,12 @@ class StudyLayers:
         self._stand_in: str | None = None
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         viewer.dims.events.current_step.connect(self._looked)
+        viewer.dims.events.ndisplay.connect(self._aim)
 
     def close(self) -> None:
         """Follow nothing any more; the layers stay with the user."""
         self.viewer.dims.events.current_step.disconnect(self._looked)
+        self.viewer.dims.events.ndisplay.disconnect(self._aim)
 
     # -- the session shown --------------------------------------------------------------------------------
 
@@ -81,11 +84,13 @@ class StudyLayers:
             )
             layer.contrast_limits_range = (min(low, float(image.data.min())), float(image.data.max()))
             self.images[name] = self.viewer.add_layer(layer)
+            draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)
             if len(self.images) == 1:
                 self._go_to(middle)
                 self.viewer.reset_view()
                 self.viewer.scene.camera.zoom *= _ROOM
+                self._aim()
             yield
         if study.reference is not None:
             self.reference = self._add_labels(
@@ -108,17 +113,17 @@ class StudyLayers:
             layer.name = f"{title} (off)" if off else title
             if off and name not in self._on:
                 self._on[name] = bool(layer.visible)
-                layer.visible = False
+                _set_visible(layer, False)
             elif not off and name in self._on:
-                layer.visible = self._on.pop(name)
+                _set_visible(layer, self._on.pop(name))
                 if layer.visible and self._stand_in is not None and self._stand_in != name:
-                    self.images[self._stand_in].visible = False
+                    _set_visible(self.images[self._stand_in], False)
                     self._stand_in = None
         there = dict(self._there())
         if self._on and any(self._on.values()) and not any(layer.visible for layer in there.values()):
             stand_in = next((name for name in in_use if name in there), None)
             if stand_in is not None:
-                there[stand_in].visible = True
+                _set_visible(there[stand_in], True)
                 self._stand_in = stand_in
 
     def show_images(self) -> None:
@@ -134,26 +139,41 @@ class StudyLayers:
         for other, layer in self._there():
             if other in self._on:
                 self._on[other] = other == name
-            layer.visible = other == name
+            _set_visible(layer, other == name)
 
     def show_prediction(self) -> None:
-        """Bring the overlay up to date; an old one stays, dimmed and marked, until the new one comes."""
+        """Bring the overlay up to date; an old one stays, dimmed and marked, until the new one comes.
+
+        Nothing but the canvas changes here; the layer's name follows with :meth:`name_prediction`.
+        """
         layer, study, shown = self.prediction, self._study(), self.session.shown
         if layer is None or study is None:
             return
         if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
             self.viewer.add_layer(layer)
+            draw_quickly(self.viewer, layer)
         if shown is None:
             if layer.data.any():
-                layer.data = np.zeros(layer.data.shape, np.uint8)
-            layer.name = "Segmentation: none yet"
+                self._swap(layer, np.zeros(layer.data.shape, np.uint8))
         else:
             if layer.data is not shown.labels and layer.data.shape == shown.labels.shape:
-                layer.data = shown.labels
+                self._swap(layer, shown.labels)
             layer.editable = False
-            layer.name = overlay_name(self.session, shown)
             layer.metadata = {"mrseg": self._about(shown, study)}
         self._apply_looks()
+
+    def name_prediction(self) -> None:
+        """Name the overlay in napari's list after what it shows."""
+        layer, shown = self.prediction, self.session.shown
+        if layer is not None and self._study() is not None:
+            layer.name = "Segmentation: none yet" if shown is None else overlay_name(self.session, shown)
+
+    @staticmethod
+    def _swap(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
+        """Give ``layer`` another array. It stays not editable, and napari's controls hear of no change."""
+        with layer.events.editable.blocker():  # else they are disabled and faded anew
+            layer.data = labels
+            layer.editable = False
 
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)
@@ -182,7 +202,9 @@ class StudyLayers:
         colours = self._colour_map(self.hidden, estimated)
         if layer.colormap is not colours:
             layer.colormap = colours
-        layer.opacity = self.opacity * (STALE_OPACITY if self.session.stale else 1.0)
+        opacity = self.opacity * (STALE_OPACITY if self.session.stale else 1.0)
+        if layer.opacity != opacity:  # each assignment draws canvas and thumbnail anew
+            layer.opacity = opacity
         contour = _OUTLINE if self.outline else 0
         if layer.contour != contour:
             layer.contour = contour
@@ -262,6 +284,14 @@ class StudyLayers:
     def _looked(self, event: Any = None) -> None:
         self.session.look_at(self.looked_at())
 
+    def _aim(self, event: Any = None) -> None:
+        """Give the pointer a direction in 3-D: until it moves napari has none, and fails to name a label under it."""
+        viewer = self.viewer
+        if viewer.dims.ndisplay == 3 and viewer.cursor._view_direction is None:
+            viewer.cursor._view_direction = viewer.scene.camera.calculate_nd_view_direction(
+                viewer.dims.ndim, viewer.dims.displayed
+            )
+
     def marks(self) -> list[str]:
         """What the session cannot know about the canvas: a hidden overlay, copies edited by hand."""
         marks = []
@@ -297,7 +327,9 @@ class StudyLayers:
         )
         layer.editable = False
         layer.events.visible.connect(self._visible)
-        return self.viewer.add_layer(layer)
+        self.viewer.add_layer(layer)
+        draw_quickly(self.viewer, layer)
+        return layer
 
     def _there(self) -> list[tuple[str, Image]]:
         there = self.viewer.layers
@@ -315,6 +347,12 @@ class StudyLayers:
                 self.viewer.layers.remove(layer)
         self.images, self.prediction, self.reference = {}, None, None
         self._on, self._stand_in = {}, None
+
+
+def _set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide. Each assignment, also of what is so already, makes napari build its scene anew."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def warm_up(task: Task) -> None:

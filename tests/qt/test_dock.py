@@ -154,6 +154,46 @@ def test_a_stale_overlay_stays_dimmed_and_marked(
     assert dock.legend.sizes["WT"].text().endswith("*")
 
 
+def test_the_canvas_names_the_overlay_at_once_and_the_dock_follows(qtbot: QtBot, dock: MrsegDock) -> None:
+    """Overlay and the line on the canvas change together; layer list, legend and banner come right after."""
+    opened(qtbot, dock)
+    dock.toggle("t1ce")
+    until_final(qtbot, dock)
+    layer, session = dock.layers.prediction, dock.session
+    assert layer is not None
+    session.toggle("t1ce")  # remembered
+    assert session.shown is not None
+    assert not session.stale
+    dock.bridge._tell()
+    assert layer.data is session.shown.labels
+    said = " ".join(dock.viewer.canvas.overlays.text.text.split())
+    assert "combination 1 of 15: FLAIR + T1 + T1ce + T2" in said
+    assert not dock.settled
+    qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
+    assert layer.name == "Segmentation: FLAIR + T1 + T1ce + T2"
+    assert "combination 1 of 15: FLAIR + T1 + T1ce + T2" in dock.banner.text()
+    assert dock.legend.notes["ET"].isHidden()
+    assert dock.legend.sizes["WT"].text() == f"{session.shown.sizes['WT']:.1f} mL"
+    assert dock.layers.images["t1ce"].name == "T1ce"
+
+
+def test_a_toggle_changes_nothing_that_looks_the_same(qtbot: QtBot, dock: MrsegDock) -> None:
+    """No layer is shown, hidden, faded or locked anew by a toggle that leaves it so: each would redraw the window."""
+    opened(qtbot, dock)
+    dock.toggle("t2")
+    until_final(qtbot, dock)
+    layer = dock.layers.prediction
+    assert layer is not None
+    heard: list[str] = []
+    for one in (*dock.layers.images.values(), layer):
+        for name in ("visible", "opacity", "editable", "colormap"):
+            getattr(one.events, name).connect(lambda event: heard.append(event.type))
+    dock.toggle("t2")  # remembered, and not the image on screen
+    until_final(qtbot, dock)
+    assert heard == []
+    assert not layer.editable
+
+
 def test_the_last_modality_cannot_be_switched_off(qtbot: QtBot, dock: MrsegDock) -> None:
     """Switching off the only modality is refused with a sentence, and its box stays ticked."""
     opened(qtbot, dock, names=("flair",))
@@ -233,6 +273,18 @@ def test_a_new_study_replaces_our_layers_only(qtbot: QtBot, dock: MrsegDock) -> 
     assert old not in dock.viewer.layers
     assert sorted(names) == ["Segmentation: T1 + T2", "T1", "T2", "mine"]
     assert dock.case.text() == "next"
+
+
+def test_a_study_opens_in_3d_under_a_pointer_that_did_not_move(qtbot: QtBot, dock: MrsegDock) -> None:
+    """With the canvas in 3-D and the pointer at rest on it all layers come, and the status bar can be asked."""
+    dock.viewer.dims.ndisplay = 3
+    dock.viewer.mouse_over_canvas = True
+    opened(qtbot, dock)
+    assert len(dock.viewer.layers) == 5
+    dock.viewer.dims.ndisplay = 2
+    dock.viewer.cursor._view_direction = None  # as napari leaves it after a move in 2-D
+    dock.viewer.dims.ndisplay = 3
+    dock.viewer.update_status_from_cursor()
 
 
 def test_layers_lie_in_mm(qtbot: QtBot, dock: MrsegDock) -> None:
