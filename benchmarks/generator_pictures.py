@@ -22,7 +22,7 @@ from mrseg_training.data.simulated import template
 from napari_mrseg.io import open_study
 from napari_mrseg.tasks import BRATS
 
-TILE, ROWS_EACH = 190, 2
+TILE, ROWS_EACH = 150, 2
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
         ink.text((6, top), title, fill="#9fb3c8")
         for column, tile in enumerate(tiles(sample)):
             sheet.paste(tile, (column * TILE, top + 14))
-    sheet.save(args.out, optimize=True)
+    sheet.quantize(200).save(args.out, optimize=True)
     print(f"{args.out}: {args.out.stat().st_size / 1e3:.0f} kB")
 
 
