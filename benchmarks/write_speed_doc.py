@@ -42,6 +42,19 @@ measured runs; nothing in it is typed by hand.
   measured in the same run.
 * In the window: a cached toggle ends when the frame that shows it has been swapped onto the screen; event-loop gaps are
   times between ticks of a 5 ms timer; Cancel ends when the computing thread has stopped using the processor.
+
+## What a user can set
+
+* Device and precision: `auto` takes the first GPU, and bf16 where the processor has instructions for it. A choice that
+  is slower than it need be (the CPU beside a GPU, fp32 where bf16 is faster, bf16 without instructions for it, a large
+  model on a CPU, with the least seconds it takes by counted operations) is said with every result: in the dock, on the
+  command line, in `result.json`.
+* Memory for finished combinations: napari's Preferences, MRSeg, “Results kept in memory (GB)”, 2 GB by default; in
+  Python, `Session(cache=PredictionCache(budget))` in bytes.
+* `mrseg demo --cache DIR`, `mrseg view --cache DIR`: finished combinations are also kept on disk, so that the next
+  start needs no computation.
+* When a GPU's memory ends, combinations go through in smaller groups, then windows are joined on the CPU, then the CPU
+  computes; each step is said once, and none changes the windows.
 """
 
 

@@ -33,7 +33,8 @@ def examine() -> dict[str, Any]:
     """A JSON-able report. ``problems`` lists what will not work here, each with the mend."""
     import torch
 
-    from napari_mrseg.inference.device import device_names, has_bf16
+    from napari_mrseg.inference.device import device_names, has_bf16, resolve_precision
+    from napari_mrseg.inference.slow import seconds_on_cpu
     from napari_mrseg.models.store import list_models, load_model
 
     problems = []
@@ -53,19 +54,22 @@ def examine() -> dict[str, Any]:
     xvfb = shutil.which("xvfb-run") is not None
     if not display and not xvfb:
         problems.append("No display and no xvfb-run: no pictures of the viewer; apt-get install xvfb.")
+    cpu = torch.device("cpu")
+    threads, precision = torch.get_num_threads(), resolve_precision("auto", cpu)
     models = []
     for name, folder, bundled in list_models():
         try:
-            models.append({**load_model(folder).info, "bundled": bundled})
+            model = load_model(folder)
+            seconds = seconds_on_cpu(model, precision, threads)
+            models.append({**model.info, "bundled": bundled, "least_seconds_on_cpu": round(seconds, 2)})
         except MrsegError as error:
             problems.append(f"Model {name}: {error}")
     if not models:
         problems.append("No usable model is installed; mrseg models add DIR.")
-    cpu = torch.device("cpu")
     return {
         "versions": found,
         "system": platform.platform(),
-        "processor": {"name": _processor(), "threads": torch.get_num_threads(), "bf16": has_bf16(cpu)},
+        "processor": {"name": _processor(), "threads": threads, "bf16": has_bf16(cpu)},
         "devices": device_names(),
         "gpus": gpus,
         "cudnn": cudnn,
@@ -87,7 +91,11 @@ def summary(report: dict[str, Any]) -> str:
         ("devices", ", ".join(report["devices"]) + gpus),
         ("display", f"{'yes' if report['display'] else 'no'}, xvfb {'yes' if report['xvfb'] else 'no'}"),
         *(
-            ("model", f"{m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}")
+            (
+                "model",
+                f"{m['name']} {m['version']}{' (bundled)' if m['bundled'] else ''}, one combination of a whole brain "
+                f"at least {m['least_seconds_on_cpu']:.1f} s on the CPU",
+            )
             for m in report["models"]
         ),
     ]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny import model, study
 
+from napari_mrseg import doctor
 from napari_mrseg.bench.made_up import random_model
 from napari_mrseg.inference import slow
 from napari_mrseg.inference.engine import Engine
@@ -87,3 +88,11 @@ def test_every_result_says_it(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> N
             n.code for n in engine.slow
         ]
     assert "slow_device" in [n.code for n in engine.slow]
+
+
+def test_the_doctor_says_how_long_a_model_takes() -> None:
+    """For each model the least seconds of one combination on this machine's CPU, in JSON and in words."""
+    found = doctor.examine()
+    assert found["models"]
+    assert all(m["least_seconds_on_cpu"] > 0 for m in found["models"])
+    assert "one combination of a whole brain at least" in doctor.summary(found)
