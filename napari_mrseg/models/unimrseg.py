@@ -67,9 +67,9 @@ class Settings(BaseModel):
 SIZES: dict[str, Settings] = {
     # As published: 91.5 M parameters, 55.9 M without adapters.
     "paper": Settings(width=64),
-    # 3.27 M parameters, 1.97 M without adapters. An incomplete combination of a whole brain takes 2.1 s at
-    # 1 mm and 0.21 s at 2 mm on two quiet AVX512-BF16 cores (1.1 s and 0.10 s without adapters), ≤ 0.3 s
-    # between two calls of check: python benchmarks/network_speed.py. Width 14 takes 2.6 s and 0.25 s.
+    # 3.27 M parameters, 1.97 M without adapters. An incomplete combination of a whole brain takes 1.1 s at
+    # 1 mm and 0.13 s at 2 mm on two AVX512-BF16 cores (0.55 s and 0.07 s without adapters), ≤ 0.1 s between
+    # two calls of check: python benchmarks/network_speed.py.
     "compact": Settings(
         width=12, aspp_rates=(1, 2, 4, 6), heads=(1, 2, 4, 8, 8), attention_pooling=(4, 2, 1, 1, 1)
     ),
