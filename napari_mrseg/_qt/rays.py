@@ -24,20 +24,19 @@ _STEP = (
 )
 _MARGIN = 1  # voxels: interpolation reaches that far beyond the last bright one
 
-# vispy's own, with `low` and `high` instead of the sides of the whole volume. Fractions of it, axes x, y, z.
+# The ray of a pixel ends on the far face that is drawn, v_position. It begins where it enters the box, or at the eye's
+# near plane. Box: fractions of the volume, axes x, y, z; positions are voxels, start_loc and step parts of the texture.
 _SETUP = """
-    vec3 low = $box_low * u_shape - 0.5;
-    vec3 high = $box_high * u_shape - 0.5;
-    vec3 enter = min((low - v_position) / view_ray, (high - v_position) / view_ray);
-    float distance = max(dot(nearpos - v_position, view_ray), max(enter.x, max(enter.y, enter.z)));
-    vec3 front = v_position + view_ray * distance;
-    int nsteps = int(-distance / u_relative_step_size + 0.5);
-    float f_nsteps = float(nsteps);
-    if (nsteps < 1)
+    vec3 one_side = $box_low * u_shape - 0.5;
+    vec3 other_side = $box_high * u_shape - 0.5;
+    vec3 back = max((v_position - one_side) / view_ray, (v_position - other_side) / view_ray);
+    float reach = min(min(back.x, back.y), min(back.z, dot(v_position - nearpos, view_ray)));
+    int nsteps = int(reach / u_relative_step_size + 0.5);
+    if (nsteps <= 0)
         discard;
-    vec3 step = ((v_position - front) / u_shape) / f_nsteps;
-    vec3 start_loc = (front + 0.5) / u_shape;
-    frag_depth_point = front;
+    frag_depth_point = v_position - reach * view_ray;
+    vec3 start_loc = (frag_depth_point + 0.5) / u_shape;
+    vec3 step = view_ray * (reach / float(nsteps)) / u_shape;
 """
 
 # napari's iso_categorical: the first label that is not transparent, found within a tenth of a step, and shaded.
@@ -68,7 +67,6 @@ _FIRST_LABEL = {
         """,
 }
 _WHOLE = np.array([[0.0, 1.0]] * 3)  # fractions: (axis of the layer, low and high)
-_FACES = np.array([2, 6, 0, 4, 5, 6, 7, 2, 3, 0, 1, 5, 3, 7], np.uint32)  # as in vispy
 
 
 def draw_quickly(viewer: ViewerModel, layer: Image | Labels) -> None:
@@ -101,6 +99,7 @@ class _Rays:
         node.unfreeze()
         node._raycasting_modes = {**node._raycasting_modes, "volume": _SETUP}
         node._rendering_methods = {**node._rendering_methods, "iso_categorical": _FIRST_LABEL}
+        node._create_vertex_data()  # which corners make a face
         node._create_vertex_data = self._corners
         node.freeze()
         node.method = node.method  # puts the snippets in
@@ -128,7 +127,6 @@ class _Rays:
         (x0, y0, z0), (x1, y1, z1) = low, high
         corners = [(x, y, z) for z, y, x in product((z0, z1), (y0, y1), (x0, x1))]
         self._node._vertices.set_data(np.array(corners, np.float32))
-        self._node._index_buffer.set_data(_FACES)
 
 
 def content_box(data: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
