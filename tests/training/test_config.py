@@ -80,7 +80,9 @@ def test_overrides_are_read_as_yaml() -> None:
 
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     """Missing, not YAML, not settings: a sentence with the file's name."""
-    with pytest.raises(InputError, match="shipped configuration; those are ablation, bundled, compact, paper, tiny"):
+    with pytest.raises(
+        InputError, match="shipped configuration; those are ablation, bundled, compact, paper, tiny"
+    ):
         load_config("papre")
     for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):
         path = tmp_path / "own.yaml"
