@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_mrseg.errors import Cancelled
 from napari_mrseg.inference.cache import PredictionCache
+from napari_mrseg.inference.memory import release_freed_memory
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination
@@ -60,6 +61,7 @@ class Live:
         self._asked_done = True
         self._all_done = True
         self._closed = False
+        self._untidy = False
         self._thread: Thread | None = None
 
     # -- called by the session ----------------------------------------------------------------------------
@@ -115,19 +117,21 @@ class Live:
             return self._wake.wait_for(lambda: self._all_done if sweep else self._asked_done, timeout)
 
     def forget(self) -> None:
-        """Let go what the engine keeps of the studies it saw."""
-        if self._engine is not None:
-            self._engine.forget()
+        """Let go, on the thread, what the engine keeps of the studies it saw, and the memory they took."""
+        with self._wake:
+            self._untidy = True
+            self._wake.notify_all()
 
     def close(self) -> None:
         self.stop()
-        self.forget()
         with self._wake:
             self._closed = True
             self._wake.notify_all()
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join(timeout=30)
         self.cache.clear()
+        if self._engine is not None:
+            self._engine.forget()
 
     # -- on the thread ------------------------------------------------------------------------------------
 
@@ -138,11 +142,15 @@ class Live:
     def _serve_next(self) -> bool:
         """Wait for a request and answer it; False if there will be none."""
         with self._wake:
-            self._wake.wait_for(lambda: self._request is not None or self._closed)
+            self._wake.wait_for(lambda: self._request is not None or self._untidy or self._closed)
             if self._closed:
                 return False
+            untidy, self._untidy = self._untidy, False
             request = self._request
-            assert request is not None
+        if untidy:
+            self._tidy()
+        if request is None:
+            return True
         try:
             self._answer(request)
         except Cancelled:
@@ -153,6 +161,11 @@ class Live:
                 self._on_error(error)
         self._finish(request)
         return True
+
+    def _tidy(self) -> None:
+        if self._engine is not None:
+            self._engine.forget()
+        release_freed_memory()
 
     def _answer(self, request: _Request) -> None:
         self._answer_asked(request)

@@ -335,6 +335,9 @@ def test_a_study_that_was_closed_is_freed(session: Session) -> None:
     session.set_study(None)
     del opened
     assert gone(image)
+    deadline = time.monotonic() + 20
+    while session._live._engine._scans._prepared and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not session._live._engine._scans._prepared
 
 
