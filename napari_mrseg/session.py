@@ -114,7 +114,11 @@ class Session:
         Of several at once the one asked for last is shown.
         """
         options = {"reference": reference, "assume_ras": assume_ras}
-        self._open(self._next_opening(), paths, dict(assign or {}), options)
+        number = self._next_opening()
+        try:
+            self._open(number, paths, dict(assign or {}), options)
+        finally:
+            self._opened(number)
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
         """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
@@ -128,9 +132,7 @@ class Session:
                 if number == self._openings:
                     self._broke(error)
             finally:
-                if number == self._openings:
-                    self.opening = False
-                    self.opening_changed.emit()
+                self._opened(number)
 
         self.opening = True
         self.opening_changed.emit()
@@ -140,6 +142,12 @@ class Session:
         with self._lock:
             self._openings += 1
             return self._openings
+
+    def _opened(self, number: int) -> None:
+        """Opening ``number`` has ended. If it was the newest, nothing is being opened any more."""
+        if number == self._openings and self.opening:
+            self.opening = False
+            self.opening_changed.emit()
 
     def _open(
         self,
@@ -439,8 +447,16 @@ class Session:
     def open_session(self, path: Path) -> dict[str, Any]:
         """Open what :meth:`save_session` wrote, and return its ``view``.
 
-        Raises MrsegError if a scan or the model changed; then everything stays as it was.
+        Raises MrsegError if a scan or the model changed, or if something else was opened meanwhile; then everything
+        stays as it was.
         """
+        number = self._next_opening()
+        try:
+            return self._open_session(number, path)
+        finally:
+            self._opened(number)
+
+    def _open_session(self, number: int, path: Path) -> dict[str, Any]:
         from napari_mrseg.degrade import degrade_study
         from napari_mrseg.io import open_study
         from napari_mrseg.io.saved import fits, read_saved
@@ -462,6 +478,10 @@ class Session:
         study = open_study(pairs, task=self.task, **options)
         shown = degrade_study(study, saved.degradations)
         combination = shown.only(saved.combination).present
+        if number != self._openings:
+            raise InputError(
+                f"{path.name} was not opened, because something else was meanwhile; open it again."
+            )
         if model is not self.model:
             self._take(model, self.device, self.precision)
         with self._lock:

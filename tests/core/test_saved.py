@@ -222,6 +222,29 @@ def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch:
     session.close()
 
 
+def test_the_newest_opening_wins_over_a_session_file(saved: Path, tiny: Model, monkeypatch) -> None:
+    """What is opened while a session file is read stays, and a sentence says why the file was not opened."""
+    from napari_mrseg.io import saved as io_saved
+
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    read = io_saved.read_saved
+
+    def slowly(path: Path) -> object:
+        found = read(path)
+        session.open([saved.parent / "case-1"])
+        return found
+
+    monkeypatch.setattr(io_saved, "read_saved", slowly)
+    with pytest.raises(
+        InputError, match=r"case\.mrsession was not opened, because something else was meanwhile"
+    ):
+        session.open_session(saved)
+    assert session.combination == session.study.present  # type: ignore[union-attr]  # not the file's
+    assert not session.opening
+    session.close()
+
+
 def test_assumed_orientation_comes_back(tiny: Model, tmp_path: Path) -> None:
     """Scans without orientation that were opened as RAS open so again, now and at the next correction."""
     data = np.random.default_rng(0).integers(1, 900, (12, 14, 10)).astype(np.int16)
