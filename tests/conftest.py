@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from made_up import LPS, save_nifti
+from tiny import model
+
+from napari_mrseg.models.store import Model
+from napari_mrseg.session import Session
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -96,3 +100,18 @@ def make_study(tmp_path: Path) -> MakeStudy:
         return tmp_path / case
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model folder of random weights."""
+    return model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def session(tiny: Model) -> Iterator[Session]:
+    """Without a sweep, so that only what is asked for is computed."""
+    made = Session(device="cpu", sweep=False)
+    made.set_model(tiny)
+    yield made
+    made.close()

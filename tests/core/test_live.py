@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
@@ -19,19 +18,6 @@ from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 from napari_mrseg.tasks import BRATS
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return model(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def session(tiny: Model) -> Iterator[Session]:
-    made = Session(device="cpu", sweep=False)
-    made.set_model(tiny)
-    yield made
-    made.close()
 
 
 def test_open_shows_the_complete_result(session: Session, tiny: Model) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -12,10 +11,8 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QSettings
-from tiny import model
 
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 
 
@@ -23,19 +20,6 @@ from napari_mrseg.session import Session
 def own_settings(tmp_path: Path) -> None:
     """Leave the user's settings alone."""
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return model(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def session(tiny: Model) -> Iterator[Session]:
-    made = Session(device="cpu", sweep=False)
-    made.set_model(tiny)
-    yield made
-    made.close()
 
 
 @pytest.fixture
