@@ -59,6 +59,7 @@ class MrsegDock(QWidget):
         self._stepper = QTimer(self)
         self._stepper.timeout.connect(self._step)
         self._behind: frozenset[str] = frozenset()  # topics the dock does not show yet
+        self._images_there = False  # the images behind the overlay are ahead of the dock
         self._follower = QTimer(self)
         self._follower.setSingleShot(True)
         self._follower.setInterval(_PAUSE)
@@ -172,7 +173,7 @@ class MrsegDock(QWidget):
         """Show an error: in the dock until the next request, and as napari's notification."""
         if self._follower.isActive():  # all that led to it is said with it
             self._follower.stop()
-            self._follow()
+            self._catch_up()
         self.error.setText(sentence)
         self.error.setVisible(True)
         self.panel.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
@@ -222,12 +223,24 @@ class MrsegDock(QWidget):
             self.layers.show_prediction()
             self.annotation.refresh()
         self._behind |= topics
+        if "combination" in topics:
+            self._images_there = False
         if not self._follower.isActive():
             self._follower.start()
 
     def _follow(self) -> None:
-        """Bring up to date what :meth:`_refresh` left: layer list, images behind the overlay, and the dock."""
+        """What :meth:`_refresh` left, in two turns of the event loop: images behind the overlay, then all else."""
+        if "combination" in self._behind and not self._images_there:
+            self._images_there = True
+            self.layers.show_combination()
+            self._follower.start()
+        else:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Bring everything up to date with the session."""
         topics, self._behind = self._behind, frozenset()
+        self._images_there = False
         session = self.session
         if "opening" in topics and not session.opening:
             self._opening = ""
