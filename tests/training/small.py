@@ -70,6 +70,6 @@ def small_config(root: Path | None = None, **changes: Any) -> Config:
             "supervised": common,
             "joint": {**common, "perturb": {"mask_size": 4}},
         },
-        "run": {"device": "cpu", "precision": "fp32", "checkpoint_every": 1, "log_every": 1, "settle": 2},
+        "run": {"device": "cpu", "precision": "fp32", "checkpoint_every": 1, "log_every": 1},
     }
     return changed(check(Config, values, "small"), changes)

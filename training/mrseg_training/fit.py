@@ -24,7 +24,6 @@ from mrseg_training.log import Log, Progress, Report
 from mrseg_training.perturb import mix
 from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.settings import Config, StagePart
-from mrseg_training.settle import settle
 from mrseg_training.stages import STAGES, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
@@ -219,9 +218,6 @@ def run_stage(
         )
         if processes > 1:
             due = fabric.broadcast(due)
-        if now == steps and config.run.settle and config.run.norm_statistics == "batch":
-            with fabric.autocast():
-                settle(stage, loader.batches(steps, steps + config.run.settle))
         if due or is_best or now == steps:
             save(now, is_best)
             saved = time.monotonic()
@@ -260,7 +256,7 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
         },
         "model": {k: v for k, v in values["model"].items() if k not in ("name", "version")},
         "stage": [index, config.recipe[index], values["stages"][config.recipe[index]]],
-        "norm": [config.run.norm_statistics, config.run.settle],
+        "norm": config.run.norm_statistics,
         "before": start and start.identity,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

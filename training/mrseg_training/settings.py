@@ -254,8 +254,7 @@ class RunPart(Part):
     """Where and how it runs. ``precision`` auto: bf16 where the processor computes in it.
 
     ``norm_statistics``: ``batch`` (over all processes on GPUs), or ``running``, which lets several processes
-    without a GPU give exactly the result of one. ``settle``: batches over which batch statistics are taken anew at the
-    end of a stage, see :mod:`.settle`. ``validate_every`` and ``checkpoint_every`` count steps.
+    without a GPU give exactly the result of one. ``validate_every`` and ``checkpoint_every`` count steps.
     """
 
     device: str = "auto"
@@ -263,7 +262,6 @@ class RunPart(Part):
     nodes: int = Field(default=1, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     norm_statistics: Literal["batch", "running"] = "batch"
-    settle: int = Field(default=50, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
     checkpoint_seconds: float = Field(default=600, gt=0)
     validate_every: int = Field(default=0, ge=0)
