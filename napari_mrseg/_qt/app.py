@@ -56,15 +56,19 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
 
 def _wait_for_final(session: Session, dock: MrsegDock) -> None:
     end = time.monotonic() + _PATIENCE
+    steady = False  # for one turn of the event loop: what the session said last has reached the dock
     while time.monotonic() < end:
         _turn(50)
         shown = session.shown
         if session.error is not None:
             raise MrsegError(session.error)
-        if session.study is not None and shown is not None and not shown.preview and not session.stale:
+        final = shown is not None and not shown.preview and not session.stale
+        if final and session.running is not None:
             session.cancel()  # the picture needs no other combination
-            _turn(50)
+        there = final and session.running is None and dock.settled
+        if there and steady:
             return
+        steady = there
     raise MrsegError(f"No final segmentation came within {_PATIENCE:.0f} s; try another device or model.")
 
 

@@ -111,8 +111,8 @@ class MrsegDock(QWidget):
 
     @property
     def settled(self) -> bool:
-        """True while the dock shows all it has heard of its session; it is a frame or two behind the canvas."""
-        return self._steps is None and not self._follower.isActive()
+        """True while the dock shows all it has heard of; it is a frame or two behind the canvas, and asks threads."""
+        return self._steps is None and not self._follower.isActive() and not self._later
 
     # -- requests -----------------------------------------------------------------------------------------
 

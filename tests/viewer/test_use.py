@@ -278,6 +278,31 @@ def test_the_screenshot_holds_the_whole_window(
     assert QApplication.instance() is not None
 
 
+def test_the_screenshot_waits_for_the_dock(
+    make_napari_viewer: Callable[..., Viewer],
+    session: Session,
+    make_study: MakeStudy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The dock is behind the canvas on a slow machine; the picture shows it with modalities on and volumes."""
+    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
+    monkeypatch.setattr("napari_mrseg._qt.dock._PAUSE", 1500)
+    seen = []
+
+    def spy(dock: MrsegDock) -> None:
+        on = tuple(name for name, check in dock.modalities.checks.items() if check.isChecked())
+        seen.append((dock.settled, on, dock.banner.text()))
+
+    monkeypatch.setattr(MrsegDock, "jump", spy)
+    session.open([make_study()])
+    launch(session, screenshot=tmp_path / "picture.png")
+    [(settled, checked, banner)] = seen
+    assert settled
+    assert checked == ("flair", "t1", "t1ce", "t2")
+    assert "final" in banner
+
+
 @pytest.mark.real
 def test_a_real_study_as_a_new_user(
     qtbot: QtBot, dock: MrsegDock, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
