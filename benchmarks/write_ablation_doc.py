@@ -73,8 +73,9 @@ decoder's norms taking the statistics of the head at hand:
 Where the second number is much the higher, the weights are sound and the norms are not: trained on crops around
 tumours in batches of two, whose statistics each batch takes from itself, a decoder can come to lean on them, and
 has others in a whole head. Taking the running statistics anew over 50 batches of crops did not help (tried on
-the same weights, first 20 subjects: `full` with seed 2 stays at 2 %). What is likely to help is more samples a batch and whole heads
-among the extents, as in `tiny`, `compact` and `bundled`; this benchmark keeps its settings.
+the same weights, first 20 subjects: `full` with seed 2 stays at 2 %). What is likely to help is more samples a
+batch and whole heads among the extents, as in `tiny`, `compact` and `bundled`; this benchmark keeps its
+settings.
 """
 
 OUTRO = """
