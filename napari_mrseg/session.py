@@ -129,9 +129,11 @@ class Session:
             try:
                 self._open(number, paths, assign, {"reference": True, "assume_ras": False, **options})
             except Exception as error:
-                if number == self._openings:
+                newest = number == self._openings
+                self._opened(number)  # first: who hears of the error must not find it still being read
+                if newest:
                     self._broke(error)
-            finally:
+            else:
                 self._opened(number)
 
         self.opening = True

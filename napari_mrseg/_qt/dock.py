@@ -171,13 +171,14 @@ class MrsegDock(QWidget):
 
     def say(self, sentence: str) -> None:
         """Show an error: in the dock until the next request, and as napari's notification."""
-        if self._follower.isActive():  # all that led to it is said with it
+        if not self.session.opening:
+            self._opening = ""
+        if self._steps is None:  # all that led to it is said with it
             self._follower.stop()
             self._catch_up()
         self.error.setText(sentence)
         self.error.setVisible(True)
         self.panel.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
-        self._opening = "" if not self.session.opening else self._opening
         self.modalities.show_study(*self._found())
         self.modalities.show_combination(self.session.combination)
         show_error(sentence)
