@@ -65,8 +65,8 @@ def adapted_card() -> ModelCard:
         "case."
     )
     missed = (
-        " On that patient it finds nothing on T1 alone, T2 alone or T1 + T2; T1ce alone, T2 alone and T1ce + T2 make it "
-        "call up to 20 mL of brains without a tumour one."
+        " On that patient it finds nothing on T1 alone, T2 alone or T1 + T2; T1ce alone, T2 alone and T1ce + T2 make "
+        "it call up to 20 mL of brains without a tumour one."
     )
     return plain.model_copy(
         update={
