@@ -369,8 +369,10 @@ class Session:
     @property
     def predictions(self) -> dict[Combination, Prediction]:
         study = self.study
-        if study is None:
-            return {}
+        return {} if study is None else self.predictions_of(study)
+
+    def predictions_of(self, study: Study) -> dict[Combination, Prediction]:
+        """Finals of ``study`` in memory: for work on another thread, which must not mix two studies' results."""
         found = {c: self._live.cached(study, c) for c in self.task.combinations(study.present)}
         return {c: p for c, p in found.items() if p is not None}
 

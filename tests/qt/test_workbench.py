@@ -20,11 +20,12 @@ from napari_mrseg._qt.compare.matrix_model import CELL
 from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B
 from napari_mrseg._qt.compare.workbench import Workbench, make_workbench
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg.compare import Agreement, attribute
+from napari_mrseg.compare import Agreement, Comparison, attribute
 from napari_mrseg.compare.attribution import probability_map
 from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
+from napari_mrseg.study import Study
 
 FLAIR, ALL = ("flair",), ("flair", "t1", "t1ce", "t2")
 
@@ -477,6 +478,42 @@ def test_a_session_file_brings_study_results_and_view_back(
         bench.exports.open_session(file)
     assert "flair" in failed.args[0]
     assert bench.session.combination == FLAIR
+
+
+def test_a_study_opened_while_a_snapshot_is_made_stays_out_of_it(qtbot: QtBot, bench: Workbench) -> None:
+    """The snapshot of one study never holds results of another, of another shape, that is open by then."""
+    other = study(case="another", shape=(14, 20, 18))
+    bench.session.set_study(other)
+    bench.session.wait_for_sweep(PATIENCE / 1000)
+    opened(qtbot, bench)
+    before = bench.state.comparison
+    assert before is not None
+    bench.session.set_study(other)  # its results are in memory; the window has not heard of it yet
+    snapshot = bench.state._make(before.study)
+    assert dict(snapshot.predictions) == dict(before.predictions)
+
+
+def test_what_was_asked_for_during_a_failure_is_still_made(
+    qtbot: QtBot, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot that fails while newer results arrive is followed by one that holds them."""
+    opened(qtbot, bench)
+    state, make = bench.state, bench.state._make
+    calls: list[Study] = []
+
+    def fails_once(wanted: Study) -> Comparison:
+        calls.append(wanted)
+        if len(calls) == 1:
+            state._again = True
+            raise RuntimeError("no room")
+        return make(wanted)
+
+    monkeypatch.setattr(state, "_make", fails_once)
+    before = state.comparison
+    bench.session.predictions_changed.emit()
+    qtbot.waitUntil(lambda: state.comparison is not before, timeout=PATIENCE)
+    assert len(calls) == 2
+    assert "no room" in bench.dock.error.text()
 
 
 def test_a_failure_on_a_thread_is_said(

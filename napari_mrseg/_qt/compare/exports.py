@@ -77,7 +77,7 @@ class Exports(QObject):
             study, model = session.study, session.model
             if study is None or model is None:
                 raise InputError("There is nothing to report; open a study first.")
-            found = session.predictions
+            found = session.predictions_of(study)
             if not found:
                 raise InputError("There is nothing to report yet; wait for the first combination.")
             write_comparison(

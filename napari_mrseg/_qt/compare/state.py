@@ -87,14 +87,13 @@ class State(QObject):
         if against is not None and not set(against) <= set(study.present):
             against = None
         old = self.comparison
-        found = self.session.predictions
+        found = self.session.predictions_of(study)
         if old is not None and old.study is study:
             new = old.updated(found)
             if new.against != (against or study.present):
                 new = new.versus(against or study.present)
         else:
-            fitting = {c: p for c, p in found.items() if p.labels.shape == study.grid.shape}
-            new = Comparison(study, fitting, against=against)
+            new = Comparison(study, found, against=against)
         for combination in new.predictions:
             new.row(combination)
             if new.full is not None:
@@ -109,6 +108,10 @@ class State(QObject):
             self._take(comparison)
         else:
             self._again = True
+        self._refresh_again()
+
+    def _refresh_again(self) -> None:
+        """What was asked for while a snapshot was being made."""
         if self._again:
             self._again = False
             self._refresh()
@@ -139,3 +142,4 @@ class State(QObject):
         self._busy = self._measuring = False
         if not self._closed:
             self.failed.emit(sentence)
+            self._refresh_again()

@@ -168,7 +168,8 @@ class Workbench(QWidget):
 
     def restore(self, view: dict[str, Any], patience: int = 200) -> None:
         """Look again as :meth:`view` said, once the study's layers are there. Unknown entries are left out."""
-        if self.dock.layers.prediction is None or self.state.comparison is None:
+        there = self.dock.settled and self.dock.layers.prediction is not None
+        if not there or self.state.comparison is None:
             if patience:
                 QTimer.singleShot(50, lambda: self.restore(view, patience - 1))
             return
