@@ -12,9 +12,11 @@ from mrseg_training.bundled import FOLDS, configs, pooled, report
 DOCUMENT = json.loads(FOLDS.read_text(encoding="utf-8"))
 
 
-def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", ["bundled", "first"])
+def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path, settings: str) -> None:
     """A fold's test subjects, and the scans without tumour, are in no part of its data nor of the base's."""
-    found = configs(tmp_path, tmp_path / "out")
+    found = configs(tmp_path, tmp_path / "out", settings=settings)
+    assert [config.model.name for config in found.values()] == [f"{settings}-{run}" for run in found]
     for fold, tested in DOCUMENT["test"].items():
         for run in ("base", fold):
             simulate = found[run].data.simulate

@@ -261,6 +261,15 @@ def test_augmentation_moves_image_and_labels_together() -> None:
     assert torch.equal(still[1], labels)
 
 
+def test_heads_can_be_mirrored_left_to_right_only() -> None:
+    """Of many samples some are mirrored in the last axis, and none in another."""
+    labels = torch.zeros(16, 4, 4, 4, dtype=torch.uint8)
+    labels[:, 1, 2, 3] = 1
+    only = AugmentPart(flip="left-right", rotate=0)
+    _, codes = augment(labels[:, None].float(), labels, only, generators(0, 0, 0, 0, 16))
+    assert {tuple(place[1:].tolist()) for place in torch.nonzero(codes)} == {(1, 2, 3), (1, 2, 0)}
+
+
 def test_regions_are_nested() -> None:
     """WT is codes 1, 2, 3; TC 1, 3; ET 3."""
     codes = [r.codes for r in BRATS.regions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,19 @@ def test_unobservable_regions_can_be_left_out() -> None:
     data.regions[:, 2] = 1 - data.regions[:, 2]
     stage.zero_grad()
     assert step(stage, data)["truth"] == pytest.approx(first, abs=1e-3)
+
+
+def test_stage_2_keeps_the_norm_statistics_of_both_versions() -> None:
+    """One step moves the running mean of the first norm as complete and incomplete versions in one batch do."""
+    data, stage = batch(2), stage_of("contrast")
+    kept = perturb.incomplete(data.has, perturb.generators(0, 0, 0, 0, 2))
+    versions = [perturb.fill(data.images, has, stage.task.fill) for has in (data.has, kept)]
+    expected = copy.deepcopy(stage.network).train()
+    expected.encode(torch.cat(versions))
+    step(stage, data)
+    found = {k: v for k, v in stage.network.state_dict().items() if k.startswith("encoder.") and "running" in k}
+    assert found
+    assert all(torch.allclose(v, expected.state_dict()[k], atol=1e-6) for k, v in found.items())
 
 
 def test_norm_statistics_running() -> None:

@@ -23,11 +23,12 @@ def augment(
     Images are interpolated linearly, labels by the nearest voxel; what comes from outside is 0.
     """
     flips, angles = [], []
+    mirrors = {True: (True, True, True), False: (False, False, False), "left-right": (False, False, True)}
     for draw in draws:
         numbers = torch.rand(
             7, generator=draw
         ).tolist()  # always seven, so that a switch changes nothing else
-        flips.append([part.flip and n < 0.5 for n in numbers[:3]])
+        flips.append([may and n < 0.5 for may, n in zip(mirrors[part.flip], numbers[:3], strict=True)])
         turned = part.rotate > 0 and numbers[3] < TURNED
         angles.append([math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]])
     out_images, out_labels = [], []

@@ -1,14 +1,15 @@
 """The bundled model from an empty folder: a base from simulation alone, a model for each fold, and the table they earn.
 
-    python -m mrseg_training.bundled -o runs/bundled --data ../shared/data [key=value ...]
+    python -m mrseg_training.bundled [--config first] -o runs/bundled --data ../shared/data [key=value ...]
 
 ``splits/folds.json`` says who tests what. The base paints tumours into brains of no test fold. A fold's model goes on
 from it with the brains of the *other* fold added, whose own tumours join for a small share; it is measured on its
 fold, which it has seen in no form. The model of fold a, which has not seen BraTS-GLI-00000-000, is the one to ship.
 
 Run it again with the same settings and it goes on where it stopped. ``table.md`` has every subject, by the model that
-had not seen it, and mL of tumour found in scans without one. ``key=value`` changes ``configs/bundled.yaml`` for all
-runs, ``fold.key=value`` for the folds only.
+had not seen it, and mL of tumour found in scans without one. ``key=value`` changes the settings of ``--config``
+(bundled: for a GPU; first: for two CPU cores) for all runs, ``fold.key=value`` for the folds only. ``--only base``, then
+``--only a`` and ``--only b`` train one of them, so that the folds can run beside each other.
 """
 
 from __future__ import annotations
@@ -34,31 +35,38 @@ from napari_mrseg.tasks import key
 
 FOLDS = Path(__file__).parent / "splits" / "folds.json"
 REAL_SHARE = 0.15  # of a fold's subjects come with their own tumour
-TEMPLATE_SHARE = 0.4  # come from the template's tissue maps
+TEMPLATE_SHARE = {"base": 0.4, "fold": 0.2}  # come from the template's tissue maps
 LEAST_ML = 0.5  # a region counts where the reference has this much of it
 DRAWS = 4000
 
 Summary = dict[str, Any]
 
 
-def configs(data: Path, out: Path, overrides: Sequence[str] = ()) -> dict[str, Config]:
+def configs(
+    data: Path, out: Path, overrides: Sequence[str] = (), *, settings: str = "bundled"
+) -> dict[str, Config]:
     """The settings of each run by name: base, a, b. Raises InputError for a setting that is wrong."""
     folds = json.loads(FOLDS.read_text(encoding="utf-8"))
     shared = [o for o in overrides if not o.startswith("fold.")]
-    drawn = {"brains": folds["base"], "template_share": TEMPLATE_SHARE}
-    base = changed(load_config("bundled", shared), {"data": {"path": str(data), "simulate": drawn}})
+    plan = load_config(settings, shared)
+    drawn = {"brains": folds["base"], "template_share": TEMPLATE_SHARE["base"]}
+    named = {"name": f"{plan.model.name}-base"}
+    base = changed(plan, {"model": named, "data": {"path": str(data), "simulate": drawn}})
     found = {"base": base}
     for name, test in folds["test"].items():
         learnt = [subject for other in folds["test"].values() if other is not test for subject in other]
         fold: dict[str, Any] = {
             "start": str(out / "base" / "model"),
-            "model": {"name": f"bundled-{name}"},
+            "model": {"name": f"{plan.model.name}-{name}"},
             "recipe": ["adapt"],
+            # Whole heads, one or two a step: their own statistics would not be those it segments by.
+            "run": {"norm_statistics": "running"},
             "data": {
                 "simulate": {
                     "brains": [*folds["base"], *learnt],
                     "labelled": learnt,
                     "real_share": REAL_SHARE,
+                    "template_share": TEMPLATE_SHARE["fold"],
                     "seed": base.data.simulate.seed + 1,
                 }
             },
@@ -170,15 +178,21 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and their tables")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of configs/bundled.yaml")
+    parser.add_argument("--config", default="bundled", help="bundled, first, or a settings file")
+    parser.add_argument("--only", choices=("base", "a", "b"), help="train this one, and measure nothing")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
     folds = json.loads(FOLDS.read_text(encoding="utf-8"))
     documents, alarms = {}, {}
-    for name, config in configs(args.data, args.out, args.settings).items():
+    for name, config in configs(args.data, args.out, args.settings, settings=args.config).items():
+        if args.only not in (None, name):
+            continue
         model = train(config, args.out / name, resume=True)
-        if name in folds["test"]:
+        if name in folds["test"] and args.only is None:
             documents[name] = measure(model, args.data, args.out / name / "table", folds["test"][name])
             alarms[name] = false_alarms(model, args.data, folds["no_tumour"])
+    if args.only is not None:
+        return
     summary = pooled(documents)
     write_atomically(
         args.out / "table.json", json.dumps({"mean": summary, "false_ml": alarms}, indent=1).encode()

@@ -122,12 +122,12 @@ class DataPart(Part):
 
 
 class AugmentPart(Part):
-    """On the device, per sample: mirror each axis, turn by up to ``rotate`` degrees, crop.
+    """On the device, per sample: mirror each axis (or left-right only), turn by up to ``rotate`` degrees, crop.
 
     ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head.
     """
 
-    flip: bool = True
+    flip: bool | Literal["left-right"] = True
     rotate: float = Field(default=10.0, ge=0, le=180)
     centred: Share = Field(default=0.5, ge=0, le=1)
 

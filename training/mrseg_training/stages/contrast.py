@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from mrseg_training import losses, perturb
@@ -10,7 +13,11 @@ from mrseg_training.stages.base import Batch, Stage, Terms
 
 
 class Contrast(Stage):
-    """NT-Xent between the complete and a random incomplete version over five levels, and Dice on both."""
+    """NT-Xent between the complete and a random incomplete version over five levels, and Dice on both.
+
+    Both versions go through the network as one batch: batch norm's running statistics, by which it segments later,
+    then fit what it was trained on.
+    """
 
     name = "contrast"
 
@@ -21,18 +28,22 @@ class Contrast(Stage):
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         kept = perturb.incomplete(batch.has, batch.draws)
-        whole = self.network.encode(perturb.fill(batch.images, batch.has, self.task.fill))
-        some = self.network.encode(perturb.fill(batch.images, kept, self.task.fill))
+        versions = [perturb.fill(batch.images, has, self.task.fill) for has in (batch.has, kept)]
+        features = self.network.encode(torch.cat(versions))
         terms = {}
         if self.part.contrast:
+            whole, some = zip(*(f.chunk(2) for f in features), strict=True)
             terms["contrast"] = contrast(whole, some, batch, self.part)
         if self.part.segment:
-            terms["complete"] = self._truth(self.network.decode(whole), batch, batch.has, self.part.truth)
-            terms["incomplete"] = self._truth(self.network.decode(some), batch, kept, self.part.truth)
+            complete, incomplete = self.network.decode(features).chunk(2)
+            terms["complete"] = self._truth(complete, batch, batch.has, self.part.truth)
+            terms["incomplete"] = self._truth(incomplete, batch, kept, self.part.truth)
         return terms
 
 
-def contrast(whole: list[Tensor], some: list[Tensor], batch: Batch, part: ContrastPart | JointPart) -> Tensor:
+def contrast(
+    whole: Sequence[Tensor], some: Sequence[Tensor], batch: Batch, part: ContrastPart | JointPart
+) -> Tensor:
     """Mean NT-Xent of the five levels' pooled features; subjects that lack a modality form no pair."""
     valid = batch.has.all(1).to(batch.images.device)
     levels = [
