@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations as _subsets
+from math import inf
 from typing import Any, Literal
 
 from napari_mrseg.errors import InputError
@@ -19,11 +20,16 @@ class Modality:
 
     ``names`` are the words that files of this modality carry in their names, lower case. A name is matched
     against whole words of the file name; a longer one wins over a shorter one (``ce-gad_t1w`` over ``t1w``).
+
+    ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.edge.Look`), 0.2 or
+    more beyond what was seen in real scans.
     """
 
     name: str
     title: str
     names: tuple[str, ...]
+    tail: tuple[float, float] = (-inf, inf)
+    rise: tuple[float, float] = (-inf, inf)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class Task:
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     organ_names
         Words that make a mask one of the whole organ, and no reference.
+    brighter_fluid, rising
+        What the order of two modalities is known by: in the first one fluid is brighter, or it rises more towards white matter.
     """
 
     name: str
@@ -87,6 +95,8 @@ class Task:
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
+    brighter_fluid: tuple[tuple[str, str], ...] = ()
+    rising: tuple[tuple[str, str], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -183,8 +193,16 @@ BRATS = Task(
                 "t2_tirm_cor_dark_fluid",
                 "t2_tirm_sag_dark_fluid",
             ),
+            tail=(-1.0, 0.55),
+            rise=(-9.0, 0.5),
         ),
-        Modality("t1", "T1", ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage")),
+        Modality(
+            "t1",
+            "T1",
+            ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage"),
+            tail=(-1.0, 0.25),
+            rise=(0.05, 9.0),
+        ),
         Modality(
             "t1ce",
             "T1ce",
@@ -223,8 +241,10 @@ BRATS = Task(
                 "t1km",
                 "t1_km",
             ),
+            tail=(-1.0, 0.4),
+            rise=(0.05, 9.0),
         ),
-        Modality("t2", "T2", ("t2", "t2w", "t2tse", "t2_tse")),
+        Modality("t2", "T2", ("t2", "t2w", "t2tse", "t2_tse"), tail=(-0.1, 1.0), rise=(-9.0, 0.5)),
     ),
     labels=(
         Label(1, "NCR", "necrotic / non-enhancing core", "#D55E00", needs=("t1ce",)),
@@ -255,6 +275,9 @@ BRATS = Task(
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
     ),
     organ_names=("brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"),
+    # T1 and T1ce cannot be told apart reliably: not every tumour enhances.
+    brighter_fluid=(("t2", "flair"), ("t2", "t1"), ("t2", "t1ce")),
+    rising=(("t1", "flair"), ("t1ce", "flair")),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}

@@ -31,18 +31,16 @@ def card_text(model: Model) -> str:
     trained = "".join(f"<li>{escape(line)}</li>" for line in card.trained_on)
     head = "".join(f"<th>{escape(region)}</th>" for region in card.regions)
     rows = ""
-    for row in card.measured:
-        dice = row.get("dice") or {}
-        cells = "".join(f"<td>{_number(dice.get(region))}</td>" for region in card.regions)
-        rows += f"<tr><td>{escape(key([str(n) for n in row.get('combination', ())]))}</td>{cells}</tr>"
-    measured = f"<p><b>Measured Dice</b></p><table cellspacing='6'><tr><th></th>{head}</tr>{rows}</table>"
+    for combination, dice in card.measured_table():
+        cells = "".join(f"<td>{dice[r]:.2f}</td>" if r in dice else "<td>–</td>" for r in card.regions)
+        rows += f"<tr><td>{escape(key(combination))}</td>{cells}</tr>"
+    measured = (
+        f"<p><b>Measured Dice.</b> {escape(card.measured_on)}</p>"
+        f"<table cellspacing='6'><tr><th></th>{head}</tr>{rows}</table>"
+    )
     return (
         f"<h3>{escape(card.name)} {escape(card.version)}</h3>"
         f"<p>{escape(card.intended_use)}</p><p><b>Limits.</b> {escape(card.limitations)}</p>"
         f"<p><b>Trained on</b></p><ul>{trained}</ul>{measured if rows else ''}"
         f"<p>Licence: {escape(card.licence)}</p>"
     )
-
-
-def _number(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, (int, float)) else "–"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_mrseg.cli.options import Json, Overwrite, answer
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.card import ModelCard
 
 app = typer.Typer(help="Model folders: list, info, verify, add.", no_args_is_help=True)
 
@@ -37,8 +39,8 @@ def models_info(
     """
     from napari_mrseg.models.store import load_model
 
-    card = load_model(name).card.model_dump(mode="json")
-    answer(card, as_json, lambda: json.dumps(card, indent=2, ensure_ascii=False))
+    card = load_model(name).card
+    answer(card.model_dump(mode="json"), as_json, lambda: _words(card))
 
 
 @app.command("verify")
@@ -69,3 +71,21 @@ def models_add(
 
     where = add_model(folder, overwrite=overwrite)
     answer({"name": where.name}, as_json, lambda: f"Added {where.name}; use it with --model {where.name}.")
+
+
+def _words(card: ModelCard) -> str:
+    """The card for people: what it is for, where it fails, what it learnt from, and its mean Dice."""
+    from napari_mrseg.tasks import key
+
+    lines = [f"{card.name} {card.version}", card.intended_use, "", f"Limits: {card.limitations}", ""]
+    lines += ["Trained on:", *(f"  {line}" for line in card.trained_on), ""]
+    if card.measured:
+        lines += [
+            f"Measured Dice. {card.measured_on}".strip(),
+            f"  {'':18}" + "".join(f"{r:>7}" for r in card.regions),
+        ]
+        for combination, dice in card.measured_table():
+            cells = (f"{dice[r]:7.2f}" if r in dice else f"{'–':>7}" for r in card.regions)
+            lines.append(f"  {key(combination):18}" + "".join(cells))
+        lines.append("")
+    return "\n".join([*lines, f"Licence: {card.licence}"])

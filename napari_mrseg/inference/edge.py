@@ -33,14 +33,6 @@ SHALLOW_MM, DEEP_MM = 9.0, (12.0, 18.0)  # cortex ends, and there is more of whi
 EXCHANGED, CERTAIN = 0.15, 0.5  # how much a pair must speak against its order; more than this counts as this
 LARGE_SHARE = 1 / 3  # of the brain's volume
 
-# What the order of two modalities is known by: fluid is brightest in T2, and towards white matter T1 rises more than
-# FLAIR. The first one's measure is the greater. T1 and T1ce cannot be told apart reliably: not every tumour enhances.
-BRIGHTER = (("t2", "flair"), ("t2", "t1"), ("t2", "t1ce"))
-RISING = (("t1", "flair"), ("t1ce", "flair"))
-# What a modality can show, alone: its tail and its rise (see Look), lowest and highest; 0.2 or more beyond the seen.
-TAILS = {"flair": (-1.0, 0.55), "t1": (-1.0, 0.25), "t1ce": (-1.0, 0.4), "t2": (-0.1, 1.0)}
-RISES = {"flair": (-9.0, 0.5), "t1": (0.05, 9.0), "t1ce": (0.05, 9.0), "t2": (-9.0, 0.5)}
-
 
 @dataclass(frozen=True)
 class Look:
@@ -131,9 +123,7 @@ def finding(
 
 def _nothing(task: Task, combination: Combination, card: ModelCard) -> str:
     region = task.regions[0].name
-    rows = [row for row in card.measured if tuple(row.get("combination") or ()) == combination]
-    values = [(row.get("dice") or {}).get(region) for row in rows]
-    dice = [value for value in values if isinstance(value, (int, float))]
+    dice = card.measured_dice(combination).get(region, [])
     said = f"Nothing was found in {_titles(task, combination)}, which does not mean that nothing is there: "
     who = f"{card.name} {card.version}"
     if not dice:
@@ -199,7 +189,7 @@ def _contrast(study: Study, looks: Mapping[str, Look]) -> Note | None:
         if _correlation(looks[a], looks[b]) > SAME_IMAGE:
             files = f"{_file(study, a)} and {_file(study, b)}"
             return Note("same_image", f"{files} look like the same image; check which file is which.")
-    pair = exchanged(looks)
+    pair = exchanged(study.task, looks)
     if pair is not None:
         a, b = (_file(study, name) for name in study.task.combination(pair))
         message = (
@@ -207,17 +197,17 @@ def _contrast(study: Study, looks: Mapping[str, Look]) -> Note | None:
         )
         return Note("wrong_contrast", message)
     for name, look in looks.items():
-        if not (_within(look.tail, TAILS.get(name)) and _within(look.rise, RISES.get(name))):
-            title = study.task.modality(name).title
+        taken = study.task.modality(name)
+        if not (_within(look.tail, taken.tail) and _within(look.rise, taken.rise)):
             message = (
-                f"{_file(study, name)} does not look like {title}, by how fluid and white matter show; check which "
-                "file is which."
+                f"{_file(study, name)} does not look like {taken.title}, by how fluid and white matter show; check "
+                "which file is which."
             )
             return Note("wrong_contrast", message, name)
     return None
 
 
-def exchanged(looks: Mapping[str, Look]) -> tuple[str, str] | None:
+def exchanged(task: Task, looks: Mapping[str, Look]) -> tuple[str, str] | None:
     """The two modalities that most look like each other's, or None if every pair is in order."""
     names = list(looks)
     brighter = {}
@@ -228,10 +218,10 @@ def exchanged(looks: Mapping[str, Look]) -> tuple[str, str] | None:
 
     def scores(taken: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], float]]:
         """How much each pair speaks for its order, were modality x the image ``taken[x]``."""
-        for x, y in BRIGHTER:
+        for x, y in task.brighter_fluid:
             if x in taken and y in taken:
                 yield (x, y), brighter[taken[x], taken[y]]
-        for x, y in RISING:
+        for x, y in task.rising:
             if x in taken and y in taken:
                 yield (x, y), looks[taken[x]].rise - looks[taken[y]].rise
 
@@ -295,8 +285,8 @@ def _correlation(a: Look, b: Look) -> float:
     return float(np.corrcoef(x, y)[0, 1]) if x.size > 1 and x.std() > 0 and y.std() > 0 else 0.0
 
 
-def _within(value: float, limits: tuple[float, float] | None) -> bool:
-    return limits is None or limits[0] <= value <= limits[1]
+def _within(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]
 
 
 def _file(study: Study, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -52,7 +53,10 @@ class ModelCard(BaseModel):
         What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.edge`).
         "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings.
     measured
-        One row per combination, e.g. ``{"combination": ["flair"], "dice": {"WT": 0.8}}``.
+        One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
+        for a region that the case has not.
+    measured_on
+        A sentence that says on what, and by which weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +73,7 @@ class ModelCard(BaseModel):
     trained_on: tuple[str, ...]
     expects: Literal["adult brain", "anything"] = "adult brain"
     measured: tuple[dict[str, Any], ...] = ()
+    measured_on: str = ""
     intended_use: str
     limitations: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
@@ -96,3 +101,28 @@ class ModelCard(BaseModel):
             if len(v.extents_max) != task.ndim or any(n < STRIDE or n % STRIDE for n in v.extents_max):
                 raise ValueError(f"extents_max must be {task.ndim} multiples of {STRIDE}")
         return self
+
+    def measured_dice(self, combination: tuple[str, ...]) -> dict[str, list[float]]:
+        """Dice of every measured case with ``combination``, by region; regions without a number are left out."""
+        found: dict[str, list[float]] = {}
+        for row in self.measured:
+            dice = row.get("dice")
+            if _combination(row) != combination or not isinstance(dice, dict):
+                continue
+            for region in self.regions:
+                if isinstance(dice.get(region), (int, float)):
+                    found.setdefault(region, []).append(float(dice[region]))
+        return found
+
+    def measured_table(self) -> list[tuple[tuple[str, ...], dict[str, float]]]:
+        """(combination, mean Dice by region), in the order of the rows."""
+        order = dict.fromkeys(_combination(row) for row in self.measured)
+        return [
+            (combination, {r: fmean(values) for r, values in self.measured_dice(combination).items()})
+            for combination in order
+        ]
+
+
+def _combination(row: dict[str, Any]) -> tuple[str, ...]:
+    names = row.get("combination")
+    return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()

@@ -287,7 +287,7 @@ class TestRealScans:
         for x, y in (("flair", "t2"), ("t1", "t2"), ("t1ce", "t2"), ("flair", "t1")):
             swapped = {**looks, x: looks[y], y: looks[x]}
             for combination in (BRATS.names, BRATS.combination((x, y))):
-                assert set(edge.exchanged({n: swapped[n] for n in combination}) or ()) == {x, y}
+                assert set(edge.exchanged(BRATS, {n: swapped[n] for n in combination}) or ()) == {x, y}
 
     @pytest.mark.parametrize("name", ["flair", "t1", "t2"])
     def test_a_raw_clinical_series_is_warned_of(self, name: str, real_data: Path, card: ModelCard) -> None:

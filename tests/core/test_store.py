@@ -319,3 +319,16 @@ def test_damaged_model_is_not_added(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         add_model(folder)
     assert not (tmp_path / "user").exists()
+
+
+def test_a_card_gives_the_mean_of_the_cases_that_have_a_region() -> None:
+    """Mean Dice by combination in the order of the rows; None, rows without Dice and words are left out."""
+    rows = (
+        {"case": "a", "combination": ["t1", "t2"], "dice": {"WT": 0.8, "ET": None}},
+        {"case": "b", "combination": ["t1", "t2"], "dice": {"WT": 0.6, "TC": "good", "knee": 1.0}},
+        {"case": "c", "combination": ["flair"], "false_ml": {"WT": 3.0}},
+        {"case": "d", "combination": 7, "dice": [0.9]},
+    )
+    card = make_card(measured=rows)
+    assert card.measured_dice(("t1", "t2")) == {"WT": [0.8, 0.6]}
+    assert card.measured_table() == [(("t1", "t2"), {"WT": pytest.approx(0.7)}), (("flair",), {}), ((), {})]
