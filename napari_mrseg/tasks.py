@@ -80,7 +80,7 @@ class Task:
     organ_names
         Words that make a mask one of the whole organ, and no reference.
     brighter_fluid, rising
-        What the order of two modalities is known by: in the first one fluid is brighter, or it rises more towards white matter.
+        What the order of two modalities is known by: in the first, fluid is brighter, or white matter than cortex.
     """
 
     name: str
