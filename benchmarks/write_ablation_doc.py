@@ -75,7 +75,8 @@ tumours in batches of two, whose statistics each batch takes from itself, a deco
 has others in a whole head. Taking the running statistics anew over 50 batches of crops did not help (tried on
 the same weights, first 20 subjects: `full` with seed 2 stays at 2 %). What is likely to help is more samples a
 batch and whole heads among the extents, as in `tiny`, `compact` and `bundled`; this benchmark keeps its
-settings.
+settings. Since then stage 2 puts both versions of a subject through the network as one batch, so that the running
+statistics fit both; the ladder has not been run again.
 """
 
 OUTRO = """
