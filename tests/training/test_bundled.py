@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny
 
-from mrseg_training.bundled import FOLDS, configs, pooled, report
+from mrseg_training.bundled import FOLDS, configs
+from mrseg_training.bundled_card import bundled_card
+from mrseg_training.bundled_table import measured, pooled, report
 
 DOCUMENT = json.loads(FOLDS.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("settings", ["bundled", "first"])
+@pytest.mark.parametrize("settings", ["bundled", "bundled-cpu"])
 def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path, settings: str) -> None:
     """A fold's test subjects, and the scans without tumour, are in no part of its data nor of the base's."""
     found = configs(tmp_path, tmp_path / "out", settings=settings)
@@ -44,20 +47,62 @@ def row(subject: str, combination: str, wt: float, et: float, et_ml: float) -> d
         "subject": subject,
         "combination": combination.split("+"),
         "dice": {"WT": wt, "ET": et},
+        "size": {"WT": 31.0, "ET": 2.5},
         "reference": {"WT": 30.0, "ET": et_ml},
+        "far": 0.3,
+        "seconds": 0.5,
     }
 
 
-def test_a_region_counts_where_there_is_enough_of_it() -> None:
+@pytest.fixture
+def folds() -> dict:
+    """Subject p of fold a with enhancing tumour, q of fold b with too little of it to count."""
+    rows = {
+        "a": [row("p", "flair", 0.6, 0.2, 9.0), row("p", "t1", 0.4, 0.4, 9.0)],
+        "b": [row("q", "flair", 0.9, 1.0, 0.4), row("q", "t1", 0.7, 0.0, 0.4)],
+    }
+    errors = {"1": {region: {"ece_from_0.05": 0.125} for region in ("WT", "ET")}}
+    return {
+        fold: {"subjects": [own[0]["subject"]], "by_subject": own, "calibration": errors, "device": "a CPU"}
+        for fold, own in rows.items()
+    }
+
+
+ALARMS = {"a": {"ms": {"flair": 1.25, "t1": 0.0}}, "b": {"ms": {"flair": 7.0, "t1": 0.0}}}
+
+
+def test_a_region_counts_where_there_is_enough_of_it(folds: dict) -> None:
     """Means over subjects of means over combinations, with an interval; 0.4 mL of ET is not counted."""
-    one = {"subjects": ["p"], "by_subject": [row("p", "flair", 0.6, 0.2, 9.0), row("p", "t1", 0.4, 0.4, 9.0)]}
-    two = {"subjects": ["q"], "by_subject": [row("q", "flair", 0.9, 1.0, 0.4), row("q", "t1", 0.7, 0.0, 0.4)]}
-    summary = pooled({"a": one, "b": two})
+    summary = pooled(folds)
     assert summary["WT"]["mean"] == pytest.approx((0.5 + 0.8) / 2)
     assert summary["WT"]["n"] == 2
     assert 0.5 <= summary["WT"]["low"] < summary["WT"]["high"] <= 0.8
     assert summary["ET"]["n"] == 1
     assert summary["ET"]["mean"] == pytest.approx(0.3)
-    text = report(summary, {"a": one, "b": two}, {"a": {"ms": {"flair": 1.25, "t1": 0.0}}})
-    assert "| q (model b) | 0.800 | – |" in text
-    assert "| flair | 0.750 | 0.200 | 1.2 |" in text
+
+
+def test_the_report_states_every_subject_and_combination(folds: dict) -> None:
+    """Each subject by its fold's model, false ET where there is none, false alarms, and the simulated benchmark."""
+    text = report(pooled(folds), folds, ALARMS, folds["a"])
+    assert "| p (model a) | 0.500 | 0.300 | – | 0.3 |" in text
+    assert "| q (model b) | 0.800 | – | 2.5 | 0.3 |" in text
+    assert "| flair | 0.750 | 0.200 | 0.600 | 0.200 | 1.2 | 7.0 |" in text
+    assert "| 1 | 0.125 | 0.125 | 0.125 | 0.125 |" in text
+
+
+def test_the_card_says_who_was_measured_by_whom(folds: dict, tmp_path: Path) -> None:
+    """Mean Dice by combination over the subjects that count; what fails, and false alarms of the shipped model."""
+    runs = configs(tmp_path, tmp_path)
+    unseen = [*DOCUMENT["test"]["a"], *DOCUMENT["no_tumour"]]
+    rows = measured(folds, ALARMS)
+    card = bundled_card(tiny.model(tmp_path).card, runs["base"], runs["a"], unseen, rows, pooled(folds))
+    assert card.measured_dice(("flair",)) == {"WT": [0.6, 0.9], "ET": [0.2]}
+    assert dict(card.measured_table())[("t1",)] == pytest.approx({"WT": 0.55, "ET": 0.4})
+    assert "ms, which has no tumour, it calls up to 1.2 mL one (flair)" in card.limitations
+    assert all(name in card.trained_on[-1] for name in unseen)
+    assert "WT 0.65 [" in card.measured_on
+    assert {"BraTS2021_01476", "CC BY 4.0", "TCGA-LGG", "ICBM"} <= {
+        word
+        for word in ("BraTS2021_01476", "CC BY 4.0", "TCGA-LGG", "ICBM")
+        if word in " ".join(card.trained_on)
+    }

@@ -11,7 +11,7 @@ import tiny
 from small import write_subject
 
 from mrseg_training.calibration import Calibration
-from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.evaluate import OUTPUTS, _far, evaluate
 from mrseg_training.paper_table import summarise
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.errors import InputError
@@ -68,6 +68,27 @@ def test_numbers_are_the_engines(done: tuple[Path, dict]) -> None:
     expected = region_dice(prediction.labels, study.reference.labels, BRATS)
     row = next(r for r in document["rows"] if r["combination"] == ["t1"])
     assert {r: row[r]["dice"] for r in expected} == pytest.approx(expected)
+
+
+def test_what_lies_far_from_the_reference_is_measured(done: tuple[Path, dict]) -> None:
+    """The millilitres more than 15 mm away are those of the prediction's voxels whose nearest true one is so far."""
+    from napari_mrseg.compare.metrics import sizes
+
+    truth, spacing = np.zeros((40, 6, 5), dtype=bool), (1.0, 2.0, 3.0)
+    truth[3, 2, 2] = True
+    places = np.stack(np.nonzero(np.ones_like(truth)), 1) * spacing
+    expected = np.linalg.norm(places - np.array([3, 2, 2]) * spacing, axis=1).reshape(truth.shape) > 15
+    assert np.array_equal(_far(truth, spacing), expected)
+    assert _far(np.zeros_like(truth), spacing).all()
+    root, document = done
+    study = open_study(root / "data" / "BraTS2021_00001")
+    assert study.reference is not None
+    found = Engine(load_model(root / "tiny"), device="cpu").predict(study, ["t1"]).labels
+    outside = np.where(_far(study.reference.labels > 0, study.grid.spacing), found, 0)
+    row = next(
+        r for r in document["by_subject"] if r["combination"] == ["t1"] and r["subject"].endswith("00001")
+    )
+    assert row["far"] == pytest.approx(sizes(outside, BRATS, study.grid.voxel_ml)["WT"])
 
 
 def test_order_and_activations_are_measured(done: tuple[Path, dict]) -> None:

@@ -132,7 +132,9 @@ def test_stage_2_keeps_the_norm_statistics_of_both_versions() -> None:
     expected = copy.deepcopy(stage.network).train()
     expected.encode(torch.cat(versions))
     step(stage, data)
-    found = {k: v for k, v in stage.network.state_dict().items() if k.startswith("encoder.") and "running" in k}
+    found = {
+        k: v for k, v in stage.network.state_dict().items() if k.startswith("encoder.") and "running" in k
+    }
     assert found
     assert all(torch.allclose(v, expected.state_dict()[k], atol=1e-6) for k, v in found.items())
 

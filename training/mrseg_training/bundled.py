@@ -1,15 +1,17 @@
 """The bundled model from an empty folder: a base from simulation alone, a model for each fold, and the table they earn.
 
-    python -m mrseg_training.bundled [--config first] -o runs/bundled --data ../shared/data [key=value ...]
+    python -m mrseg_training.bundled [--config bundled-cpu] -o runs/bundled --data ../shared/data [key=value ...]
 
 ``splits/folds.json`` says who tests what. The base paints tumours into brains of no test fold. A fold's model goes on
 from it with the brains of the *other* fold added, whose own tumours join for a small share; it is measured on its
 fold, which it has seen in no form. The model of fold a, which has not seen BraTS-GLI-00000-000, is the one to ship.
 
 Run it again with the same settings and it goes on where it stopped. ``table.md`` has every subject, by the model that
-had not seen it, and mL of tumour found in scans without one. ``key=value`` changes the settings of ``--config``
-(bundled: for a GPU; first: for two CPU cores) for all runs, ``fold.key=value`` for the folds only. ``--only base``, then
-``--only a`` and ``--only b`` train one of them, so that the folds can run beside each other.
+had not seen it, and mL of tumour found in scans without one; ``model`` is the one to ship, with its card.
+
+``key=value`` changes the settings of ``--config`` (bundled: for a GPU; bundled-cpu: for two CPU cores) for all runs,
+``fold.key=value`` for the folds only. ``--only base``, then ``--only a`` and ``--only b`` train one of them, so that
+the folds can run beside each other.
 """
 
 from __future__ import annotations
@@ -17,29 +19,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from mrseg_training.bundled_card import bundled_card
+from mrseg_training.bundled_table import SHIPPED, measured, pooled, report
 from mrseg_training.config import changed, load_config
+from mrseg_training.data.simulated import write_studies
 from mrseg_training.evaluate import evaluate
 from mrseg_training.files import write_atomically
 from mrseg_training.fit import train
 from mrseg_training.settings import Config
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
-from napari_mrseg.models.store import load_model
+from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.tasks import key
 
 FOLDS = Path(__file__).parent / "splits" / "folds.json"
 REAL_SHARE = 0.15  # of a fold's subjects come with their own tumour
 TEMPLATE_SHARE = {"base": 0.4, "fold": 0.2}  # come from the template's tissue maps
-LEAST_ML = 0.5  # a region counts where the reference has this much of it
-DRAWS = 4000
-
-Summary = dict[str, Any]
 
 
 def configs(
@@ -76,13 +75,22 @@ def configs(
     return found
 
 
-def measure(model: Path, data: Path, out: Path, subjects: Sequence[str]) -> dict[str, Any]:
-    """``evaluate`` of a fold's model on its test subjects, done once."""
+def measure(model: Path, data: Path, out: Path, subjects: Sequence[str] | None = None) -> dict[str, Any]:
+    """``evaluate`` of ``model`` on ``subjects`` (default: all) under ``data``, done once."""
     if (out / "table.json").is_file():
         document: dict[str, Any] = json.loads((out / "table.json").read_text(encoding="utf-8"))
         if document["model"]["sha256"] == load_model(model).info["sha256"]:
             return document
-    return evaluate(model, data, out, subjects=subjects, overwrite=True, say=print)
+    return evaluate(model, data, out, subjects=subjects, overwrite=True, hd95=False, shuffles=0, say=print)
+
+
+def simulated(config: Config, out: Path) -> Path:
+    """The simulated benchmark: the test subjects of ``config``'s seed in the template, as folders of NIfTI files."""
+    drawn = config.data.simulate
+    part = drawn.model_copy(update={"brains": (), "labelled": (), "real_share": 0.0, "template_share": 1.0})
+    if not out.is_dir():
+        write_studies(part, config.model_task, out)
+    return out
 
 
 def false_alarms(model: Path, data: Path, cases: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -98,78 +106,6 @@ def false_alarms(model: Path, data: Path, cases: Sequence[str]) -> dict[str, dic
     return found
 
 
-def pooled(folds: Mapping[str, Mapping[str, Any]]) -> Summary:
-    """Mean Dice over subjects and combinations, with a 95 % interval over subjects, by region.
-
-    ``folds``: documents of :func:`~mrseg_training.evaluate.evaluate`. A subject counts for a region of which its
-    reference has at least ``LEAST_ML``.
-    """
-    rows = [row for document in folds.values() for row in document["by_subject"]]
-    random = np.random.default_rng(0)
-    summary: Summary = {}
-    for region in rows[0]["dice"]:
-        counted = [row for row in rows if row["reference"][region] >= LEAST_ML]
-        subjects = list(dict.fromkeys(row["subject"] for row in counted))
-        if not subjects:
-            continue
-        means = np.array(
-            [np.mean([r["dice"][region] for r in counted if r["subject"] == s]) for s in subjects]
-        )
-        draws = means[random.integers(0, len(means), (DRAWS, len(means)))].mean(1)
-        low, high = np.quantile(draws, (0.025, 0.975))
-        summary[region] = {
-            "mean": float(means.mean()),
-            "low": float(low),
-            "high": float(high),
-            "n": len(means),
-        }
-        summary[region]["by_subject"] = dict(zip(subjects, means.tolist(), strict=True))
-    return summary
-
-
-def report(
-    summary: Summary, folds: Mapping[str, Mapping[str, Any]], alarms: Mapping[str, Mapping[str, Any]]
-) -> str:
-    """The Markdown of ``table.md``: pooled means, each subject, false alarms by combination."""
-    regions = list(summary)
-    lines = [
-        "Dice of subjects by the model that had not seen them, mean over 15 combinations; a region counts where its "
-        f"reference has at least {LEAST_ML:g} mL. 95 % interval: subjects drawn again.",
-        "",
-        "| | " + " | ".join(regions) + " |",
-        "|---|" + "--:|" * len(regions),
-    ]
-    means = [
-        f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}], n = {s['n']}"
-        for s in (summary[r] for r in regions)
-    ]
-    lines.append("| **mean** | " + " | ".join(means) + " |")
-    for fold, document in folds.items():
-        for subject in document["subjects"]:
-            cells = [summary[r]["by_subject"].get(subject) for r in regions]
-            shown = ["–" if cell is None else f"{cell:.3f}" for cell in cells]
-            lines.append(f"| {subject} (model {fold}) | " + " | ".join(shown) + " |")
-    rows = [row for document in folds.values() for row in document["by_subject"]]
-    combinations = list(dict.fromkeys(key(row["combination"]) for row in rows))
-    cases = {f"{case}, model {fold}": found for fold, all_ in alarms.items() for case, found in all_.items()}
-    lines += [
-        "",
-        "| combination | "
-        + " | ".join([*(f"{r} Dice" for r in regions), *(f"{c}, mL" for c in cases)])
-        + " |",
-        "|---|" + "--:|" * (len(regions) + len(cases)),
-    ]
-    for name in combinations:
-        own = [row for row in rows if key(row["combination"]) == name]
-        cells = []
-        for region in regions:
-            values = [r["dice"][region] for r in own if r["reference"][region] >= LEAST_ML]
-            cells.append(f"{np.mean(values):.3f}" if values else "–")
-        cells += [f"{found[name]:.1f}" if name in found else "–" for found in cases.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mrseg_training.bundled",
@@ -178,26 +114,35 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and their tables")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
-    parser.add_argument("--config", default="bundled", help="bundled, first, or a settings file")
+    parser.add_argument("--config", default="bundled", help="bundled, bundled-cpu, or a settings file")
     parser.add_argument("--only", choices=("base", "a", "b"), help="train this one, and measure nothing")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
     folds = json.loads(FOLDS.read_text(encoding="utf-8"))
     documents, alarms = {}, {}
-    for name, config in configs(args.data, args.out, args.settings, settings=args.config).items():
+    runs = configs(args.data, args.out, args.settings, settings=args.config)
+    for name, config in runs.items():
         if args.only not in (None, name):
             continue
-        model = train(config, args.out / name, resume=True)
+        trained = train(config, args.out / name, resume=True)
         if name in folds["test"] and args.only is None:
-            documents[name] = measure(model, args.data, args.out / name / "table", folds["test"][name])
-            alarms[name] = false_alarms(model, args.data, folds["no_tumour"])
+            documents[name] = measure(trained, args.data, args.out / name / "table", folds["test"][name])
+            alarms[name] = false_alarms(trained, args.data, folds["no_tumour"])
     if args.only is not None:
         return
-    summary = pooled(documents)
-    write_atomically(
-        args.out / "table.json", json.dumps({"mean": summary, "false_ml": alarms}, indent=1).encode()
+    shipped = args.out / SHIPPED / "model"
+    made_up = measure(
+        shipped, simulated(runs["base"], args.out / "simulated"), args.out / SHIPPED / "simulated"
     )
-    write_atomically(args.out / "table.md", report(summary, documents, alarms).encode())
+    summary = pooled(documents)
+    table = {"mean": summary, "false_ml": alarms, "simulated": pooled({SHIPPED: made_up})}
+    write_atomically(args.out / "table.json", json.dumps(table, indent=1).encode())
+    write_atomically(args.out / "table.md", report(summary, documents, alarms, made_up).encode())
+    model = load_model(shipped)
+    unseen = [*folds["test"][SHIPPED], *folds["no_tumour"]]
+    rows = measured(documents, alarms)
+    card = bundled_card(model.card, runs["base"], runs[SHIPPED], unseen, rows, summary)
+    save_model(args.out / "model", model.network, card)
     print((args.out / "table.md").read_text(encoding="utf-8"))
 
 

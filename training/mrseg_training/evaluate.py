@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mrseg_training import perturb
@@ -26,6 +27,7 @@ from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 
+FAR_MM = 15.0  # from the reference: what is found beyond is another thing taken for it
 OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "features.svg")
 Say = Callable[[str], None]
 
@@ -121,12 +123,15 @@ def measure_subject(
 ) -> list[dict[str, Any]]:
     """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit.
 
-    ``reference`` is the size of the region in the reference.
+    ``reference`` is the size of the region in the reference; ``far`` that of what is found in any region more than
+    :data:`FAR_MM` from all of it.
     """
     assert study.reference is not None
     task, truth = study.task, study.reference.labels
     there = {region.name: region_mask(truth, region) for region in task.regions}
-    reference = dict(sizes(truth, task, study.grid.voxel_ml if task.ndim == 3 else 1.0))
+    voxel = study.grid.voxel_ml if task.ndim == 3 else 1.0
+    reference = dict(sizes(truth, task, voxel))
+    far = _far(truth > 0, study.grid.spacing)
     rows = []
     for combination in task.combinations(study.present):
         prediction = engine.predict(study, combination)
@@ -141,11 +146,21 @@ def measure_subject(
                 "hd95": distances,
                 "size": dict(prediction.sizes),
                 "reference": reference,
+                "far": float(((prediction.labels > 0) & far).sum() * voxel),
                 "present": {name: bool(mask.any()) for name, mask in there.items()},
                 "seconds": prediction.seconds,
             }
         )
     return rows
+
+
+def _far(truth: npt.NDArray[np.bool_], spacing: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Voxels more than :data:`FAR_MM` from the nearest one of ``truth``; all, where there is none."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not truth.any():
+        return np.ones_like(truth)
+    return np.asarray(distance_transform_edt(~truth, sampling=spacing) > FAR_MM)
 
 
 @torch.inference_mode()

@@ -1,0 +1,97 @@
+"""The words on the bundled model's card: what it learnt from, what it is for, where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mrseg_training.settings import Config
+from napari_mrseg.models.card import ModelCard
+from napari_mrseg.tasks import key
+
+LICENCES = {
+    "BraTS": "CC BY 4.0; Baid 2021, Menze 2015, Bakas 2017",
+    "tcga": "CC BY 3.0, TCGA-LGG; Pedano 2016",
+}
+TEMPLATE = (
+    "Simulated brains from the tissue maps of the ICBM 152 2009a template (Copyright (C) 1993–2004 Louis Collins, "
+    "McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University; free to use with this notice; "
+    "Fonov 2011)."
+)
+GOOD = 0.5  # mean whole-tumour Dice below which a combination is named as one that fails
+
+
+def bundled_card(
+    card: ModelCard,
+    base: Config,
+    fold: Config,
+    unseen: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    means: Mapping[str, Mapping[str, Any]],
+) -> ModelCard:
+    """``card``, of a fold's model, with the words for shipping.
+
+    ``base`` and ``fold``: settings of the two runs. ``unseen``: scans in no part of either. ``rows``: what was measured
+    (see :class:`~napari_mrseg.models.card.ModelCard`), ``means``: mean and 95 % interval by region.
+    """
+    said = ", ".join(
+        f"{region} {m['mean']:.2f} [{m['low']:.2f}, {m['high']:.2f}] on {m['n']}"
+        for region, m in means.items()
+    )
+    measured = card.model_copy(update={"measured": tuple(dict(row) for row in rows)})
+    region, *_ = card.regions
+    table = {c: dice[region] for c, dice in measured.measured_table() if region in dice}
+    failing = [key(c) for c, value in table.items() if value < GOOD]
+    alarms: dict[str, tuple[float, str]] = {}
+    for row in rows:
+        if "dice" not in row:
+            found = row["false_ml"][region], key(row["combination"])
+            alarms[row["case"]] = max(found, alarms.get(row["case"], (0.0, "")))
+    limits = [
+        "Trained on very few real brains and mostly on simulated tumours. "
+        f"Works at {card.validated[0].spacing_mm:g} mm, on skull-stripped scans of adults. Without post-contrast T1, "
+        "enhancing tumour and core are guesses.",
+        f"Below a mean {region} Dice of {GOOD}: {', '.join(failing)}." if failing else "",
+        *(
+            f"In {case}, which has no tumour, it calls up to {ml:.1f} mL one ({combination})."
+            for case, (ml, combination) in alarms.items()
+            if ml
+        ),
+    ]
+    return measured.model_copy(
+        update={
+            "name": base.model.name.removesuffix("-base"),
+            "licence": "BSD-3-Clause",
+            "trained_on": trained_on(base, fold, unseen),
+            "measured_on": (
+                "Mean over scans with true masks, each by the weights of the fold that had not seen it (the shipped "
+                f"ones: {', '.join(unseen)}). Mean over subjects and combinations [95 % interval]: {said}."
+            ),
+            "intended_use": "Research and demonstration only. Not a medical device; not for diagnosis or treatment.",
+            "limitations": " ".join(part for part in limits if part),
+        }
+    )
+
+
+def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, ...]:
+    """How, and one line per source with its licence."""
+    steps = [(name, base.stage(name).steps) for name in base.recipe]
+    steps += [(name, fold.stage(name).steps) for name in fold.recipe]
+    drawn = fold.data.simulate
+    painted = [brain for brain in drawn.brains if brain not in drawn.labelled]
+    lines = [
+        "How: the three stages of the paper ("
+        + ", ".join(f"{name} {number} steps" for name, number in steps)
+        + "; mrseg_training.bundled), mostly on simulated tumours, painted into brains whose own lesion was covered by "
+        "the mirrored other hemisphere.",
+        f"Brains, and {drawn.real_share:.0%} of the last stage's samples with their true labels: "
+        f"{', '.join(drawn.labelled)} ({LICENCES['BraTS']}).",
+    ]
+    for kind, licence in LICENCES.items():
+        own = [brain for brain in painted if brain.startswith(kind)]
+        if own:
+            lines.append(
+                f"Brain only: {', '.join(own)} ({licence}); the lesion was located with an automatic mask, which was "
+                "not used as a label."
+            )
+    return (*lines, TEMPLATE, f"Never seen in training: {', '.join(unseen)}.")

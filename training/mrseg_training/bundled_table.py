@@ -1,0 +1,175 @@
+"""What the models of the folds earn: each subject by the model that had not seen it, with intervals, in Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mrseg_training.evaluate import FAR_MM
+from napari_mrseg.tasks import key
+
+SHIPPED = "a"  # the fold whose test has BraTS-GLI-00000-000, so that anyone can measure it again
+LEAST_ML = 0.5  # a region counts where the reference has this much of it
+DRAWS = 4000
+
+Summary = dict[str, Any]
+
+
+def pooled(folds: Mapping[str, Mapping[str, Any]]) -> Summary:
+    """Mean Dice over subjects and combinations, with a 95 % interval over subjects, by region.
+
+    ``folds``: documents of :func:`~mrseg_training.evaluate.evaluate`. A subject counts for a region of which its
+    reference has at least ``LEAST_ML``.
+    """
+    rows = [row for document in folds.values() for row in document["by_subject"]]
+    random = np.random.default_rng(0)
+    summary: Summary = {}
+    for region in rows[0]["dice"]:
+        counted = [row for row in rows if row["reference"][region] >= LEAST_ML]
+        subjects = list(dict.fromkeys(row["subject"] for row in counted))
+        if not subjects:
+            continue
+        means = np.array(
+            [np.mean([r["dice"][region] for r in counted if r["subject"] == s]) for s in subjects]
+        )
+        draws = means[random.integers(0, len(means), (DRAWS, len(means)))].mean(1)
+        low, high = np.quantile(draws, (0.025, 0.975))
+        summary[region] = {
+            "mean": float(means.mean()),
+            "low": float(low),
+            "high": float(high),
+            "n": len(means),
+        }
+        summary[region]["by_subject"] = dict(zip(subjects, means.tolist(), strict=True))
+    return summary
+
+
+def measured(
+    folds: Mapping[str, Mapping[str, Any]], alarms: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows for the card, one per case and combination: Dice where the reference has enough, else None; false mL."""
+    rows: list[dict[str, Any]] = []
+    for fold, document in folds.items():
+        for row in document["by_subject"]:
+            counted = {r: row["reference"][r] >= LEAST_ML for r in row["dice"]}
+            rows.append(
+                {
+                    "combination": list(row["combination"]),
+                    "case": row["subject"],
+                    "weights": fold,
+                    "dice": {r: round(v, 4) if counted[r] else None for r, v in row["dice"].items()},
+                    "false_ml": {r: round(row["size"][r], 2) for r in row["dice"] if not counted[r]},
+                    "far_ml": round(row["far"], 2),
+                }
+            )
+    names = dict.fromkeys(tuple(row["combination"]) for row in rows)
+    for case, found in alarms[SHIPPED].items():
+        rows += [
+            {
+                "combination": list(c),
+                "case": case,
+                "weights": SHIPPED,
+                "false_ml": {"WT": round(found[key(c)], 2)},
+            }
+            for c in names
+            if key(c) in found
+        ]
+    return rows
+
+
+def report(
+    summary: Summary,
+    folds: Mapping[str, Mapping[str, Any]],
+    alarms: Mapping[str, Mapping[str, Any]],
+    made_up: Mapping[str, Any],
+) -> str:
+    """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false alarms."""
+    regions = list(summary)
+    rows = [row for document in folds.values() for row in document["by_subject"]]
+    fake = pooled({SHIPPED: made_up})
+    lines = [
+        "Dice of subjects by the model that had not seen them, mean over the combinations; a region counts where its "
+        f"reference has at least {LEAST_ML:g} mL. 95 % interval: subjects drawn again. Far: whole tumour found more "
+        f"than {FAR_MM:g} mm from the reference, the most of any combination.",
+        "",
+        _line("", *regions, "false ET, mL", "far, mL"),
+        "|---|" + "--:|" * (len(regions) + 2),
+        _line("**mean**", *(_interval(summary[r]) for r in regions), "", ""),
+    ]
+    for fold, document in folds.items():
+        for subject in document["subjects"]:
+            own = [row for row in document["by_subject"] if row["subject"] == subject]
+            cells = [summary[r]["by_subject"].get(subject) for r in regions]
+            last = list(own[0]["dice"])[-1]
+            absent = own[0]["reference"][last] < LEAST_ML
+            lines.append(
+                _line(
+                    f"{subject} (model {fold})",
+                    *("–" if cell is None else f"{cell:.3f}" for cell in cells),
+                    f"{max(row['size'][last] for row in own):.1f}" if absent else "–",
+                    f"{max(row['far'] for row in own):.1f}",
+                )
+            )
+    lines.append(
+        _line(
+            f"*simulated (model {SHIPPED})*",
+            *(_interval(fake[r]) if r in fake else "–" for r in regions),
+            "",
+            "",
+        )
+    )
+    cases = {f"{case}, model {fold}": found for fold, all_ in alarms.items() for case, found in all_.items()}
+    lines += [
+        "",
+        "Mean over the subjects by combination, Dice on the simulated benchmark (s.), and mL found in scans without "
+        "a tumour:",
+        "",
+        _line("combination", *regions, *(f"{r} s." for r in regions), *cases),
+        "|---|" + "--:|" * (2 * len(regions) + len(cases)),
+    ]
+    for name in dict.fromkeys(key(row["combination"]) for row in rows):
+        lines.append(
+            _line(
+                name,
+                *(_mean_of(rows, name, r) for r in regions),
+                *(_mean_of(made_up["by_subject"], name, r) for r in regions),
+                *(f"{found[name]:.1f}" if name in found else "–" for found in cases.values()),
+            )
+        )
+    lines += [
+        "",
+        "Expected calibration error over voxels with a probability of at least 0.05, by number of modalities:",
+        "",
+        _line("modalities", *(f"{r}, model {fold}" for fold in folds for r in regions)),
+        "|---|" + "--:|" * (len(regions) * len(folds)),
+    ]
+    for number in next(iter(folds.values()))["calibration"]:
+        errors = (folds[fold]["calibration"][number][r]["ece_from_0.05"] for fold in folds for r in regions)
+        lines.append(_line(number, *("–" if e is None else f"{e:.3f}" for e in errors)))
+    seconds = sorted(row["seconds"] for row in rows)
+    lines += [
+        "",
+        f"A final took {seconds[len(seconds) // 2]:.2f} s in the median and {seconds[-1]:.2f} s at most "
+        f"({next(iter(folds.values()))['device']}, {os.cpu_count()} processors).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _interval(of: Mapping[str, Any]) -> str:
+    return f"{of['mean']:.3f} [{of['low']:.3f}, {of['high']:.3f}], n = {of['n']}"
+
+
+def _mean_of(rows: Sequence[Mapping[str, Any]], name: str, region: str) -> str:
+    values = [
+        row["dice"][region]
+        for row in rows
+        if key(row["combination"]) == name and row["reference"][region] >= LEAST_ML
+    ]
+    return f"{np.mean(values):.3f}" if values else "–"
