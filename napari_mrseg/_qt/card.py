@@ -5,24 +5,35 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
 
 from napari_mrseg.tasks import key
 
 if TYPE_CHECKING:
     from napari_mrseg.models.store import Model
 
+_SIZE = 620, 660  # pixels: fits a small laptop
+
 
 def show_card(parent: QWidget, model: Model | None) -> None:
-    """Open a box with the model's card; returns when it is closed."""
-    if model is None:
-        return
-    box = QMessageBox(parent)
-    box.setWindowTitle(f"Model {model.card.name}")
-    box.setTextFormat(Qt.TextFormat.RichText)
-    box.setText(card_text(model))
-    box.exec()
+    """Open a window with the model's card, which scrolls; returns when it is closed."""
+    if model is not None:
+        card_dialog(parent, model).exec()
+
+
+def card_dialog(parent: QWidget | None, model: Model) -> QDialog:
+    """The window, not yet shown."""
+    dialog = QDialog(parent)
+    dialog.setWindowTitle(f"Model {model.card.name}")
+    text = QTextBrowser()
+    text.setHtml(card_text(model))
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    layout = QVBoxLayout(dialog)
+    layout.addWidget(text)
+    layout.addWidget(buttons)
+    dialog.resize(*_SIZE)
+    return dialog
 
 
 def card_text(model: Model) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Thread, current_thread, main_thread
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QTextBrowser
 from tiny import study
 from waiting import PATIENCE
 
 from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.card import card_dialog
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.modalities import FileChoice, short_names, swapped
 from napari_mrseg._qt.orientation import OrientationLetters, letters
 from napari_mrseg.errors import InputError
+from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 from napari_mrseg.tasks import BRATS
 
@@ -164,3 +168,20 @@ def test_every_number_of_the_legend_says_how_it_is_computed(qtbot: QtBot) -> Non
     for region in BRATS.regions:
         assert "volume of a voxel" in legend.sizes[region.name].toolTip()
         assert "common voxels" in legend.dices[region.name].toolTip()
+
+
+def test_the_card_fits_a_laptop_and_shows_a_strangers_words_as_words(qtbot: QtBot, tiny: Model) -> None:
+    """However long, the card is at most 700 pixels high and scrolls; markup in it is shown as such; Dice are means."""
+    rows = tuple({"combination": ["t1"], "dice": {"WT": value}} for value in (0.2, 0.5))
+    card = tiny.card.model_copy(
+        update={"limitations": "<h1>trust me</h1> " * 300, "measured": rows, "measured_on": "On two scans."}
+    )
+    dialog = card_dialog(None, replace(tiny, card=card))
+    qtbot.addWidget(dialog)
+    dialog.show()
+    shown = dialog.findChild(QTextBrowser)
+    assert dialog.height() <= 700
+    assert shown.verticalScrollBar().maximum() > 0
+    assert shown.toPlainText().count("<h1>trust me</h1>") == 300
+    assert "On two scans." in shown.toPlainText()
+    assert "0.35" in shown.toPlainText()
