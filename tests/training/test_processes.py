@@ -17,7 +17,7 @@ from mrseg_training.data.subjects import Files, find_brats
 from napari_mrseg.tasks import BRATS
 
 SCRIPT = """
-import json, sys, torch
+import atexit, json, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 sys.path.insert(0, {tests!r}); sys.path.insert(0, {training!r})
@@ -27,6 +27,7 @@ from mrseg_training.data.loader import Loader
 from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.stages import make_stage
 
+atexit.register(lambda: print("left the group:", not torch.distributed.is_initialized()))  # the last to be called
 torch.set_num_threads(1)
 processes = int(sys.argv[1])
 out = Path(sys.argv[2])
@@ -68,7 +69,8 @@ if fabric.global_rank == 0:
 def test_two_processes_give_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
     """torchrun with two gloo processes: losses and gradients of all three stages equal to 1e-5.
 
-    Same global batch, norm layers in eval statistics; the negatives of stage 2 come from both processes.
+    Same global batch, norm layers in eval statistics; the negatives of stage 2 come from both processes. At the end
+    each process leaves the group: gloo's threads would now and then abort it otherwise.
     """
     root = write_subjects(tmp_path / "data", 4)
     source = Files(find_brats(root), BRATS, 1.0)
@@ -99,6 +101,7 @@ def test_two_processes_give_the_loss_and_gradients_of_one(tmp_path: Path) -> Non
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("left the group: True") == processes
         found[processes] = load_file(out)
     assert found[1].keys() == found[2].keys()
     assert sum(name.startswith("adapt.adapters") for name in found[1]) > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from typing import Any
@@ -38,7 +39,15 @@ def make_fabric(config: Config) -> Any:
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()
+    if together:
+        # Lightning leaves gloo's group to the interpreter's end, where its threads can abort a process that is done.
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def average_gradients(module: nn.Module, processes: int) -> None:
