@@ -4,7 +4,8 @@
 
 ``splits/folds.json`` says who tests what. The base paints tumours into brains of no test fold. A fold's model goes on
 from it with the brains of the *other* fold added, whose own tumours join for a small share; it is measured on its
-fold, which it has seen in no form. The model of fold a, which has not seen BraTS-GLI-00000-000, is the one to ship.
+fold, of which it has seen no voxel (the generator's ranges, though, were set beside some of these scans, see
+docs/bundled-model.md). The model of fold a, which has not seen BraTS-GLI-00000-000, is the one to ship.
 
 Run it again with the same settings and it goes on where it stopped. ``table.md`` has every subject, by the model that
 had not seen it, and mL of tumour found in scans without one; ``model`` is the one to ship, with its card.

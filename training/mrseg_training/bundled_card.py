@@ -64,8 +64,9 @@ def bundled_card(
             "licence": "BSD-3-Clause",
             "trained_on": trained_on(base, fold, unseen),
             "measured_on": (
-                "Mean over scans with true masks, each by the weights of the fold that had not seen it (the shipped "
-                f"ones: {', '.join(unseen)}). Mean over subjects and combinations [95 % interval]: {said}."
+                "Mean over scans with true masks, each by the weights of the fold not trained on it (the shipped "
+                f"ones: {', '.join(unseen)}). Mean over subjects and combinations [95 % interval]: {said}. The "
+                "generator's ranges were set beside some of these scans."
             ),
             "intended_use": "Research and demonstration only. Not a medical device; not for diagnosis or treatment.",
             "limitations": " ".join(part for part in limits if part),
@@ -84,7 +85,7 @@ def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, 
         + ", ".join(f"{name} {number} steps" for name, number in steps)
         + "; mrseg_training.bundled), mostly on simulated tumours, painted into brains whose own lesion was covered by "
         "the mirrored other hemisphere.",
-        f"Brains, and {drawn.real_share:.0%} of the last stage's samples with their true labels: "
+        f"Brains, and {drawn.real_share:.0%} of the fold's samples with their true labels: "
         f"{', '.join(drawn.labelled)} ({LICENCES['BraTS']}).",
     ]
     for kind, licence in LICENCES.items():

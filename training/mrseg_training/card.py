@@ -73,7 +73,7 @@ def adapted_card() -> ModelCard:
             "version": "0.2.0",
             "trained_on": (how, *plain.trained_on[1:]),
             "limitations": plain.limitations + missed,
-            "measured_on": "On BraTS-GLI-00000-000 alone, which it had not seen in training.",
+            "measured_on": "On BraTS-GLI-00000-000 alone: not trained on, but looked at while the model was made.",
         }
     )
 
