@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mrseg.models.blocks import Check, ConvNorm, convolve, pieces, stop_if_asked, stop_inside
+from napari_mrseg.models.blocks import Check, ConvNorm, Norm, convolve, pieces, stop_if_asked, stop_inside
 
 SCORES = 3e7
 """Attention scores after which a Swin block on a CPU stops to ask: 50 ms on one core."""
@@ -99,6 +99,7 @@ class ReverseAdapter(nn.Module):
         reverse: bool,
         mutual: bool,
         mixer: str,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         self.inward = None if before is None else nn.Conv3d(before, channels, 3, padding=1)
@@ -106,7 +107,7 @@ class ReverseAdapter(nn.Module):
         nn.init.zeros_(self.hidden.weight)
         nn.init.zeros_(self.hidden.bias)  # type: ignore[arg-type]
         self.mixer: nn.Module = (
-            Swin(channels, heads, window) if mixer == "swin" else ConvNorm(channels, channels)
+            Swin(channels, heads, window) if mixer == "swin" else ConvNorm(channels, channels, norm=norm)
         )
         self.pooling, self.reverse, self.mutual = pooling, reverse, mutual
 

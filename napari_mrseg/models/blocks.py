@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ Rows = Callable[[int, int], Tensor]
 
 Then = Callable[[Tensor, Tensor | None], Tensor]
 """What follows a convolution voxel by voxel; its result is put into the second tensor if there is one."""
+
+Norm = Literal["batch", "instance"]
+"""Whose statistics a norm uses: the batch's in training and running ones after, or in both each sample's own."""
 
 SLAB = 1e10
 """Multiply-adds after which a convolution on a CPU stops to ask: 80 ms. Finer slabs cost a tenth of the whole pass."""
@@ -116,21 +120,47 @@ def halve(x: Tensor) -> Tensor:
     return x
 
 
-class ConvNorm(nn.Module):
-    """3³ (or 1³) convolution, BatchNorm, ReLU: (B, A, I, P, L) -> (B, C, I, P, L)."""
+def to_patches(x: Tensor, k: int) -> Tensor:
+    """Each k³ voxels as channels of one: (B, C, k·i, k·p, k·l) -> (B, C·k³, i, p, l), without loss."""
+    if k == 1:
+        return x
+    b, c, *extents = x.shape
+    i, p, l = (n // k for n in extents)  # noqa: E741 - the axes' names
+    x = x.reshape(b, c, i, k, p, k, l, k).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(b, c * k**3, i, p, l).contiguous(memory_format=torch.channels_last_3d)
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, rate: int = 1) -> None:
+
+def from_patches(x: Tensor, k: int) -> Tensor:
+    """Undoes :func:`to_patches`: (B, C·k³, i, p, l) -> (B, C, k·i, k·p, k·l)."""
+    if k == 1:
+        return x
+    b, c, i, p, l = x.shape  # noqa: E741 - the axes' names
+    x = x.reshape(b, c // k**3, k, k, k, i, p, l).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(b, c // k**3, k * i, k * p, k * l)
+
+
+class ConvNorm(nn.Module):
+    """3³ (or 1³) convolution, norm, ReLU: (B, A, I, P, L) -> (B, C, I, P, L)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int = 3, rate: int = 1, norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         padding = rate * (kernel // 2)
         self.conv = nn.Conv3d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False)
-        self.norm: nn.Module = nn.BatchNorm3d(outputs)
+        # GroupNorm with a group a channel is instance norm, and keeps channels_last_3d.
+        self.norm: nn.Module = nn.BatchNorm3d(outputs) if norm == "batch" else nn.GroupNorm(outputs, outputs)
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         return self.of_rows(lambda first, last: x[:, :, first:last], x, check)
 
     def of_rows(self, rows: Rows, like: Tensor, check: Check | None) -> Tensor:
         """:meth:`forward` of what ``rows`` gives, on the extents of ``like``."""
-        x = convolve_rows(self.conv, rows, like, None if self.training else check, self._finish)
+        whole = isinstance(self.norm, nn.GroupNorm)  # its statistics are those of the whole map
+        then = _copy if whole else self._finish
+        x = convolve_rows(self.conv, rows, like, None if self.training else check, then)
+        if whole:
+            x = self._finish(x, None)
         stop_if_asked(check)
         return x
 
@@ -148,10 +178,10 @@ class ConvNorm(nn.Module):
 class DoubleConv(nn.Module):
     """Two :class:`ConvNorm` one after the other."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, norm: Norm = "batch") -> None:
         super().__init__()
-        self.first = ConvNorm(inputs, outputs)
-        self.second = ConvNorm(outputs, outputs)
+        self.first = ConvNorm(inputs, outputs, norm=norm)
+        self.second = ConvNorm(outputs, outputs, norm=norm)
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         return self.second(self.first(x, check), check)
@@ -165,11 +195,11 @@ class Pyramid(nn.Module):
     sample, on which a batch of one has no statistics.
     """
 
-    def __init__(self, channels: int, rates: Sequence[int]) -> None:
+    def __init__(self, channels: int, rates: Sequence[int], *, norm: Norm = "batch") -> None:
         super().__init__()
-        self.branches = nn.ModuleList(ConvNorm(channels, channels, rate=rate) for rate in rates)
+        self.branches = nn.ModuleList(ConvNorm(channels, channels, rate=rate, norm=norm) for rate in rates)
         self.whole = nn.Conv3d(channels, channels, 1)
-        self.project = ConvNorm((len(rates) + 1) * channels, channels, kernel=1)
+        self.project = ConvNorm((len(rates) + 1) * channels, channels, kernel=1, norm=norm)
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         parts = [branch(x, check) for branch in self.branches]
@@ -181,10 +211,10 @@ class Pyramid(nn.Module):
 class Up(nn.Module):
     """One decoder step: trilinear ×2 where ``scale`` is 2, join the skip, double convolution."""
 
-    def __init__(self, inputs: int, skip: int, outputs: int, *, scale: int) -> None:
+    def __init__(self, inputs: int, skip: int, outputs: int, *, scale: int, norm: Norm = "batch") -> None:
         super().__init__()
         self.scale = scale
-        self.convs = DoubleConv(inputs + skip, outputs)
+        self.convs = DoubleConv(inputs + skip, outputs, norm=norm)
 
     def forward(self, x: Tensor, skip: Tensor, check: Check | None = None) -> Tensor:
         def joined(first: int, last: int) -> Tensor:

@@ -13,9 +13,21 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_mrseg.models.adapter import ReverseAdapter
-from napari_mrseg.models.blocks import Check, ConvNorm, DoubleConv, Pyramid, Up, halve, stop_if_asked
+from napari_mrseg.models.blocks import (
+    Check,
+    ConvNorm,
+    DoubleConv,
+    Norm,
+    Pyramid,
+    Up,
+    from_patches,
+    halve,
+    stop_if_asked,
+    to_patches,
+)
 
 STRIDE = 8
 """Input extents must be multiples of this: three poolings by two."""
@@ -27,7 +39,14 @@ PerLevel = tuple[int, int, int, int, int]
 
 
 class Settings(BaseModel):
-    """All that decides the network's shape. ``adapters``: "none" or "reverse" (one per level)."""
+    """All that decides the network's shape. ``adapters``: "none" or "reverse" (one per level).
+
+    Three settings are not the paper's, and off unless a size asks for them. ``patch``: k³ voxels go in as the channels
+    of one and come out as such, so that the finest level, which takes most of the time, has k³ times fewer voxels
+    (extents that it does not divide are padded within). ``mirror``: the image mirrored left to right goes in beside it,
+    as a reader compares the two sides. ``norm``: "instance" has each sample's own statistics, in training and after, so
+    that what one combination looks like does not depend on the others.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,6 +61,9 @@ class Settings(BaseModel):
     reverse: bool = True
     mutual: bool = True
     mixer: Literal["swin", "conv"] = "swin"
+    patch: Annotated[int, Field(ge=1, le=4)] = 1
+    mirror: bool = False
+    norm: Norm = "batch"
 
     @property
     def channels(self) -> PerLevel:
@@ -87,11 +109,15 @@ class UniMRSeg(nn.Module):
         super().__init__()
         self.settings = settings
         c1, c2, c3, c4, c5 = settings.channels
-        inputs = (settings.in_channels, c1, c2, c3)
+        norm, per_patch = settings.norm, settings.patch**3
+        seen = (2 if settings.mirror else 1) * settings.in_channels * per_patch
+        # A patch has many channels: mixed one by one first, or the first 3³ convolution would take most of the time.
+        self.embed = nn.Conv3d(seen, c1, 1) if settings.patch > 1 else nn.Identity()
+        inputs = (c1 if settings.patch > 1 else seen, c1, c2, c3)
         self.encoder = nn.ModuleList(
-            DoubleConv(a, b) for a, b in zip(inputs, settings.channels[:4], strict=True)
+            DoubleConv(a, b, norm=norm) for a, b in zip(inputs, settings.channels[:4], strict=True)
         )
-        self.pyramid = Pyramid(c4, settings.aspp_rates)
+        self.pyramid = Pyramid(c4, settings.aspp_rates, norm=norm)
         self.adapters: nn.ModuleList | None = None
         if settings.adapters != "none":
             before = (None, c1, c2, c3, c4)
@@ -105,18 +131,21 @@ class UniMRSeg(nn.Module):
                     reverse=settings.reverse,
                     mutual=settings.mutual,
                     mixer=settings.mixer,
+                    norm=norm,
                 )
                 for i in range(LEVELS)
             )
         self.decoder = nn.ModuleList(
             (
-                Up(c5, c4, c3, scale=1),  # feature 5 lies on the map of level 4: nothing to enlarge
-                Up(c3, c3, c2, scale=2),
-                Up(c2, c2, c1, scale=2),
-                Up(c1, c1, c1, scale=2),
+                Up(
+                    c5, c4, c3, scale=1, norm=norm
+                ),  # feature 5 lies on the map of level 4: nothing to enlarge
+                Up(c3, c3, c2, scale=2, norm=norm),
+                Up(c2, c2, c1, scale=2, norm=norm),
+                Up(c1, c1, c1, scale=2, norm=norm),
             )
         )
-        self.head = nn.Conv3d(c1, settings.regions, 1)
+        self.head = nn.Conv3d(c1, settings.regions * per_patch, 1)
         self.encoder_frozen = False
 
     def forward(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> Tensor:
@@ -126,14 +155,20 @@ class UniMRSeg(nn.Module):
         leaves the adapters out. ``check`` is called between blocks and may raise to stop. Raises ValueError
         for shapes that do not fit.
         """
-        return self.decode(self.encode(x, present, check=check), check=check)
+        extents = x.shape[2:]
+        logits = self.decode(self.encode(x, present, check=check), check=check)
+        for axis, (n, whole) in enumerate(zip(extents, logits.shape[2:], strict=True), start=2):
+            logits = logits.narrow(axis, (whole - n) // 2, n)
+        return logits
 
     def encode(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> list[Tensor]:
         """The five features, compensated where modalities are missing.
 
-        Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..).
+        Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..); with
+        ``patch`` k all extents k times smaller, rounded up to a multiple of 8.
         """
         self._validate(x, present)
+        x = self._prepared(x)
         missing = self._incomplete(present)
         features: list[Tensor] = []
         for level in range(LEVELS):
@@ -147,16 +182,16 @@ class UniMRSeg(nn.Module):
         return features
 
     def decode(self, features: list[Tensor], *, check: Check | None = None) -> Tensor:
-        """Logits (B, R, I, P, L) of the five features of :meth:`encode`."""
+        """Logits (B, R, I, P, L) of the five features of :meth:`encode`, on its padded extents."""
         x = features[4]
         for step, skip in zip(self.decoder, reversed(features[:4]), strict=True):
             x = step(x, skip, check)
-        return self.head(x)
+        return from_patches(self.head(x), self.settings.patch)
 
     def freeze_encoder(self) -> None:
         """Stage 3: encoder and pyramid get no gradient and no new statistics; adapters and decoder learn."""
         self.encoder_frozen = True
-        for module in (self.encoder, self.pyramid):
+        for module in (self.embed, self.encoder, self.pyramid):
             module.requires_grad_(False)
         self.train(self.training)
 
@@ -175,6 +210,15 @@ class UniMRSeg(nn.Module):
                 module.fold()
         copied.to(dtype=dtype)
         return copied.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        """(B, M, I, P, L) with its mirror image beside it, padded evenly to whole patches, as patches."""
+        if self.settings.mirror:
+            x = torch.cat((x, x.flip(-1)), 1)
+        room = [-n % (STRIDE * self.settings.patch) for n in reversed(x.shape[2:])]
+        if any(room):
+            x = F.pad(x, [part for n in room for part in (n // 2, n - n // 2)])
+        return self.embed(to_patches(x, self.settings.patch))
 
     def _compensate(
         self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None

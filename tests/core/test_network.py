@@ -23,6 +23,12 @@ TINY = Settings(
 )
 
 
+OURS = TINY.model_copy(
+    update={"patch": 2, "mirror": True, "norm": "instance", "attention_pooling": (1, 1, 1, 1, 1)}
+)
+"""What the bundled model adds to the paper's network."""
+
+
 def make(settings: Settings = TINY, *, awake: bool = True) -> UniMRSeg:
     """An eval network with reproducible weights, statistics that matter, and adapters that do something."""
     torch.manual_seed(0)
@@ -84,6 +90,53 @@ def test_logits_lie_on_the_input() -> None:
     logits = network(x, present)
     assert logits.shape == (1, 3, 16, 24, 8)
     assert torch.equal(logits, network.decode(network.encode(x, present)))
+
+
+@torch.no_grad()
+def test_patches_lose_nothing() -> None:
+    """As patches, each a channel per voxel and region, and back: the same voxels, whatever their number."""
+    x = scans(2)
+    patches = blocks.to_patches(x, 2)
+    assert patches.shape == (2, 32, 8, 12, 4)
+    assert torch.equal(patches[:, :8, 3, 5, 1].view(2, 2, 2, 2), x[:, 0, 6:8, 10:12, 2:4])
+    assert torch.equal(blocks.from_patches(patches, 2), x)
+    assert blocks.to_patches(x, 1) is x
+
+
+@pytest.mark.parametrize("extents", [(16, 32, 16), (8, 24, 40)])
+@torch.no_grad()
+def test_patches_lie_on_the_input(extents: tuple[int, int, int]) -> None:
+    """One logit per region and voxel, also for extents that patches do not divide; levels at half the extents."""
+    network, x = make(OURS), scans(1, extents)
+    assert network(x, there("0110")).shape == (1, 3, *extents)
+    features = network.encode(x, there("0110"))
+    assert features[0].shape == (1, 4, *(8 * -(-n // 16) for n in extents))
+    # What is padded is padded evenly, so that the middle stays the middle.
+    wide = nn.functional.pad(x, [p for n in reversed(extents) for p in [(-n % 16) // 2] * 2])
+    inside = [slice((w - n) // 2, (w + n) // 2) for n, w in zip(extents, wide.shape[2:], strict=True)]
+    torch.testing.assert_close(network(x), network(wide)[:, :, *inside])
+
+
+@torch.no_grad()
+def test_the_mirrored_image_is_seen() -> None:
+    """With ``mirror`` a voxel's result depends on the voxel across the midline at once, without it on none so far."""
+    for mirror in (True, False):
+        network = make(OURS.model_copy(update={"mirror": mirror, "norm": "batch", "adapters": "none"}))
+        network.pyramid.whole.weight.zero_()  # the global average sees all
+        x = torch.zeros(1, 4, 16, 16, 320)
+        changed = x.clone()
+        changed[..., :4] = 1
+        there_too = (network.encode(changed)[0] - network.encode(x)[0])[..., -2:].abs().max()
+        assert bool(there_too > 1e-4) == mirror
+
+
+@torch.no_grad()
+def test_instance_norm_is_each_samples_own() -> None:
+    """A sample gets the same in any company, in training as after it, and whole maps' statistics in slabs."""
+    network, x = make(OURS.model_copy(update={"adapters": "none"})), scans(2, (16, 32, 16))
+    alone = network(x[:1])
+    torch.testing.assert_close(network(x)[:1], alone)
+    torch.testing.assert_close(network.train()(x)[:1], alone)
 
 
 @torch.no_grad()
@@ -272,10 +325,11 @@ def test_unfit_settings_are_refused(change: dict[str, object]) -> None:
         Settings(**{**TINY.model_dump(), **change})
 
 
+@pytest.mark.parametrize("settings", [TINY, OURS])
 @torch.no_grad()
-def test_for_inference_is_the_same_network() -> None:
+def test_for_inference_is_the_same_network(settings: Settings) -> None:
     """Folded and laid out for speed it gives the same logits, and the original is left as it was."""
-    network, x, present = make(), scans(), there("1011")
+    network, x, present = make(settings), scans(), there("1011")
     before = network(x, present)
     fast = network.for_inference()
     torch.testing.assert_close(fast(x, present), before, rtol=1e-4, atol=1e-5)
@@ -335,9 +389,12 @@ def test_long_convolutions_in_slabs_are_exact(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("row", ["1111", "0100"])
-def test_a_pass_in_pieces_is_exact(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, row: str) -> None:
+@pytest.mark.parametrize("settings", [TINY, OURS])
+def test_a_pass_in_pieces_is_exact(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, dtype: torch.dtype, row: str
+) -> None:
     """Convolutions, decoder steps and attention cut as finely as they can be give the whole pass's bits in bf16."""
-    network = make(TINY.model_copy(update={"attention_pooling": (1, 1, 1, 1, 1)})).for_inference(dtype)
+    network = make(settings.model_copy(update={"attention_pooling": (1, 1, 1, 1, 1)})).for_inference(dtype)
     x = scans(extents=(24, 16, 16)).to(dtype, memory_format=torch.channels_last_3d)
     asked: list[int] = []
     stepped: list[int] = []
@@ -350,7 +407,7 @@ def test_a_pass_in_pieces_is_exact(monkeypatch: pytest.MonkeyPatch, dtype: torch
         cut = network(x, there(row), check=blocks.Steps(lambda: asked.append(1), lambda: stepped.append(1)))
     if dtype == torch.bfloat16:
         assert torch.equal(cut, whole)
-    torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-4)
     assert len(stepped) == 2 * steps  # the progress bar is as long as before
     assert len(asked) > 5 * steps
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from mrseg_training.data import simulate, tumour
+from mrseg_training.data import graft, signal, simulate, tumour
 from mrseg_training.data.anatomy import MEDIAN, Anatomy, cover, from_template
 from mrseg_training.data.brains import read_split
 from mrseg_training.data.simulate import Simulator
@@ -104,6 +104,63 @@ def test_real_labels_move_with_the_image() -> None:
         bright = images[0] > MEDIAN + 20
         overlap = 2 * float((bright & (moved == 3)).sum()) / float(bright.sum() + (moved == 3).sum())
         assert overlap > 0.9
+
+
+def with_lesion() -> Anatomy:
+    """A brain with a lesion of all three codes, bright on FLAIR."""
+    anatomy = from_template(maps(), seeded(1), texture=0.05)
+    labels = torch.zeros(anatomy.white.shape, dtype=torch.uint8)
+    labels[12:20, 16:24, 20:28] = 2
+    labels[14:18, 18:22, 22:26] = 3
+    labels[15:17, 19:21, 23:25] = 1
+    anatomy.images[0][labels > 0] = MEDIAN + 20
+    return dataclasses.replace(anatomy, labels=labels)
+
+
+def test_a_moved_tumour_takes_its_labels_along(brain: Anatomy) -> None:
+    """Laid into another brain a real tumour is bright where its labels are, of about its size, and only there."""
+    own = graft.donor(with_lesion(), 2.0)
+    assert own.radius == pytest.approx((512 * 8 * 3 / 4 / torch.pi) ** (1 / 3), rel=1e-3)
+    inside = (brain.images[1] > 0).float()
+    for seed in range(4):
+        images, labels = graft.graft(brain.images, inside, own, (18, 22, 18), seeded(seed))
+        bright = images[0] > MEDIAN + 10
+        overlap = 2 * float((bright & (labels > 0)).sum()) / float(bright.sum() + (labels > 0).sum())
+        assert overlap > 0.85
+        assert set(labels.unique().tolist()) == {0, 1, 2, 3}
+        assert 512 / 3 < float((labels > 0).sum()) < 512 * 3
+        untouched = labels.roll(14, 2) > 0
+        assert torch.equal(images[:, untouched & ~bright], brain.images[:, untouched & ~bright])
+
+
+def test_real_tumours_come_in_their_own_brain_and_in_others(
+    brain: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the real share some are moved; all have a label."""
+    moved: list[int] = []
+
+    def seen(*given: object) -> object:
+        moved.append(1)
+        return graft.graft(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(simulate, "graft", seen)
+    simulator = Simulator([brain], [with_lesion()], real_share=1.0, template_share=0.0)
+    assert all(simulator.sample(seeded(k)).regions.any() for k in range(8))
+    assert 0 < len(moved) < 8
+
+
+def test_a_cavity_is_no_tumour(brain: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hole full of fluid is dark on T1 and FLAIR and bright on T2, and carries no label."""
+    inside = (brain.images[1] > 0).float()
+    hole = tumour.draw(inside, brain.white, brain.fluid, (18, 22, 18), 10.0, 2.0, seeded(7), kind="none")
+    flair, t1, _, t2 = signal.cavity(brain.images, hole, seeded(1))
+    middle = hole.core > 0.95
+    assert float(t1[middle].mean()) < MEDIAN - 1.5
+    assert float(flair[middle].mean()) < MEDIAN - 1
+    assert float(t2[middle].mean()) > MEDIAN + 2.5
+    monkeypatch.setattr(simulate, "CAVITY", 1.0)
+    simulator = Simulator([brain], healthy_share=1.0)
+    assert not any(simulator.sample(seeded(k)).regions.any() for k in range(3))
 
 
 def test_cover_takes_the_lesion_away() -> None:

@@ -6,6 +6,8 @@ ranges are wide on purpose, since scanners differ, and were set beside the label
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -22,15 +24,17 @@ def levels(kind: str, generator: Generator) -> tuple[Levels, Levels, Levels]:
     def u(low: float, high: float) -> float:
         return uniform(low, high, generator)
 
-    oedema_t1 = u(-1.1, 0.4)
-    oedema = (u(1.0, 4.2), oedema_t1, oedema_t1 + u(-0.3, 0.3), u(0.6, 4.0))
+    oedema_t1 = u(-1.3, 0.3)
+    # Now and then hardly brighter than cortex.
+    faint = 0.45 if chance(0.2, generator) else 1.0
+    oedema = (faint * u(0.8, 4.4), oedema_t1, oedema_t1 + u(-0.3, 0.3), faint * u(0.6, 4.2))
     if kind in ("ring", "solid"):
         core_t1 = oedema_t1 - u(0.2, 2.2)
         core = (u(-2.0, 4.5), core_t1, core_t1 + u(-0.3, 0.6), u(1.5, 7.5))
         vivid = 1.5 + 8.0 * u(0, 1) ** 1.6
         return oedema, core, (u(0.3, 4.2), u(-0.9, 0.8), max(vivid, core[2] + 1.5), u(0.2, 4.2))
     # Low grade: a homogeneous, T2-bright, T1-dark mass; now and then suppressed on FLAIR (T2-FLAIR mismatch).
-    core_t1 = oedema_t1 - (u(0.3, 1.7) if chance(0.85, generator) else u(-0.3, 0.3))
+    core_t1 = oedema_t1 - (u(0.2, 1.8) if chance(0.85, generator) else u(-0.3, 0.3))
     flair = u(-1.0, 1.5) if chance(0.12, generator) else oedema[0] + u(-0.3, 2.0)
     core = (flair, core_t1, core_t1 + u(-0.3, 0.5), oedema[3] + u(0.2, 3.5))
     enhancing = (core[0] + u(-0.8, 0.8), core[1] + u(0, 1.2), core[2] + u(1.8, 4.5), core[3] + u(-1.0, 0.5))
@@ -43,7 +47,10 @@ def paint(images: Tensor, tumour: Shapes, spacing: float, generator: Generator) 
     shape = tumour.core.shape
     coarse = smooth_noise(shape, max(2.0, uniform(6, 14, generator) / spacing), generator)
     fine = smooth_noise(shape, max(1.5, uniform(2, 5, generator) / spacing), generator)
-    keep = uniform(0.25, 0.6, generator)  # of the anatomy's own texture within oedema
+    keep = uniform(0.2, 0.7, generator)  # of the anatomy's own texture within oedema
+    mottled = uniform(0.5, 2.2, generator) if chance(0.3, generator) else 0.0
+    spots = smooth_noise(shape, max(1.5, uniform(3, 9, generator) / spacing), generator)
+    blood = _blood(shape, spacing, generator) if chance(0.12, generator) else None
     fade = 0.6 + 0.4 * torch.sigmoid((tumour.depth + uniform(4, 14, generator)) / 4)
     amount = uniform(0.15, 0.6, generator)
     out = []
@@ -52,10 +59,40 @@ def paint(images: Tensor, tumour: Shapes, spacing: float, generator: Generator) 
         texture = amount * (sign * coarse + 0.5 * fine) + 0.12 * torch.randn(shape, generator=generator)
         around = MEDIAN + keep * (image - MEDIAN) + (oedema[channel] + 0.6 * texture) * fade
         image = image + tumour.whole * (around - image)
-        image = image + 0.95 * tumour.core * (MEDIAN + core[channel] + texture - image)
+        inside = core[channel] + texture + sign * mottled * (0.5 if channel in (1, 2) else 1.0) * spots
+        if blood is not None:
+            inside = inside + blood[channel]
+        image = image + 0.95 * tumour.core * (MEDIAN + inside - image)
         bright = MEDIAN + enhancing[channel] * (1 + 0.18 * fine) + texture
         out.append(image + 0.95 * tumour.enhancing * (bright - image))
     return torch.stack(out)
+
+
+def _blood(shape: Sequence[int], spacing: float, generator: Generator) -> Tensor:
+    """(4, I, P, L) added where a core has bled: bright on T1 and T1ce, dark or bright on the others."""
+    where = smooth_noise(shape, max(1.5, uniform(4, 12, generator) / spacing), generator)
+    where = torch.sigmoid((where - uniform(0.5, 1.8, generator)) / 0.15)
+    t1 = uniform(0.8, 3.5, generator)
+    shifts = (uniform(-3, 2, generator), t1, t1 + uniform(-0.3, 0.3, generator), uniform(-4, 2, generator))
+    return where * torch.tensor(shifts).view(4, 1, 1, 1)
+
+
+def recolour(images: Tensor, white: Tensor, fluid: Tensor, generator: Generator) -> Tensor:
+    """Other contrasts between white matter, grey matter and fluid, as another scanner or sequence would give."""
+    out = []
+    for image in images:
+        shift = uniform(-0.6, 0.6, generator) * white + uniform(-1.2, 1.2, generator) * fluid
+        out.append(torch.where(image > 0, (image + shift).clamp_min(0.5), 0.0))
+    return torch.stack(out)
+
+
+def cavity(images: Tensor, shapes: Shapes, generator: Generator) -> Tensor:
+    """A hole full of fluid, as an operation or an old stroke leaves: no tumour. ``shapes.core`` is where."""
+    flair = uniform(-4.5, -1.5, generator)
+    t1 = uniform(-4.0, -2.0, generator)
+    fluid = (flair, t1, t1 + uniform(-0.3, 0.3, generator), uniform(3.0, 7.0, generator))
+    hole = 0.95 * shapes.core
+    return torch.stack([i + hole * (MEDIAN + f - i) for i, f in zip(images, fluid, strict=True)])
 
 
 def vessels(images: Tensor, brain: Tensor, spacing: float, generator: Generator) -> Tensor:

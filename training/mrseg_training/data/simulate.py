@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import torch
@@ -12,12 +13,15 @@ from torch import Generator, Tensor
 
 from mrseg_training.data import signal, tumour
 from mrseg_training.data.anatomy import SPACING, Anatomy, bounding_box, from_template
-from mrseg_training.data.tumour import chance, offsets, pick, smooth_noise, uniform
+from mrseg_training.data.graft import Donor, donor, graft
+from mrseg_training.data.tumour import chance, look_up, offsets, pick, smooth_noise, uniform
 from napari_mrseg import degrade
 from napari_mrseg.inference.normalise import foreground, normalise
 
 T1CE = 2
 MULTIPLE = 8
+MOVED = 0.5  # of the real tumours are laid into another brain
+CAVITY = 0.06  # of the samples have a hole full of fluid that is no tumour
 
 
 @dataclass
@@ -68,28 +72,50 @@ class Simulator:
     def sample(self, generator: Generator, subset: Sequence[int] | None = None) -> Sample:
         """A sample; ``subset`` fixes the modalities kept (indices), default random."""
         real = bool(self.real) and chance(self.real_share, generator)
-        tumours = (
-            0 if real or chance(self.healthy_share, generator) else 1 + pick((0.8, 0.15, 0.05), generator)
-        )
-        anatomy = self._anatomy(real, generator)
-        grid, brain = warp(anatomy, generator, SPACING / self.spacing)
-        places = [_place(brain, generator, SPACING / self.spacing) for _ in range(tumours)]
+        moved = real and chance(MOVED, generator)
+        fine = SPACING / self.spacing
+        tumours = 0
+        if moved:
+            tumours = 1
+        elif not real and not chance(self.healthy_share, generator):
+            tumours = 1 + pick((0.8, 0.15, 0.05), generator)
+        anatomy = self._anatomy(real and not moved, generator)
+        grid, brain = warp(anatomy, generator, fine)
+        places = [_place(brain, generator, fine) for _ in range(tumours)]
+        given = self._donors[pick([1.0] * len(self.real), generator)] if moved else None
+        if given is not None:
+            places = [(places[0][0], given.radius)]
         for centre, radius in places:
-            if chance(0.6, generator):
-                grid = push(grid, centre, radius, uniform(0, 0.6, generator), self.spacing)
+            if chance(0.7, generator):
+                grid = push(grid, centre, radius, uniform(0, 0.75, generator), self.spacing)
         images, white, fluid, certain, soft, labels = resampled(anatomy, grid)
         brain = (soft > 0.5).float()
+        if chance(0.7, generator):
+            images = signal.recolour(images, white, fluid, generator)
         images = distract(images, white, fluid, brain, generator, often=not tumours, spacing=self.spacing)
-        if not real:
+        if given is not None:
+            images, labels = graft(images, brain, given, places[0][0], generator)
+        elif not real:
             shapes = []
             for centre, radius in places:
                 shape = tumour.draw(brain, white, fluid, centre, radius, self.spacing, generator)
                 images = signal.paint(images, shape, self.spacing, generator)
                 shapes.append(shape)
             labels = tumour.label_map(shapes, brain)
+        if not real and chance(CAVITY, generator):
+            centre, radius = _place(brain, generator, fine)
+            hole = tumour.draw(
+                brain, white, fluid, centre, 0.7 * radius, self.spacing, generator, kind="none"
+            )
+            images = signal.cavity(images, hole, generator)
+            labels = torch.where(hole.core >= 0.5, 0, labels)
         images = scanner(images, brain, generator)
         kept = SUBSETS[pick(ODDS, generator)] if subset is None else tuple(subset)
         return finish(images, labels, certain, soft, kept)
+
+    @cached_property
+    def _donors(self) -> list[Donor]:
+        return [donor(real, self.spacing) for real in self.real]
 
     def _anatomy(self, real: bool, generator: Generator) -> Anatomy:
         if real:
@@ -119,13 +145,6 @@ def warp(anatomy: Anatomy, generator: Generator, fine: float = 1.0) -> tuple[Ten
     return where, look_up(mask, where)[0] > 0.5
 
 
-def look_up(volumes: Tensor, where: Tensor) -> Tensor:
-    """(C, I, P, L) sampled linearly at ``where`` (3, i, p, l) voxels → (C, i, p, l); outside is 0."""
-    size = torch.tensor(volumes.shape[1:]).view(3, 1, 1, 1)
-    unit = (2 * where / (size - 1) - 1).flip(0).movedim(0, -1)
-    return F.grid_sample(volumes[None], unit[None], align_corners=True)[0]
-
-
 def _place(brain: Tensor, generator: Generator, fine: float = 1.0) -> tuple[list[float], float]:
     """(centre in voxels, core radius in mm) of a tumour inside ``brain``, not at its very surface."""
     step = max(1, round(3 * fine))
@@ -133,7 +152,7 @@ def _place(brain: Tensor, generator: Generator, fine: float = 1.0) -> tuple[list
     limit = uniform(0.6, 0.99, generator)
     places = torch.nonzero(deep >= min(limit, float(deep.max()))) * step
     centre = places[pick([1.0] * len(places), generator)].tolist()
-    return centre, 5.0 * 5.6 ** uniform(0, 1, generator)
+    return centre, 6.0 * 5.4 ** uniform(0, 1, generator)
 
 
 def push(

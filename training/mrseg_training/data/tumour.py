@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-KINDS = {"ring": 0.38, "solid": 0.17, "patchy": 0.15, "none": 0.30}
+KINDS = {"ring": 0.36, "solid": 0.15, "patchy": 0.14, "none": 0.35}
 """How a core enhances, and how often: a rim around necrosis, all of it, in spots, not at all (low grade)."""
 
 
@@ -62,6 +62,13 @@ def offsets(shape: Sequence[int], centre: Sequence[float], spacing: float) -> Te
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
+def look_up(volumes: Tensor, where: Tensor) -> Tensor:
+    """(C, I, P, L) sampled linearly at ``where`` (3, i, p, l) voxels → (C, i, p, l); outside is 0."""
+    size = torch.tensor(volumes.shape[1:]).view(3, 1, 1, 1)
+    unit = (2 * where / (size - 1) - 1).flip(0).movedim(0, -1)
+    return F.grid_sample(volumes[None], unit[None], align_corners=True)[0]
+
+
 def rotation(degrees: float, generator: Generator) -> Tensor:
     """(3, 3) rotation by normally distributed angles of that spread about each axis."""
     angles = torch.randn(3, generator=generator) * math.radians(degrees)
@@ -111,10 +118,18 @@ def draw(
     drawn = low * (high / low) ** uniform(0, 1, generator)
     reach = drawn if reach is None else reach
     follow = uniform(0.3, 1.0, generator)
-    along = (1 - follow) + follow * (0.15 + 1.25 * white)
-    ragged = (0.75 + 0.45 * smooth_noise(shape, max(2.0, 10 / spacing), generator)).clamp(0.1, 2.0)
+    # White matter over a few mm: oedema fingers along it, and does not break up in every gyrus.
+    wide = (
+        F.avg_pool3d(F.avg_pool3d(white[None, None], 3, 1, 1), 3, 1, 1)[0, 0]
+        if chance(0.8, generator)
+        else white
+    )
+    along = (1 - follow) + follow * (0.15 + 1.25 * wide[0, 0])
+    ragged = (
+        0.8 + 0.35 * smooth_noise(shape, max(2.0, uniform(8, 20, generator) / spacing), generator)
+    ).clamp(0.1, 2.0)
     extent = reach * ragged * along
-    oedema = torch.sigmoid((extent + depth) / uniform(0.6, 1.5, generator)) * brain * (1 - fluid)
+    oedema = torch.sigmoid((extent + depth) / uniform(0.6, 3.0, generator)) * brain * (1 - fluid)
     return Shapes(torch.maximum(oedema, core), core, enhancing, depth, kind)
 
 
