@@ -47,6 +47,8 @@ def test_ablation_configuration_is_valid() -> None:
         ("stages.adapt.combination_per_step=3", "did you mean stages.adapt.combinations_per_step"),
         ("modle.width=3", "unknown key modle; did you mean model"),
         ("stages.adapt.combinations_per_step=15", "at most 14"),
+        ("stages.adapt.odds={t1+flair: 2}", "t1\\+flair is no incomplete combination"),
+        ("stages.contrast.odds={t1: 0}", "odds must be above 0"),
         ("stages.contrast.batch=0", "stages.contrast.batch is wrong"),
         ("stages.contrast.extents=[[100,100,100]]", "multiples of 8"),
         ("stages.contrast.epochs=3", "exactly one of epochs and steps"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mrseg_training import perturb
+from napari_mrseg.tasks import BRATS
 
 
 def draws(count: int, step: int = 0) -> list[torch.Generator]:
@@ -45,6 +46,20 @@ def test_incomplete_is_never_complete() -> None:
     assert set(sizes[:100].tolist()) == {1, 2, 3}
     assert set(sizes[100:200].tolist()) == {1}
     assert set(sizes[200:].tolist()) == {1}
+
+
+def test_odds_say_how_often_a_combination_comes() -> None:
+    """With odds of 13 for T1 alone and 1 for the others it is half of the draws; without a name nothing changes."""
+    assert perturb.odds_of(BRATS, {}) is None
+    odds = perturb.odds_of(BRATS, {"t1": 13})
+    t1 = torch.tensor([False, True, False, False])
+    assert odds is not None
+    kept = perturb.incomplete(torch.ones(2000, 4, dtype=torch.bool), draws(2000), odds)
+    assert float((kept == t1).all(1).float().mean()) == pytest.approx(0.5, abs=0.05)
+    assert not kept.all(1).any()
+    pairs = perturb.draw_combinations(4, 2, draws(1000), odds)
+    assert not (pairs[0] == pairs[1]).all(1).any()  # two of a sample differ
+    assert float((pairs == t1).all(2).any(0).float().mean()) > 0.6
 
 
 def test_combinations_of_a_step_differ() -> None:

@@ -8,11 +8,13 @@ interruption changes what is drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, compress
 
 import torch
 from torch import Generator, Tensor
+
+from napari_mrseg.tasks import Task, key
 
 
 def generators(seed: int, stage: int, step: int, first: int, count: int) -> list[Generator]:
@@ -58,13 +60,18 @@ def drop(has: Tensor, p: float, draws: Sequence[Generator], *, by: str = "modali
     return kept
 
 
-def incomplete(has: Tensor, draws: Sequence[Generator]) -> Tensor:
+def incomplete(has: Tensor, draws: Sequence[Generator], odds: Tensor | None = None) -> Tensor:
     """One random incomplete version per sample, (B, M) bool: 1 .. n−1 of the n modalities there, uniform in number.
 
-    A sample with a single modality keeps it.
+    ``odds``: how often each of :func:`incomplete_combinations` comes instead, for samples that have all modalities. A
+    sample with a single modality keeps it.
     """
     kept = torch.zeros_like(has)
     for row, draw in enumerate(draws):
+        if odds is not None and bool(has[row].all()):
+            table = incomplete_combinations(has.shape[1])
+            kept[row] = table[torch.multinomial(odds, 1, generator=draw)[0]]
+            continue
         there = torch.nonzero(has[row]).flatten()
         order = torch.randperm(len(there), generator=draw)
         number = int(torch.randint(1, max(2, len(there)), (), generator=draw))
@@ -81,11 +88,32 @@ def incomplete_combinations(modalities: int) -> Tensor:
     return table
 
 
-def draw_combinations(modalities: int, count: int, draws: Sequence[Generator]) -> Tensor:
-    """(count, B, M) bool: ``count`` different incomplete combinations for each sample."""
+def draw_combinations(
+    modalities: int, count: int, draws: Sequence[Generator], odds: Tensor | None = None
+) -> Tensor:
+    """(count, B, M) bool: ``count`` different incomplete combinations for each sample.
+
+    ``odds``: how often each of :func:`incomplete_combinations` comes; all alike without it.
+    """
     table = incomplete_combinations(modalities)
-    chosen = [table[torch.randperm(len(table), generator=draw)[:count]] for draw in draws]
+    if odds is None:
+        chosen = [table[torch.randperm(len(table), generator=draw)[:count]] for draw in draws]
+    else:
+        chosen = [table[torch.multinomial(odds, count, generator=draw)] for draw in draws]
     return torch.stack(chosen, 1)
+
+
+def odds_of(task: Task, given: Mapping[str, float]) -> Tensor | None:
+    """Odds of each of :func:`incomplete_combinations` for the names ``given``, e.g. {"t1": 3}; the others have 1.
+
+    None where none are given.
+    """
+    if not given:
+        return None
+    names = (
+        key(tuple(compress(task.names, row))) for row in incomplete_combinations(len(task.names)).tolist()
+    )
+    return torch.tensor([given.get(name, 1.0) for name in names])
 
 
 def fill(images: Tensor, kept: Tensor, how: str = "zero") -> Tensor:

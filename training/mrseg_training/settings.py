@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.unimrseg import SIZES, Settings
-from napari_mrseg.tasks import Task, get_task
+from napari_mrseg.tasks import Task, get_task, key
 
 Extents = tuple[int, int, int]
 Share = float
@@ -29,6 +29,9 @@ class ModelPart(Part):
     size: Literal["paper", "compact"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
+    patch: int | None = Field(default=None, ge=1, le=4)
+    mirror: bool | None = None
+    norm: Literal["batch", "instance"] | None = None
     heads: tuple[int, int, int, int, int] | None = None
     attention_window: int | None = Field(default=None, ge=1, le=16)
     attention_pooling: tuple[int, int, int, int, int] | None = None
@@ -39,9 +42,18 @@ class ModelPart(Part):
     def settings(self, task: Task, *, adapters: bool, outputs: int | None = None) -> Settings:
         """Settings of the network for ``task`` with ``outputs`` channels (default: one per region)."""
         changed = {
-            key: value
-            for key in ("width", "aspp_rates", "heads", "attention_window", "attention_pooling")
-            if (value := getattr(self, key)) is not None
+            name: value
+            for name in (
+                "width",
+                "aspp_rates",
+                "heads",
+                "attention_window",
+                "attention_pooling",
+                "patch",
+                "mirror",
+                "norm",
+            )
+            if (value := getattr(self, name)) is not None
         }
         return Settings.model_validate(
             SIZES[self.size].model_dump()
@@ -193,8 +205,13 @@ class TruthPart(Part):
 
 
 class ContrastPart(StagePart):
-    """Stage 2: complete and incomplete versions of a subject attract, other subjects repel; with Dice on both."""
+    """Stage 2: complete and incomplete versions of a subject attract, other subjects repel; with Dice on both.
 
+    ``odds``: how often a combination is drawn as the incomplete one, e.g. ``{t1: 3}``; those not named have 1. Without
+    it the number of modalities kept is uniform.
+    """
+
+    odds: dict[str, float] = {}
     contrast: float = Field(default=1.0, ge=0)
     temperature: float = Field(default=0.5, gt=0)
     positive_in_denominator: bool = True
@@ -205,8 +222,11 @@ class ContrastPart(StagePart):
 class AdaptPart(StagePart):
     """Stage 3: adapters and decoder learn to make up for what is missing; the encoder is frozen.
 
-    ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step.
+    ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step; ``odds``: how often
+    each is among them, e.g. ``{t1: 3}``, those not named 1.
     """
+
+    odds: dict[str, float] = {}
 
     combinations_per_step: int = Field(default=4, ge=1)
     feature: float = Field(default=0.2, ge=0)
@@ -298,6 +318,13 @@ class Config(Part):
             task = get_task(self.task)
         except InputError as error:
             raise ValueError(str(error)) from None
+        known = {key(c) for c in task.combinations() if c != task.names}
+        for part in (self.stages.contrast, self.stages.adapt, self.stages.joint):
+            strangers = sorted(set(part.odds) - known) if part is not None else []
+            if strangers:
+                raise ValueError(f"odds: {strangers[0]} is no incomplete combination, such as {min(known)}")
+            if part is not None and any(not 0 < value < 1e3 for value in part.odds.values()):
+                raise ValueError("odds must be above 0 and below 1000")
         most = 2 ** len(task.names) - 2
         for part in (self.stages.adapt, self.stages.joint):
             if part is not None and part.combinations_per_step > most:

@@ -23,6 +23,7 @@ class Adapt(Stage):
     def __init__(self, config: Config, part: AdaptPart) -> None:
         super().__init__(config, adapters=True)
         self.part = part
+        self.odds = perturb.odds_of(self.task, part.odds)
         self.parts = 1 + part.combinations_per_step
         each = 1 / part.combinations_per_step
         self.weights = {
@@ -41,7 +42,7 @@ class Adapt(Stage):
 
     def _complete(self, batch: Batch) -> Terms:
         self._combinations = perturb.draw_combinations(
-            batch.has.shape[1], self.part.combinations_per_step, batch.draws
+            batch.has.shape[1], self.part.combinations_per_step, batch.draws, self.odds
         )
         device = batch.images.device
         images = perturb.fill(batch.images, batch.has, self.task.fill)

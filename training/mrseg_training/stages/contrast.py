@@ -24,10 +24,11 @@ class Contrast(Stage):
     def __init__(self, config: Config, part: ContrastPart) -> None:
         super().__init__(config, adapters=False)
         self.part = part
+        self.odds = perturb.odds_of(self.task, part.odds)
         self.weights = {"contrast": part.contrast, "complete": part.segment, "incomplete": part.segment}
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
-        kept = perturb.incomplete(batch.has, batch.draws)
+        kept = perturb.incomplete(batch.has, batch.draws, self.odds)
         versions = [perturb.fill(batch.images, has, self.task.fill) for has in (batch.has, kept)]
         features = self.network.encode(torch.cat(versions))
         terms = {}

@@ -63,7 +63,12 @@ class Joint(Stage):
         logits = self.network.decode(whole)[:, :regions]
         terms = {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
         targets, prediction = [f.detach() for f in whole], logits.detach().float().sigmoid()
-        chosen = perturb.draw_combinations(len(self.task.names), self.part.combinations_per_step, batch.draws)
+        chosen = perturb.draw_combinations(
+            len(self.task.names),
+            self.part.combinations_per_step,
+            batch.draws,
+            perturb.odds_of(self.task, self.part.odds),
+        )
         for combination in chosen:
             kept = combination & batch.has
             kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
