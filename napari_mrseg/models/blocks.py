@@ -83,7 +83,7 @@ def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None
     cuttable = kernel > 1 and rate * (kernel - 1) < extent
     parts = pieces(extent, work / SLAB if cuttable else 1, like, check)
     if len(parts) == 1:
-        return then(conv(rows(0, extent)), None)
+        return then(_conv3d(rows(0, extent), conv, conv.padding), None)
     out: Tensor | None = None
     for first, last in parts:
         low, high = first - halo, last + halo
@@ -91,7 +91,7 @@ def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None
         if low < 0 or high > extent:  # padding by nothing would copy
             slab = F.pad(slab, (0, 0, 0, 0, max(-low, 0), max(high - extent, 0)))
         padding = (0, *conv.padding[1:])
-        part = F.conv3d(slab, conv.weight, conv.bias, padding=padding, dilation=conv.dilation)
+        part = _conv3d(slab, conv, padding)
         if out is None:
             out = _empty(part, extent)
         then(part, out[:, :, first:last])
@@ -99,6 +99,17 @@ def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None
         stop_inside(check)
     assert out is not None
     return out
+
+
+def _conv3d(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...] | str) -> Tensor:
+    """``conv(x)`` with another padding."""
+    assert not isinstance(padding, str)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+        # For one small sample PyTorch itself would take a kernel that is several times slower.
+        return torch.ops.aten.mkldnn_convolution(
+            x, conv.weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups
+        )
+    return F.conv3d(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
 
 
 def _empty(part: Tensor, extent: int) -> Tensor:

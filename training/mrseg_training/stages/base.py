@@ -16,6 +16,9 @@ from napari_mrseg.tasks import get_task
 
 Terms = dict[str, Tensor]
 
+FEW = -2.0
+"""The logit a new head gives everywhere: a probability of 0.12."""
+
 
 class Batch:
     """Augmented samples on the device. Not a dataclass: Fabric would copy one, generators and all.
@@ -46,6 +49,9 @@ class Stage(nn.Module):
         super().__init__()
         self.task = get_task(config.task)
         self.network = UniMRSeg(config.model.settings(self.task, adapters=adapters, outputs=outputs))
+        if outputs is None:
+            # Most voxels are in no region: a head that says so at first need not learn it.
+            nn.init.constant_(self.network.head.bias, FEW)  # type: ignore[arg-type]
         self.parts = 1
         self.weights: dict[str, float] = {}
         self.running_statistics = config.run.norm_statistics == "running"
