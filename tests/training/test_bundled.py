@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ DOCUMENT = json.loads(FOLDS.read_text(encoding="utf-8"))
 def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path, settings: str) -> None:
     """A fold's test subjects, and the scans without tumour, are in no part of its data nor of the base's."""
     found = configs(tmp_path, tmp_path / "out", settings=settings)
-    assert [config.model.name for config in found.values()] == [f"{settings}-{run}" for run in found]
+    name = found["base"].model.name.removesuffix("-base")
+    assert [config.model.name for config in found.values()] == [f"{name}-{run}" for run in found]
     for fold, tested in DOCUMENT["test"].items():
         for run in ("base", fold):
             simulate = found[run].data.simulate
@@ -99,6 +101,7 @@ def test_the_card_says_who_was_measured_by_whom(folds: dict, tmp_path: Path) -> 
     assert card.measured_dice(("flair",)) == {"WT": [0.6, 0.9], "ET": [0.2]}
     assert dict(card.measured_table())[("t1",)] == pytest.approx({"WT": 0.55, "ET": 0.4})
     assert "ms, which has no tumour, it calls up to 1.2 mL one (flair)" in card.limitations
+    assert re.search(r"commit ([0-9a-f]{10}\+?|unknown)\)", card.trained_on[0])
     assert all(name in card.trained_on[-1] for name in unseen)
     assert "WT 0.65 [" in card.measured_on
     assert {"BraTS2021_01476", "CC BY 4.0", "TCGA-LGG", "ICBM"} <= {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mrseg_training.settings import Config
@@ -74,6 +76,21 @@ def bundled_card(
     )
 
 
+def commit() -> str:
+    """The commit of this repository, with a + where files were changed since; unknown outside of one."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", "../../napari_mrseg")
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, ...]:
     """How, and one line per source with its licence."""
     steps = [(name, base.stage(name).steps) for name in base.recipe]
@@ -83,9 +100,10 @@ def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, 
     lines = [
         "How: the three stages of the paper ("
         + ", ".join(f"{name} {number} steps" for name, number in steps)
-        + "; mrseg_training.bundled), mostly on simulated tumours, painted into brains whose own lesion was covered by "
-        "the mirrored other hemisphere.",
-        f"Brains, and {drawn.real_share:.0%} of the fold's samples with their true labels: "
+        + f"; mrseg_training.bundled, commit {commit()}), mostly on simulated tumours, painted into "
+        "brains whose own lesion was covered by the mirrored other hemisphere.",
+        f"Brains, and {drawn.real_share:.0%} of the fold's samples with their true labels, in their own "
+        "brain or moved into another: "
         f"{', '.join(drawn.labelled)} ({LICENCES['BraTS']}).",
     ]
     for kind, licence in LICENCES.items():
