@@ -2,7 +2,8 @@
 
 python benchmarks/generator_pictures.py --data ../shared/data --brains BraTS2021_01476 BraTS2021_01481 -o FILE.png
 
-Rows: the real scans with their true masks; tumours painted into the same brains, their own covered; the template.
+Rows: the real scans with their true masks; their tumours moved into each other's brain; tumours painted into the same
+brains, their own covered; the template.
 Columns: the four modalities at the slice with most tumour, the last with the regions drawn in.
 """
 
@@ -42,10 +43,17 @@ def main() -> None:
         simulator.healthy_share, simulator.spacing = 0.0, args.spacing
         return [simulator.sample(generator, range(4)) for _ in range(ROWS_EACH)]
 
-    real = Simulator([b for b, _ in pairs], [r for _, r in pairs], real_share=1.0, template_share=0.0)
-    painted = Simulator([b for b, _ in pairs], real_share=0.0, template_share=0.0)
+    brains, sick = [b for b, _ in pairs], [r for _, r in pairs]
+    real = Simulator(brains, sick, real_share=1.0, moved_share=0.0, template_share=0.0)
+    moved = Simulator(brains, sick, real_share=1.0, moved_share=1.0, template_share=0.0)
+    painted = Simulator(brains, real_share=0.0, template_share=0.0)
     made = Simulator([], maps=template(args.spacing), template_share=1.0)
-    groups = {"real tumour": draw(real), "painted": draw(painted), "template": draw(made)}
+    groups = {
+        "real tumour": draw(real),
+        "moved": draw(moved),
+        "painted": draw(painted),
+        "template": draw(made),
+    }
     rows = [(f"{title} {k}", s) for title, group in groups.items() for k, s in enumerate(group, 1)]
     sheet = Image.new("RGB", (TILE * 5, (TILE + 14) * len(rows) + 16), "#101418")
     ink = ImageDraw.Draw(sheet)

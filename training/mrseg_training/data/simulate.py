@@ -20,7 +20,6 @@ from napari_mrseg.inference.normalise import foreground, normalise
 
 T1CE = 2
 MULTIPLE = 8
-MOVED = 0.5  # of the real tumours are laid into another brain
 CAVITY = 0.06  # of the samples have a hole full of fluid that is no tumour
 
 
@@ -58,6 +57,9 @@ SUBSETS, ODDS = _odds()
 class Simulator:
     """Draws samples. ``brains``: covered scans; ``real``: scans with their labels; ``maps``: template tissue maps.
 
+    ``real_share`` of the samples have a real tumour, ``moved_share`` of these in another brain. ``healthy_share`` of
+    the others have none.
+
     ``maps`` is (3, I, P, L) grey matter, white matter, brain, or None. All are held at ``spacing`` mm.
     """
 
@@ -65,6 +67,7 @@ class Simulator:
     real: Sequence[Anatomy] = ()
     maps: Tensor | None = None
     real_share: float = 0.15
+    moved_share: float = 0.5
     healthy_share: float = 0.22
     template_share: float = 0.12
     spacing: float = SPACING
@@ -72,7 +75,7 @@ class Simulator:
     def sample(self, generator: Generator, subset: Sequence[int] | None = None) -> Sample:
         """A sample; ``subset`` fixes the modalities kept (indices), default random."""
         real = bool(self.real) and chance(self.real_share, generator)
-        moved = real and chance(MOVED, generator)
+        moved = real and chance(self.moved_share, generator)
         fine = SPACING / self.spacing
         tumours = 0
         if moved:
