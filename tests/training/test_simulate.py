@@ -85,6 +85,18 @@ def test_painted_tumours_are_what_their_kind_says(kind: str, brain: Anatomy) -> 
     assert {0, 2} <= codes
 
 
+def test_a_thin_rim_that_shines_is_labelled(brain: Anatomy) -> None:
+    """A rim as thin as a voxel is enhancing tumour in the label as on T1ce, all around the core."""
+    inside = torch.ones_like(brain.white)
+    shapes = tumour.draw(
+        inside, inside, torch.zeros_like(inside), (18, 22, 18), 16.0, 2.0, seeded(3), kind="ring", rim=2.5
+    )
+    labels = tumour.label_map([shapes], inside)
+    outermost = (shapes.core >= 0.5) & (shapes.depth < 1.0)
+    assert float((labels[outermost] == 3).float().mean()) > 0.7
+    assert float((labels[shapes.depth > 8.0] == 1).float().mean()) > 0.9
+
+
 def test_healthy_samples_have_no_label(brain: Anatomy) -> None:
     """With the share of healthy samples at 1 nothing is labelled, whatever was added to mislead."""
     simulator = Simulator([brain], healthy_share=1.0)

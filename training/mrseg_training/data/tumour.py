@@ -168,5 +168,6 @@ def label_map(tumours: Sequence[Shapes], like: Tensor) -> Tensor:
         labels[(t.whole >= 0.5) & (labels == 0)] = 2
     for t in tumours:
         labels[t.core >= 0.5] = 1
-        labels[(t.core >= 0.5) & (t.enhancing >= 0.5)] = 3
+        # Relative to the core, whose border is soft: a thin rim lies in it, and shines.
+        labels[(t.core >= 0.5) & (t.enhancing >= 0.5 * t.core)] = 3
     return labels
