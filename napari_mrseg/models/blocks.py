@@ -150,6 +150,13 @@ def from_patches(x: Tensor, k: int) -> Tensor:
     return x.reshape(b, c // k**3, k * i, k * p, k * l)
 
 
+class InstanceNorm(nn.GroupNorm):
+    """A group a channel, which keeps channels_last_3d. Of a map of one voxel nothing is left but the bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class ConvNorm(nn.Module):
     """3³ (or 1³) convolution, norm, ReLU: (B, A, I, P, L) -> (B, C, I, P, L)."""
 
@@ -159,15 +166,14 @@ class ConvNorm(nn.Module):
         super().__init__()
         padding = rate * (kernel // 2)
         self.conv = nn.Conv3d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False)
-        # GroupNorm with a group a channel is instance norm, and keeps channels_last_3d.
-        self.norm: nn.Module = nn.BatchNorm3d(outputs) if norm == "batch" else nn.GroupNorm(outputs, outputs)
+        self.norm: nn.Module = nn.BatchNorm3d(outputs) if norm == "batch" else InstanceNorm(outputs, outputs)
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         return self.of_rows(lambda first, last: x[:, :, first:last], x, check)
 
     def of_rows(self, rows: Rows, like: Tensor, check: Check | None) -> Tensor:
         """:meth:`forward` of what ``rows`` gives, on the extents of ``like``."""
-        whole = isinstance(self.norm, nn.GroupNorm)  # its statistics are those of the whole map
+        whole = isinstance(self.norm, InstanceNorm)  # its statistics are those of the whole map
         then = _copy if whole else self._finish
         x = convolve_rows(self.conv, rows, like, None if self.training else check, then)
         if whole:
