@@ -22,8 +22,7 @@ from torch import Generator, Tensor
 
 from mrseg_training.data import tumour
 from mrseg_training.data.anatomy import blur, bounding_box, template_maps
-from mrseg_training.data.simulate import look_up
-from mrseg_training.data.tumour import offsets, smooth_noise
+from mrseg_training.data.tumour import look_up, offsets, smooth_noise
 from napari_mrseg import degrade
 from napari_mrseg.study import Grid
 
