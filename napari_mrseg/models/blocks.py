@@ -104,7 +104,8 @@ def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None
 def _conv3d(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...] | str) -> Tensor:
     """``conv(x)`` with another padding."""
     assert not isinstance(padding, str)
-    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+    single = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
+    if single and torch.backends.mkldnn.is_available():  # not in every build, such as those for Macs
         # For one small sample PyTorch itself would take a kernel that is several times slower.
         return torch.ops.aten.mkldnn_convolution(
             x, conv.weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups

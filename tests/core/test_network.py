@@ -416,6 +416,17 @@ def test_a_pass_in_pieces_is_exact(
     assert len(asked) > 5 * steps
 
 
+def test_without_onednn_it_is_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of PyTorch that lack oneDNN segment too, and alike."""
+    network, x = make().for_inference(), scans()
+    with torch.inference_mode():
+        with_it = network(x, there("0101"))
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        monkeypatch.delattr(torch.ops.aten, "mkldnn_convolution", raising=False)
+        without = network(x, there("0101"))
+    torch.testing.assert_close(without, with_it, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_halving_is_max_pooling(dtype: torch.dtype) -> None:
     """The largest of each 2³ voxels, in the layout of the input, with and without gradients."""

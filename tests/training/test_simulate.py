@@ -85,6 +85,29 @@ def test_painted_tumours_are_what_their_kind_says(kind: str, brain: Anatomy) -> 
     assert {0, 2} <= codes
 
 
+def test_oedema_follows_white_matter() -> None:
+    """Where one side of a core is white matter and the other grey, most of the oedema lies in the white."""
+    inside = torch.ones(36, 44, 36)
+    white = torch.zeros_like(inside)
+    white[:, :, 18:] = 1
+    sides = torch.zeros(2)
+    for seed in range(8):
+        t = tumour.draw(
+            inside,
+            white,
+            torch.zeros_like(inside),
+            (18, 22, 17.5),
+            8.0,
+            2.0,
+            seeded(seed),
+            kind="solid",
+            reach=14.0,
+        )
+        oedema = ((t.whole >= 0.5) & (t.core < 0.5)).float()
+        sides += torch.stack([oedema[:, :, :18].sum(), oedema[:, :, 18:].sum()])
+    assert sides[1] > 2 * sides[0] > 0
+
+
 def test_a_thin_rim_that_shines_is_labelled(brain: Anatomy) -> None:
     """A rim as thin as a voxel is enhancing tumour in the label as on T1ce, all around the core."""
     inside = torch.ones_like(brain.white)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.models.blocks import Norm
 from napari_mrseg.models.unimrseg import SIZES, Settings
 from napari_mrseg.tasks import Task, get_task, key
 
@@ -31,7 +32,7 @@ class ModelPart(Part):
     aspp_rates: tuple[int, ...] | None = None
     patch: int | None = Field(default=None, ge=1, le=4)
     mirror: bool | None = None
-    norm: Literal["batch", "instance"] | None = None
+    norm: Norm | None = None
     heads: tuple[int, int, int, int, int] | None = None
     attention_window: int | None = Field(default=None, ge=1, le=16)
     attention_pooling: tuple[int, int, int, int, int] | None = None
@@ -227,7 +228,6 @@ class AdaptPart(StagePart):
     """
 
     odds: dict[str, float] = {}
-
     combinations_per_step: int = Field(default=4, ge=1)
     feature: float = Field(default=0.2, ge=0)
     prediction: float = Field(default=1.0, ge=0)

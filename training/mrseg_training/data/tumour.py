@@ -119,15 +119,11 @@ def draw(
     reach = drawn if reach is None else reach
     follow = uniform(0.3, 1.0, generator)
     # White matter over a few mm: oedema fingers along it, and does not break up in every gyrus.
-    wide = (
-        F.avg_pool3d(F.avg_pool3d(white[None, None], 3, 1, 1), 3, 1, 1)[0, 0]
-        if chance(0.8, generator)
-        else white
-    )
-    along = (1 - follow) + follow * (0.15 + 1.25 * wide[0, 0])
-    ragged = (
-        0.8 + 0.35 * smooth_noise(shape, max(2.0, uniform(8, 20, generator) / spacing), generator)
-    ).clamp(0.1, 2.0)
+    if chance(0.8, generator):
+        white = F.avg_pool3d(F.avg_pool3d(white[None, None], 3, 1, 1), 3, 1, 1)[0, 0]
+    along = (1 - follow) + follow * (0.15 + 1.25 * white)
+    ragged = smooth_noise(shape, max(2.0, uniform(8, 20, generator) / spacing), generator)
+    ragged = (0.8 + 0.35 * ragged).clamp(0.1, 2.0)
     extent = reach * ragged * along
     oedema = torch.sigmoid((extent + depth) / uniform(0.6, 3.0, generator)) * brain * (1 - fluid)
     return Shapes(torch.maximum(oedema, core), core, enhancing, depth, kind)

@@ -26,6 +26,7 @@ class Joint(Stage):
         task = config.model_task
         super().__init__(config, adapters=True, outputs=len(task.regions) + len(task.names))
         self.part, self.model = part, config.model
+        self.odds = perturb.odds_of(task, part.odds)
         if part.freeze_encoder:
             self.network.freeze_encoder()
         each = 1 / part.combinations_per_step
@@ -64,10 +65,7 @@ class Joint(Stage):
         terms = {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
         targets, prediction = [f.detach() for f in whole], logits.detach().float().sigmoid()
         chosen = perturb.draw_combinations(
-            len(self.task.names),
-            self.part.combinations_per_step,
-            batch.draws,
-            perturb.odds_of(self.task, self.part.odds),
+            len(self.task.names), self.part.combinations_per_step, batch.draws, self.odds
         )
         for combination in chosen:
             kept = combination & batch.has
