@@ -85,6 +85,21 @@ def test_painted_tumours_are_what_their_kind_says(kind: str, brain: Anatomy) -> 
     assert {0, 2} <= codes
 
 
+@pytest.mark.parametrize("kind", ["ring", "none"])
+def test_a_modality_may_hide_what_another_shows(kind: str) -> None:
+    """Most cores are dark on T1, some hardly show; a ring and a core may be darker on T2 than oedema, or alike."""
+    generator = seeded()
+    drawn = [signal.levels(kind, generator) for _ in range(300)]
+    t1 = torch.tensor([core[1] for _, core, _ in drawn])
+    assert (t1 < -0.6).float().mean() > 0.5
+    assert 0.1 < (t1.abs() < 0.5).float().mean() < 0.4
+    if kind == "ring":
+        darker = torch.tensor([rim[3] < oedema[3] for oedema, _, rim in drawn]).float().mean()
+        alike = torch.tensor([abs(core[3] - oedema[3]) < 1 for oedema, core, _ in drawn]).float().mean()
+        assert 0.3 < darker < 0.8
+        assert 0.3 < alike < 0.7
+
+
 def test_oedema_follows_white_matter() -> None:
     """Where one side of a core is white matter and the other grey, most of the oedema lies in the white."""
     inside = torch.ones(36, 44, 36)

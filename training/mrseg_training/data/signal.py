@@ -24,17 +24,27 @@ def levels(kind: str, generator: Generator) -> tuple[Levels, Levels, Levels]:
     def u(low: float, high: float) -> float:
         return uniform(low, high, generator)
 
-    oedema_t1 = u(-1.3, 0.3)
+    # Some tumours hardly show on T1: without them T1 would speak for healthy tissue where another modality does not.
+    hidden = chance(0.25, generator)
+    oedema_t1 = u(-0.4, 0.3) if hidden else u(-1.5, 0.1)
     # Now and then hardly brighter than cortex.
     faint = 0.45 if chance(0.2, generator) else 1.0
     oedema = (faint * u(0.8, 4.4), oedema_t1, oedema_t1 + u(-0.3, 0.3), faint * u(0.6, 4.2))
     if kind in ("ring", "solid"):
-        core_t1 = oedema_t1 - u(0.2, 2.2)
-        core = (u(-2.0, 4.5), core_t1, core_t1 + u(-0.3, 0.6), u(1.5, 7.5))
-        vivid = 1.5 + 8.0 * u(0, 1) ** 1.6
-        return oedema, core, (u(0.3, 4.2), u(-0.9, 0.8), max(vivid, core[2] + 1.5), u(0.2, 4.2))
+        core_t1 = oedema_t1 - (u(-0.3, 0.4) if hidden else u(0.2, 2.2))
+        # Dead tissue is not always like fluid: on FLAIR and T2 it may look just as its oedema does.
+        alike = chance(0.35, generator)
+        flair, t2 = (
+            oedema[i] + u(-0.9, 0.9) if alike else u(*r) for i, r in ((0, (-2.0, 4.5)), (3, (1.5, 7.5)))
+        )
+        core = (flair, core_t1, core_t1 + u(-0.3, 0.6), t2)
+        vivid = 1.2 + 8.0 * u(0, 1) ** 1.6
+        # Dense with cells, a rim is often darker on FLAIR and T2 than the oedema around it.
+        dense = u(0.1, 0.9) if chance(0.5, generator) else None
+        flair, t2 = (u(0.2, 4.2) if dense is None else dense * oedema[i] for i in (0, 3))
+        return oedema, core, (flair, u(-0.9, 0.8), max(vivid, core[2] + 1.5), t2)
     # Low grade: a homogeneous, T2-bright, T1-dark mass; now and then suppressed on FLAIR (T2-FLAIR mismatch).
-    core_t1 = oedema_t1 - (u(0.2, 1.8) if chance(0.85, generator) else u(-0.3, 0.3))
+    core_t1 = oedema_t1 - (u(-0.3, 0.3) if hidden else u(0.2, 1.8))
     flair = u(-1.0, 1.5) if chance(0.12, generator) else oedema[0] + u(-0.3, 2.0)
     core = (flair, core_t1, core_t1 + u(-0.3, 0.5), oedema[3] + u(0.2, 3.5))
     enhancing = (core[0] + u(-0.8, 0.8), core[1] + u(0, 1.2), core[2] + u(1.8, 4.5), core[3] + u(-1.0, 0.5))

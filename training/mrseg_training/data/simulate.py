@@ -21,6 +21,8 @@ from napari_mrseg.inference.normalise import foreground, normalise
 T1CE = 2
 MULTIPLE = 8
 CAVITY = 0.06  # of the samples have a hole full of fluid that is no tumour
+CORE = (7.0, 33.0)  # radius of a tumour's core, mm
+FURTHER = 0.6  # size of a second and third focus relative to that drawn for a first
 
 
 @dataclass
@@ -85,6 +87,7 @@ class Simulator:
         anatomy = self._anatomy(real and not moved, generator)
         grid, brain = warp(anatomy, generator, fine)
         places = [_place(brain, generator, fine) for _ in range(tumours)]
+        places[1:] = [(centre, FURTHER * radius) for centre, radius in places[1:]]
         given = self._donors[pick([1.0] * len(self.real), generator)] if moved else None
         if given is not None:
             places = [(places[0][0], given.radius)]
@@ -155,7 +158,7 @@ def _place(brain: Tensor, generator: Generator, fine: float = 1.0) -> tuple[list
     limit = uniform(0.6, 0.99, generator)
     places = torch.nonzero(deep >= min(limit, float(deep.max()))) * step
     centre = places[pick([1.0] * len(places), generator)].tolist()
-    return centre, 6.0 * 5.4 ** uniform(0, 1, generator)
+    return centre, uniform(*CORE, generator)
 
 
 def push(

@@ -25,7 +25,7 @@ from napari_mrseg.inference.resample import resample
 from napari_mrseg.io import open_study
 from napari_mrseg.tasks import Task
 
-GENERATOR = 4
+GENERATOR = 5
 """Raised when the generator draws other subjects from the same seed, so that no older cache is used."""
 
 
