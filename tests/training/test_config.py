@@ -12,7 +12,7 @@ from napari_mrseg.errors import InputError
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first")]
+    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first", "first-staged")]
 )
 def test_shipped_configurations_are_valid(name: str) -> None:
     """Every shipped recipe passes its own check and has the three stages."""
@@ -51,6 +51,7 @@ def test_ablation_configuration_is_valid() -> None:
         ("stages.contrast.odds={t1: 0}", "odds must be above 0"),
         ("stages.contrast.batch=0", "stages.contrast.batch is wrong"),
         ("stages.contrast.extents=[[100,100,100]]", "multiples of 8"),
+        ("model.patch=2", "multiples of 16"),
         ("stages.contrast.epochs=3", "exactly one of epochs and steps"),
         ("model.heads=[3, 2, 4, 8, 8]", "heads"),
         ("recipe=[reconstruct, supervised]", "stages.supervised is not there"),
@@ -86,7 +87,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     """Missing, not YAML, not settings: a sentence with the file's name."""
     with pytest.raises(
         InputError,
-        match="shipped configuration; those are ablation, bundled, bundled-cpu, compact, first, paper, tiny",
+        match="shipped configuration; those are ablation, bundled, bundled-cpu, compact, first, first-staged, paper, tiny",
     ):
         load_config("papre")
     for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):

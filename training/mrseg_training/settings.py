@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Norm
-from napari_mrseg.models.unimrseg import SIZES, Settings
+from napari_mrseg.models.unimrseg import SIZES, STRIDE, Settings
 from napari_mrseg.tasks import Task, get_task, key
 
 Extents = tuple[int, int, int]
@@ -314,6 +314,10 @@ class Config(Part):
                 raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
         if not self.recipe:
             raise ValueError("recipe must name at least one stage")
+        least = STRIDE * (self.model.patch or 1)
+        for name in self.recipe:
+            if any(n % least for extent in self.stage(name).extents for n in extent):
+                raise ValueError(f"stages.{name}.extents must be multiples of {least}, 8 patches of the network")
         try:
             task = get_task(self.task)
         except InputError as error:
