@@ -12,7 +12,7 @@ from napari_mrseg.errors import InputError
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first", "first-staged")]
+    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first")]
 )
 def test_shipped_configurations_are_valid(name: str) -> None:
     """Every shipped recipe passes its own check and has the three stages."""
@@ -87,7 +87,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     """Missing, not YAML, not settings: a sentence with the file's name."""
     with pytest.raises(
         InputError,
-        match="shipped configuration; those are ablation, bundled, bundled-cpu, compact, first, first-staged, paper, tiny",
+        match="shipped configuration; those are ablation, bundled, bundled-cpu, compact, first, paper, tiny",
     ):
         load_config("papre")
     for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):
