@@ -317,7 +317,9 @@ class Config(Part):
         least = STRIDE * (self.model.patch or 1)
         for name in self.recipe:
             if any(n % least for extent in self.stage(name).extents for n in extent):
-                raise ValueError(f"stages.{name}.extents must be multiples of {least}, 8 patches of the network")
+                raise ValueError(
+                    f"stages.{name}.extents must be multiples of {least}, 8 patches of the network"
+                )
         try:
             task = get_task(self.task)
         except InputError as error:
