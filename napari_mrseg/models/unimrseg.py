@@ -44,8 +44,8 @@ class Settings(BaseModel):
     Three settings are not the paper's, and off unless a size asks for them. ``patch``: k³ voxels go in as the channels
     of one and come out as such, so that the finest level, which takes most of the time, has k³ times fewer voxels
     (extents that it does not divide are padded within). ``mirror``: the image mirrored left to right goes in beside it,
-    as a reader compares the two sides. ``norm``: "instance" has each sample's own statistics, in training and after, so
-    that what one combination looks like does not depend on the others.
+    as a reader compares the two sides: of a whole head, so not for training on crops. ``norm``: "instance" has each
+    sample's own statistics, in training and after, so that what one combination looks like does not depend on others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
