@@ -179,8 +179,6 @@ class StagePart(Part):
     def _sound(self) -> StagePart:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps")
-        if not self.extents or any(n < 8 or n % 8 for extent in self.extents for n in extent):
-            raise ValueError("extents must be multiples of 8, e.g. [[128, 128, 128]]")
         return self
 
 
@@ -316,9 +314,10 @@ class Config(Part):
             raise ValueError("recipe must name at least one stage")
         least = STRIDE * (self.model.patch or 1)
         for name in self.recipe:
-            if any(n % least for extent in self.stage(name).extents for n in extent):
+            extents = self.stage(name).extents
+            if not extents or any(n < least or n % least for extent in extents for n in extent):
                 raise ValueError(
-                    f"stages.{name}.extents must be multiples of {least}, 8 patches of the network"
+                    f"stages.{name}.extents must be multiples of {least}, e.g. {[[4 * least] * 3]}"
                 )
         try:
             task = get_task(self.task)
