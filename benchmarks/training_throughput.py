@@ -172,7 +172,7 @@ def _plain_step(stage: Stage, files: Files, step: int, *, extent: int, device: t
     network = stage.network
     network.zero_grad(set_to_none=True)
     whole = network.encode(x)
-    logits = network.decode(whole)
+    logits = network.decode(whole, x)
     weights, valid = torch.ones(1, 3, device=device), torch.ones(1, dtype=torch.bool, device=device)
     loss: Tensor = losses.truth_dice(logits, truth, weights)
     targets, prediction = [f.detach() for f in whole], logits.detach().sigmoid()
@@ -182,7 +182,7 @@ def _plain_step(stage: Stage, files: Files, step: int, *, extent: int, device: t
         consistency = losses.feature_consistency(features, targets, valid)
         loss = (
             loss
-            + (0.2 * consistency + losses.prediction_consistency(network.decode(features), prediction, valid))
+            + (0.2 * consistency + losses.prediction_consistency(network.decode(features, x), prediction, valid))
             / 14
         )
     loss.backward()

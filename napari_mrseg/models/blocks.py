@@ -101,6 +101,11 @@ def convolve_rows(conv: nn.Conv3d, rows: Rows, like: Tensor, check: Check | None
     return out
 
 
+def at_once(conv: nn.Conv3d, x: Tensor) -> Tensor:
+    """``conv(x)`` of any stride, not cut."""
+    return _conv3d(x, conv, conv.padding)
+
+
 def _conv3d(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...] | str) -> Tensor:
     """``conv(x)`` with another padding."""
     assert not isinstance(padding, str)
@@ -132,30 +137,26 @@ def halve(x: Tensor) -> Tensor:
     return x
 
 
-def to_patches(x: Tensor, k: int) -> Tensor:
-    """Each k³ voxels as channels of one: (B, C, k·i, k·p, k·l) -> (B, C·k³, i, p, l), without loss."""
-    if k == 1:
-        return x
-    b, c, *extents = x.shape
-    i, p, l = (n // k for n in extents)  # noqa: E741 - the axes' names
-    x = x.reshape(b, c, i, k, p, k, l, k).permute(0, 1, 3, 5, 7, 2, 4, 6)
-    return x.reshape(b, c * k**3, i, p, l).contiguous(memory_format=torch.channels_last_3d)
-
-
 def from_patches(x: Tensor, k: int) -> Tensor:
-    """Undoes :func:`to_patches`: (B, C·k³, i, p, l) -> (B, C, k·i, k·p, k·l)."""
-    if k == 1:
-        return x
+    """k³ channels become the k³ voxels in place of one: (B, C·k³, i, p, l) -> (B, C, k·i, k·p, k·l)."""
     b, c, i, p, l = x.shape  # noqa: E741 - the axes' names
     x = x.reshape(b, c // k**3, k, k, k, i, p, l).permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return x.reshape(b, c // k**3, k * i, k * p, k * l)
+    x = x.reshape(b, c // k**3, k * i, k * p, k * l)
+    return x.contiguous(memory_format=torch.channels_last_3d)
 
 
 class InstanceNorm(nn.GroupNorm):
     """A group a channel, which keeps channels_last_3d. Of a map of one voxel nothing is left but the bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        if x.device.type != "cpu":
+            return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        # On a CPU a batch norm of each sample is the same, and its backward takes a fifth of the time.
+        parts = [
+            torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
+            for sample in x.split(1)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class ConvNorm(nn.Module):
@@ -194,15 +195,21 @@ class ConvNorm(nn.Module):
 
 
 class DoubleConv(nn.Module):
-    """Two :class:`ConvNorm` one after the other."""
+    """Two :class:`ConvNorm` one after the other; ``residual``: the input, mixed to as many channels, is added."""
 
-    def __init__(self, inputs: int, outputs: int, *, norm: Norm = "batch") -> None:
+    def __init__(self, inputs: int, outputs: int, *, norm: Norm = "batch", residual: bool = False) -> None:
         super().__init__()
         self.first = ConvNorm(inputs, outputs, norm=norm)
         self.second = ConvNorm(outputs, outputs, norm=norm)
+        self.shortcut = nn.Conv3d(inputs, outputs, 1, bias=False) if residual else None
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
-        return self.second(self.first(x, check), check)
+        return self.of_rows(lambda first, last: x[:, :, first:last], x, check)
+
+    def of_rows(self, rows: Rows, like: Tensor, check: Check | None) -> Tensor:
+        """:meth:`forward` of what ``rows`` gives, on the extents of ``like``."""
+        y = self.second(self.first.of_rows(rows, like, check), check)
+        return y if self.shortcut is None else y + self.shortcut(rows(0, like.shape[2]))
 
 
 class Pyramid(nn.Module):
@@ -229,16 +236,25 @@ class Pyramid(nn.Module):
 class Up(nn.Module):
     """One decoder step: trilinear ×2 where ``scale`` is 2, join the skip, double convolution."""
 
-    def __init__(self, inputs: int, skip: int, outputs: int, *, scale: int, norm: Norm = "batch") -> None:
+    def __init__(
+        self,
+        inputs: int,
+        skip: int,
+        outputs: int,
+        *,
+        scale: int,
+        norm: Norm = "batch",
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         self.scale = scale
-        self.convs = DoubleConv(inputs + skip, outputs, norm=norm)
+        self.convs = DoubleConv(inputs + skip, outputs, norm=norm, residual=residual)
 
     def forward(self, x: Tensor, skip: Tensor, check: Check | None = None) -> Tensor:
         def joined(first: int, last: int) -> Tensor:
             return torch.cat((self._enlarged(x, first, last), skip[:, :, first:last]), 1)
 
-        return self.convs.second(self.convs.first.of_rows(joined, skip, check), check)
+        return self.convs.of_rows(joined, skip, check)
 
     def _enlarged(self, x: Tensor, first: int, last: int) -> Tensor:
         """Rows ``first`` to ``last`` of ``x`` enlarged: each follows from its own row of ``x`` and one beside it."""
@@ -249,3 +265,23 @@ class Up(nn.Module):
         # align_corners=False puts each coarse voxel on the centre of the 2³ it was pooled from.
         part = F.interpolate(x[:, :, low:high], scale_factor=float(k), mode="trilinear", align_corners=False)
         return part[:, :, first - low * k : last - low * k]
+
+
+class Finest(nn.Module):
+    """From a map of ``scale`` times the spacing back to the input's voxels: light, and with the input beside it.
+
+    (B, C, I/k, P/k, L/k) and the input (B, M, I, P, L) -> (B, width, I, P, L).
+    """
+
+    def __init__(self, inputs: int, seen: int, width: int, scale: int, *, norm: Norm = "batch") -> None:
+        super().__init__()
+        self.scale = scale
+        self.spread = nn.Conv3d(inputs, width * scale**3, 1)
+        self.join = ConvNorm(width + seen, width, norm=norm)
+
+    def forward(self, x: Tensor, seen: Tensor, check: Check | None = None) -> Tensor:
+        fine = from_patches(self.spread(x), self.scale)
+        stop_if_asked(check)
+        return self.join.of_rows(
+            lambda first, last: torch.cat((fine[:, :, first:last], seen[:, :, first:last]), 1), seen, check
+        )

@@ -20,13 +20,13 @@ from napari_mrseg.models.blocks import (
     Check,
     ConvNorm,
     DoubleConv,
+    Finest,
     Norm,
     Pyramid,
     Up,
-    from_patches,
+    at_once,
     halve,
     stop_if_asked,
-    to_patches,
 )
 
 STRIDE = 8
@@ -41,11 +41,12 @@ PerLevel = tuple[int, int, int, int, int]
 class Settings(BaseModel):
     """All that decides the network's shape. ``adapters``: "none" or "reverse" (one per level).
 
-    Three settings are not the paper's, and off unless a size asks for them. ``patch``: k³ voxels go in as the channels
-    of one and come out as such, so that the finest level, which takes most of the time, has k³ times fewer voxels
-    (extents that it does not divide are padded within). ``mirror``: the image mirrored left to right goes in beside it,
-    as a reader compares the two sides: of a whole head, so not for training on crops. ``norm``: "instance" has each
-    sample's own statistics, in training and after, so that what one combination looks like does not depend on others.
+    What is not the paper's is off unless a size asks for it. ``stem`` 2: a convolution of stride 2 comes first, so that
+    the finest level, which takes most of the time, has an eighth of the voxels (extents that do not divide are padded
+    within); a light head of ``head_width`` channels then brings the result back to the input's voxels, and sees the
+    input again. ``growth``: the levels' channels in widths. ``residual``: each double convolution adds its input.
+    ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each sample's own statistics, in
+    training and after, so that what one combination looks like does not depend on others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,18 +62,23 @@ class Settings(BaseModel):
     reverse: bool = True
     mutual: bool = True
     mixer: Literal["swin", "conv"] = "swin"
-    patch: Annotated[int, Field(ge=1, le=4)] = 1
-    mirror: bool = False
+    growth: tuple[int, int, int, int] = (1, 2, 4, 8)
+    stem: Literal[1, 2] = 1
+    head_width: Annotated[int, Field(ge=1, le=64)] = 8
+    residual: bool = False
+    deep: Annotated[int, Field(ge=0, le=3)] = 0
     norm: Norm = "batch"
 
     @property
     def channels(self) -> PerLevel:
         """Channels of the five features."""
-        c = self.width
-        return (c, 2 * c, 4 * c, 8 * c, 8 * c)
+        c1, c2, c3, c4 = (n * self.width for n in self.growth)
+        return (c1, c2, c3, c4, c4)
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
+        if any(not 1 <= times <= 16 for times in self.growth):
+            raise ValueError("growth must lie in 1..16")
         if any(not 1 <= rate <= 64 for rate in self.aspp_rates):
             raise ValueError("aspp_rates must lie in 1..64")
         for pooling, extent in zip(self.attention_pooling, (8, 4, 2, 1, 1), strict=True):
@@ -109,13 +115,15 @@ class UniMRSeg(nn.Module):
         super().__init__()
         self.settings = settings
         c1, c2, c3, c4, c5 = settings.channels
-        norm, per_patch = settings.norm, settings.patch**3
-        seen = (2 if settings.mirror else 1) * settings.in_channels * per_patch
-        # A patch has many channels: mixed one by one first, or the first 3³ convolution would take most of the time.
-        self.embed = nn.Conv3d(seen, c1, 1) if settings.patch > 1 else nn.Identity()
-        inputs = (c1 if settings.patch > 1 else seen, c1, c2, c3)
+        norm, residual = settings.norm, settings.residual
+        seen = settings.in_channels
+        self.stem: nn.Conv3d | None = None
+        if settings.stem > 1:
+            self.stem = nn.Conv3d(seen, c1, 2 * settings.stem, stride=settings.stem, padding=settings.stem // 2)
+        inputs = (seen if self.stem is None else c1, c1, c2, c3)
         self.encoder = nn.ModuleList(
-            DoubleConv(a, b, norm=norm) for a, b in zip(inputs, settings.channels[:4], strict=True)
+            DoubleConv(a, b, norm=norm, residual=residual)
+            for a, b in zip(inputs, settings.channels[:4], strict=True)
         )
         self.pyramid = Pyramid(c4, settings.aspp_rates, norm=norm)
         self.adapters: nn.ModuleList | None = None
@@ -135,17 +143,15 @@ class UniMRSeg(nn.Module):
                 )
                 for i in range(LEVELS)
             )
+        # Feature 5 lies on the map of level 4: nothing to enlarge in the first step.
+        steps = ((c5, c4, c3, 1), (c3, c3, c2, 2), (c2, c2, c1, 2), (c1, c1, c1, 2))
         self.decoder = nn.ModuleList(
-            (
-                Up(
-                    c5, c4, c3, scale=1, norm=norm
-                ),  # feature 5 lies on the map of level 4: nothing to enlarge
-                Up(c3, c3, c2, scale=2, norm=norm),
-                Up(c2, c2, c1, scale=2, norm=norm),
-                Up(c1, c1, c1, scale=2, norm=norm),
-            )
+            Up(a, skip, b, scale=scale, norm=norm, residual=residual) for a, skip, b, scale in steps
         )
-        self.head = nn.Conv3d(c1, settings.regions * per_patch, 1)
+        self.finest = Finest(c1, seen, settings.head_width, settings.stem, norm=norm) if self.stem else None
+        self.head = nn.Conv3d(settings.head_width if self.finest else c1, settings.regions, 1)
+        coarser = (c1, c1, c2) if self.finest else (c1, c2, c3)
+        self.deep = nn.ModuleList(nn.Conv3d(c, settings.regions, 1) for c in coarser[: settings.deep])
         self.encoder_frozen = False
 
     def forward(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> Tensor:
@@ -155,20 +161,18 @@ class UniMRSeg(nn.Module):
         leaves the adapters out. ``check`` is called between blocks and may raise to stop. Raises ValueError
         for shapes that do not fit.
         """
-        extents = x.shape[2:]
-        logits = self.decode(self.encode(x, present, check=check), check=check)
-        for axis, (n, whole) in enumerate(zip(extents, logits.shape[2:], strict=True), start=2):
-            logits = logits.narrow(axis, (whole - n) // 2, n)
-        return logits
+        return self.decode(self.encode(x, present, check=check), x, check=check)
 
     def encode(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> list[Tensor]:
         """The five features, compensated where modalities are missing.
 
-        Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..); with
-        ``patch`` k all extents k times smaller, rounded up to a multiple of 8.
+        Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..); with a
+        ``stem`` of 2 all extents are half of it, rounded up to a multiple of 8.
         """
         self._validate(x, present)
-        x = self._prepared(x)
+        if self.stem is not None:
+            x = at_once(self.stem, self._padded(x))
+            stop_if_asked(check)
         missing = self._incomplete(present)
         features: list[Tensor] = []
         for level in range(LEVELS):
@@ -181,18 +185,34 @@ class UniMRSeg(nn.Module):
             features.append(x)
         return features
 
-    def decode(self, features: list[Tensor], *, check: Check | None = None) -> Tensor:
-        """Logits (B, R, I, P, L) of the five features of :meth:`encode`, on its padded extents."""
-        x = features[4]
+    def decode(self, features: list[Tensor], x: Tensor, *, check: Check | None = None) -> Tensor:
+        """Logits (B, R, I, P, L) of the five features of :meth:`encode` of ``x``."""
+        return self.outputs(features, x, check=check, deep=False)[0]
+
+    def outputs(
+        self, features: list[Tensor], x: Tensor, *, check: Check | None = None, deep: bool = True
+    ) -> list[Tensor]:
+        """The logits, then with ``deep`` those at half, a quarter .. of their extents, padded ones included."""
+        maps = [features[4]]
         for step, skip in zip(self.decoder, reversed(features[:4]), strict=True):
-            x = step(x, skip, check)
-        return from_patches(self.head(x), self.settings.patch)
+            maps.append(step(maps[-1], skip, check))
+        coarser = maps[-1 if self.finest else -2 :: -1]
+        found = maps[-1]
+        if self.finest is not None:
+            found = self.finest(found, self._padded(x), check)
+        logits = self.head(found)
+        for axis, (n, whole) in enumerate(zip(x.shape[2:], logits.shape[2:], strict=True), start=2):
+            logits = logits.narrow(axis, (whole - n) // 2, n)
+        if not deep:
+            return [logits]
+        return [logits, *(head(m) for head, m in zip(self.deep, coarser, strict=False))]
 
     def freeze_encoder(self) -> None:
         """Stage 3: encoder and pyramid get no gradient and no new statistics; adapters and decoder learn."""
         self.encoder_frozen = True
-        for module in (self.embed, self.encoder, self.pyramid):
-            module.requires_grad_(False)
+        for module in (self.stem, self.encoder, self.pyramid):
+            if module is not None:
+                module.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> UniMRSeg:
@@ -208,17 +228,14 @@ class UniMRSeg(nn.Module):
         for module in copied.modules():
             if isinstance(module, ConvNorm):
                 module.fold()
+        copied.deep = nn.ModuleList()
         copied.to(dtype=dtype)
         return copied.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def _prepared(self, x: Tensor) -> Tensor:
-        """(B, M, I, P, L) with its mirror image beside it, padded evenly to whole patches, as patches."""
-        if self.settings.mirror:
-            x = torch.cat((x, x.flip(-1)), 1)
-        room = [-n % (STRIDE * self.settings.patch) for n in reversed(x.shape[2:])]
-        if any(room):
-            x = F.pad(x, [part for n in room for part in (n // 2, n - n // 2)])
-        return self.embed(to_patches(x, self.settings.patch))
+    def _padded(self, x: Tensor) -> Tensor:
+        """(B, M, I, P, L) padded evenly to whole maps of all levels."""
+        room = [-n % (STRIDE * self.settings.stem) for n in reversed(x.shape[2:])]
+        return F.pad(x, [part for n in room for part in (n // 2, n - n // 2)]) if any(room) else x
 
     def _compensate(
         self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None

@@ -89,7 +89,7 @@ def test_logits_lie_on_the_input() -> None:
     network, x, present = make(), scans(), there("0110")
     logits = network(x, present)
     assert logits.shape == (1, 3, 16, 24, 8)
-    assert torch.equal(logits, network.decode(network.encode(x, present)))
+    assert torch.equal(logits, network.decode(network.encode(x, present), x))
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ def test_ablation_configuration_is_valid() -> None:
         ("stages.contrast.odds={t1: 0}", "odds must be above 0"),
         ("stages.contrast.batch=0", "stages.contrast.batch is wrong"),
         ("stages.contrast.extents=[[100,100,100]]", "multiples of 8"),
-        ("model.patch=2", "multiples of 16"),
+        ("model.stem=2", "multiples of 16"),
         ("stages.contrast.epochs=3", "exactly one of epochs and steps"),
         ("model.heads=[3, 2, 4, 8, 8]", "heads"),
         ("recipe=[reconstruct, supervised]", "stages.supervised is not there"),

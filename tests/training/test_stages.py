@@ -114,8 +114,8 @@ def test_truth_on_incomplete_predictions_is_a_switch() -> None:
 
 
 def test_unobservable_regions_can_be_left_out() -> None:
-    """With ``observable`` ET does not count in a sample without T1ce."""
-    stage = stage_of("supervised", truth={"observable": True})
+    """With ``estimated`` 0 ET does not count in a sample without T1ce."""
+    stage = stage_of("supervised", truth={"estimated": 0.0})
     data = batch(1)
     data.has[0, 2] = False
     first = step(stage, data)["truth"]

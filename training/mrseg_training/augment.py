@@ -1,4 +1,4 @@
-"""Mirroring and turning, batched on the device; drawn per sample, so that it is the same on any number of processes."""
+"""Mirroring, turning and other intensities, batched on the device; drawn per sample, so that it is the same on any number of processes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,23 @@ def augment(
         turned = part.rotate > 0 and numbers[3] < TURNED
         angles.append([math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]])
     out_images, out_labels = [], []
-    for image, label, flip, angle in zip(images, labels, flips, angles, strict=True):
+    for image, label, flip, angle, draw in zip(images, labels, flips, angles, draws, strict=True):
         axes = [axis for axis, mirrored in enumerate(flip) if mirrored]
         if axes:
             image, label = image.flip([a + 1 for a in axes]), label.flip(axes)
         if any(angle):
             image, label = _turned(image, label, angle)
-        out_images.append(image)
+        out_images.append(_recoloured(image, part, draw))
         out_labels.append(label)
     return torch.stack(out_images), torch.stack(out_labels)
+
+
+def _recoloured(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
+    """(M, I, P, L) with each modality's intensities stretched and moved; background stays 0."""
+    if not (part.gain or part.shift):
+        return image
+    numbers = torch.randn(2, len(image), 1, 1, 1, generator=draw).to(image.device)
+    return (image * (part.gain * numbers[0]).exp() + part.shift * numbers[1]) * (image != 0)
 
 
 def _turned(image: Tensor, label: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:

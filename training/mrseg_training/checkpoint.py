@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mrseg_training.average import Average
 from mrseg_training.files import write_atomically
 from napari_mrseg.errors import ModelError
 
@@ -38,7 +39,13 @@ class State:
 
 
 def save_checkpoint(
-    folder: Path, network: nn.Module, optimizer: Optimizer, state: State, *, best: bool = False
+    folder: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    state: State,
+    average: Average | None = None,
+    *,
+    best: bool = False,
 ) -> Path:
     """Write ``step-XXXXXXXX.safetensors`` atomically, keep the last two; ``best`` also as best.safetensors.
 
@@ -53,6 +60,9 @@ def save_checkpoint(
             )
         tensors[f"model.{name}"] = value.detach().cpu().contiguous()
     header: dict[str, Any] = state.header()
+    if average is not None:
+        tensors |= {f"average.{name}": value.cpu().contiguous() for name, value in average.values.items()}
+        header["averaged"] = average.steps
     optimizer_state = optimizer.state_dict()
     for index, entry in optimizer_state["state"].items():
         for key, value in entry.items():
@@ -61,7 +71,7 @@ def save_checkpoint(
     random_tensors, header["random"] = _random_states()
     tensors |= random_tensors
     content = save({name: value.clone() for name, value in tensors.items()}, {"state": json.dumps(header)})
-    path = folder / f"step-{state.step:08d}.safetensors"
+    path = checkpoint_of(folder, state.step)
     write_atomically(path, content)
     if best:
         write_atomically(folder / "best.safetensors", content)
@@ -88,16 +98,23 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """The file that :func:`save_checkpoint` writes for ``step``."""
+    return folder / f"step-{step:08d}.safetensors"
+
+
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint. Raises ModelError if it is damaged."""
+    """The network's weights in a checkpoint, averaged where an average was kept. Raises ModelError if it is damaged."""
+    tensors, header = _tensors(path)
+    prefix = "average." if "averaged" in header else "model."
     return {
-        name.removeprefix("model."): value
-        for name, value in _tensors(path)[0].items()
-        if name.startswith("model.")
+        name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
     }
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer) -> State:
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: Optimizer, average: Average | None = None
+) -> State:
     """Put everything back as it was, random states included. Raises ModelError if it is damaged or does not fit."""
     tensors, header = _tensors(path)
     weights = {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
@@ -109,6 +126,10 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer) -> Sta
     try:
         network.load_state_dict(weights)
         optimizer.load_state_dict({"state": entries, "param_groups": header["groups"]})
+        if average is not None:
+            average.steps = header["averaged"]
+            for name, value in average.values.items():
+                value.copy_(tensors[f"average.{name}"])
         _restore_random(tensors, header["random"])
         return State(header["step"], header["config"], header["best"], header["previous"])
     except (RuntimeError, ValueError, KeyError) as error:

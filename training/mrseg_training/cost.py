@@ -48,7 +48,7 @@ def _pass_flops(stage: Any, x: torch.Tensor, *, incomplete: bool) -> float:
         no_gradient = stage.network.encoder_frozen and not incomplete
         with torch.set_grad_enabled(not no_gradient):
             features = stage.network.encode(x, present)
-        stage.network.decode(features).sum().backward()
+        stage.network.decode(features, x).sum().backward()
     return float(counter.get_total_flops())
 
 

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from mrseg_training.checkpoint import State, latest, load_checkpoint, load_weights, save_checkpoint
+from mrseg_training.average import Average
+from mrseg_training.checkpoint import (
+    State,
+    checkpoint_of,
+    latest,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 from mrseg_training.data.loader import Loader
 from mrseg_training.data.prepare import Data, prepare_data
 from mrseg_training.export import model_card
@@ -134,9 +142,10 @@ def run_stage(
     )
     steps = part.steps or math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))  # type: ignore[operator]
     first, best = 0, None
+    average = Average(stage.network, part.average) if part.average else None
     checkpoint = latest(folder / "checkpoints")
     if checkpoint is not None:
-        state = load_checkpoint(checkpoint, stage.network, optimizer)
+        state = load_checkpoint(checkpoint, stage.network, optimizer, average)
         if state.config != identity:
             raise InputError(
                 f"{folder.name} was begun with other settings or another stage before it; use the same settings, "
@@ -152,7 +161,7 @@ def run_stage(
     def save(step: int, is_best: bool = False) -> None:
         if fabric.global_rank == 0:
             state = State(step, identity, best, start.identity if start else None)
-            save_checkpoint(folder / "checkpoints", stage.network, optimizer, state, best=is_best)
+            save_checkpoint(folder / "checkpoints", stage.network, optimizer, state, average, best=is_best)
         fabric.barrier()
 
     log("start", stage=folder.name, step=first, steps=steps, processes=processes)
@@ -189,6 +198,8 @@ def run_stage(
         if part.clip is not None:
             fabric.clip_gradients(module, wrapped, max_norm=part.clip)
         wrapped.step()
+        if average is not None:
+            average.update(stage.network)
         now = step + 1
         if now % config.run.log_every == 0 or now == steps or now == first + 1:
             log(
@@ -224,9 +235,10 @@ def run_stage(
     seconds = time.monotonic() - began
     model = folder / "model"
     if fabric.global_rank == 0:
-        weights = folder / "checkpoints" / "best.safetensors"
-        if config.run.keep == "best" and weights.is_file():
-            stage.network.load_state_dict(load_weights(weights))
+        kept = folder / "checkpoints" / "best.safetensors"
+        if config.run.keep != "best" or not kept.is_file():
+            kept = checkpoint_of(folder / "checkpoints", steps)
+        stage.network.load_state_dict(load_weights(kept))
         card = model_card(config, name, part, data.train)
         save_model(model, stage.exported(), card)
         about = {"config": identity, "steps": steps, "seconds": round(seconds, 1)}
@@ -237,12 +249,13 @@ def run_stage(
 
 
 def learning_rate(part: StagePart, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine to zero; of the step about to be made."""
+    """Linear warm-up, then half a cosine to the share ``floor``; of the step about to be made."""
     warm = round(part.warmup * steps)
     if step < warm:
         return part.learning_rate * (step + 1) / warm
     along = (step - warm) / max(1, steps - warm)
-    return part.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
+    fallen = 0.5 * (1 + math.cos(math.pi * along))
+    return part.learning_rate * (part.floor + (1 - part.floor) * fallen)
 
 
 def fingerprint(config: Config, index: int, start: Start | None) -> str:

@@ -11,6 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+FOCUS = 2.0
+LEAST = 0.05
+
 
 def min_max(images: Tensor) -> Tensor:
     """Each slice scaled to [0, 1] over its non-zero voxels, background 0; (B, M, I, P, L), slices along I.
@@ -66,10 +69,18 @@ def truth_dice(logits: Tensor, regions: Tensor, weights: Tensor, smooth: float =
     return _weighted(each, weights)
 
 
-def cross_entropy(logits: Tensor, regions: Tensor, weights: Tensor) -> Tensor:
-    """Binary cross-entropy of the same, mean over voxels, then over the (B, R) with weight."""
-    each = F.binary_cross_entropy_with_logits(logits.float(), regions.float(), reduction="none")
-    return _weighted(each.flatten(2).mean(2), weights)
+def cross_entropy(logits: Tensor, regions: Tensor, weights: Tensor, over: str = "volume") -> Tensor:
+    """Binary cross-entropy of the same, then mean over the (B, R) with weight.
+
+    ``over`` "volume": mean over voxels. "region": summed, a region's voxels ``1 + FOCUS`` times, and divided by the
+    region's voxels or a share ``LEAST`` of all, whichever is more.
+    """
+    each = F.binary_cross_entropy_with_logits(logits.float(), regions.float(), reduction="none").flatten(2)
+    if over == "volume":
+        return _weighted(each.mean(2), weights)
+    inside = regions.float().flatten(2)
+    size = inside.sum(2).clamp_min(LEAST * inside.shape[2])
+    return _weighted((each * (1 + FOCUS * inside)).sum(2) / size, weights)
 
 
 def prediction_consistency(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:

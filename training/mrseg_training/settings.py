@@ -30,8 +30,11 @@ class ModelPart(Part):
     size: Literal["paper", "compact"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
-    patch: int | None = Field(default=None, ge=1, le=4)
-    mirror: bool | None = None
+    growth: tuple[int, int, int, int] | None = None
+    stem: Literal[1, 2] | None = None
+    head_width: int | None = Field(default=None, ge=1, le=64)
+    residual: bool | None = None
+    deep: int | None = Field(default=None, ge=0, le=3)
     norm: Norm | None = None
     heads: tuple[int, int, int, int, int] | None = None
     attention_window: int | None = Field(default=None, ge=1, le=16)
@@ -50,8 +53,11 @@ class ModelPart(Part):
                 "heads",
                 "attention_window",
                 "attention_pooling",
-                "patch",
-                "mirror",
+                "growth",
+                "stem",
+                "head_width",
+                "residual",
+                "deep",
                 "norm",
             )
             if (value := getattr(self, name)) is not None
@@ -137,12 +143,16 @@ class DataPart(Part):
 class AugmentPart(Part):
     """On the device, per sample: mirror each axis (or left-right only), turn by up to ``rotate`` degrees, crop.
 
-    ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head.
+    ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head. ``gain`` and
+    ``shift``: standard deviations of the logarithm of a factor and of a sum, drawn for each modality, that its normalised
+    intensities get.
     """
 
     flip: bool | Literal["left-right"] = True
     rotate: float = Field(default=10.0, ge=0, le=180)
     centred: Share = Field(default=0.5, ge=0, le=1)
+    gain: float = Field(default=0.0, ge=0, le=1)
+    shift: float = Field(default=0.0, ge=0, le=1)
 
 
 class PerturbPart(Part):
@@ -161,7 +171,8 @@ class StagePart(Part):
 
     ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on. In a share ``coarse``
     of the steps they are voxels of twice the data's spacing, so that one model learns both the final and the preview.
-    ``batch`` counts samples per process.
+    ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself. ``average``: what is
+    kept at the end is the running mean of the weights, of which each step keeps that share (0: the last weights).
     """
 
     epochs: int | None = Field(default=None, ge=1)
@@ -170,6 +181,8 @@ class StagePart(Part):
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0)
     warmup: Share = Field(default=1 / 6, ge=0, le=1)
+    floor: Share = Field(default=0.0, ge=0, le=1)
+    average: Share = Field(default=0.0, ge=0, lt=1)
     clip: float | None = Field(default=None, gt=0)
     extents: tuple[Extents, ...] = ((128, 128, 128),)
     coarse: Share = Field(default=0.0, ge=0, le=1)
@@ -194,13 +207,17 @@ class ReconstructPart(StagePart):
 class TruthPart(Part):
     """Loss against the drawn regions: Dice, and binary cross-entropy if weighted.
 
-    ``observable``: leave a region out where a modality that the task says it needs is missing.
+    ``cross_entropy_over`` "region": summed over the voxels, those of the region three times, and divided by the
+    region's size (at least 5 % of the volume), so that small regions count as large ones do. ``estimated``: weight of a
+    region where a modality that the task says it needs is missing. ``deep``: weights of the network's coarser outputs.
     """
 
     dice: float = Field(default=1.0, ge=0)
     cross_entropy: float = Field(default=0.0, ge=0)
     smooth: float = Field(default=1e-5, gt=0)
-    observable: bool = False
+    cross_entropy_over: Literal["volume", "region"] = "volume"
+    estimated: float = Field(default=1.0, ge=0, le=1)
+    deep: tuple[float, ...] = ()
 
 
 class ContrastPart(StagePart):
@@ -236,10 +253,15 @@ class AdaptPart(StagePart):
 
 
 class SupervisedPart(StagePart):
-    """No stage of the paper: encoder and decoder by the truth alone, with modality dropout or without."""
+    """No stage of the paper: encoder and decoder by the truth alone, with modality dropout or without.
+
+    With ``odds``, which say how often each incomplete combination is drawn, ``dropout`` is the share of samples that are
+    incomplete at all.
+    """
 
     dropout: float = Field(default=0.0, ge=0, le=1)
     dropout_by: Literal["modality", "sample"] = "sample"
+    odds: dict[str, float] = {}
     truth: TruthPart = TruthPart()
 
 
@@ -312,7 +334,7 @@ class Config(Part):
                 raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
         if not self.recipe:
             raise ValueError("recipe must name at least one stage")
-        least = STRIDE * (self.model.patch or 1)
+        least = STRIDE * (self.model.stem or SIZES[self.model.size].stem)
         for name in self.recipe:
             extents = self.stage(name).extents
             if not extents or any(n < least or n % least for extent in extents for n in extent):
@@ -324,12 +346,17 @@ class Config(Part):
         except InputError as error:
             raise ValueError(str(error)) from None
         known = {key(c) for c in task.combinations() if c != task.names}
-        for part in (self.stages.contrast, self.stages.adapt, self.stages.joint):
+        for part in (self.stages.contrast, self.stages.adapt, self.stages.joint, self.stages.supervised):
             strangers = sorted(set(part.odds) - known) if part is not None else []
             if strangers:
                 raise ValueError(f"odds: {strangers[0]} is no incomplete combination, such as {min(known)}")
             if part is not None and any(not 0 < value < 1e3 for value in part.odds.values()):
                 raise ValueError("odds must be above 0 and below 1000")
+        outputs = self.model.settings(task, adapters=False).deep
+        for name in self.recipe:
+            truth = getattr(self.stage(name), "truth", None)
+            if truth is not None and len(truth.deep) > outputs:
+                raise ValueError(f"stages.{name}.truth.deep has {len(truth.deep)} weights; set model.deep to as many")
         most = 2 ** len(task.names) - 2
         for part in (self.stages.adapt, self.stages.joint):
             if part is not None and part.combinations_per_step > most:

@@ -50,9 +50,9 @@ class Adapt(Stage):
         learns = not (self.network.encoder_frozen and bool(batch.has.all()))
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             features = self.network.encode(images, batch.has.to(device))
-        logits = self.network.decode(features)
-        self._targets = [f.detach() for f in features], logits.detach().float().sigmoid()
-        return {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
+        outputs = self.network.outputs(features, images)
+        self._targets = [f.detach() for f in features], outputs[0].detach().float().sigmoid()
+        return {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
 
     def _incomplete(self, batch: Batch, number: int) -> Terms:
         assert self._targets is not None, "part 0 comes first"
@@ -62,14 +62,15 @@ class Adapt(Stage):
         kept = self._combinations[number] & batch.has
         kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
         valid = batch.has.all(1).to(device)
-        features = self.network.encode(perturb.fill(batch.images, kept, self.task.fill), kept.to(device))
+        images = perturb.fill(batch.images, kept, self.task.fill)
+        features = self.network.encode(images, kept.to(device))
         terms = {}
         if self.part.feature:
             terms["feature"] = losses.feature_consistency(features, targets, valid)
         if self.part.prediction or self.part.incomplete:
-            logits = self.network.decode(features)
+            outputs = self.network.outputs(features, images)
             if self.part.prediction:
-                terms["prediction"] = losses.prediction_consistency(logits, prediction, valid)
+                terms["prediction"] = losses.prediction_consistency(outputs[0], prediction, valid)
             if self.part.incomplete:
-                terms["incomplete"] = self._truth(logits, batch, kept, self.part.truth)
+                terms["incomplete"] = self._truth(outputs, batch, kept, self.part.truth)
         return terms

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from mrseg_training import losses
 from mrseg_training.settings import Config, TruthPart
@@ -51,7 +53,8 @@ class Stage(nn.Module):
         self.network = UniMRSeg(config.model.settings(self.task, adapters=adapters, outputs=outputs))
         if outputs is None:
             # Most voxels are in no region: a head that says so at first need not learn it.
-            nn.init.constant_(self.network.head.bias, FEW)  # type: ignore[arg-type]
+            for head in (self.network.head, *self.network.deep):
+                nn.init.constant_(head.bias, FEW)  # type: ignore[arg-type]
         self.parts = 1
         self.weights: dict[str, float] = {}
         self.running_statistics = config.run.norm_statistics == "running"
@@ -71,7 +74,7 @@ class Stage(nn.Module):
             for key, value in state.items()
             if key in own and own[key].shape == value.shape and (head or not key.startswith("head."))
         }
-        missing = [k for k in own if k not in taken and not k.startswith(("adapters.", "head."))]
+        missing = [k for k in own if k not in taken and not k.startswith(("adapters.", "head.", "deep."))]
         if missing:
             raise ModelError(
                 f"The weights of the stage before do not fit this network ({missing[0]} and {len(missing) - 1} "
@@ -91,17 +94,24 @@ class Stage(nn.Module):
                     module.eval()
         return self
 
-    def _truth(self, logits: Tensor, batch: Batch, kept: Tensor, part: TruthPart) -> Tensor:
+    def _truth(self, outputs: Sequence[Tensor], batch: Batch, kept: Tensor, part: TruthPart) -> Tensor:
+        """Loss of the network's logits, and coarser ones after them, where ``kept`` (B, M) was seen."""
+        index = {name: i for i, name in enumerate(self.task.names)}
         weights = torch.ones(len(kept), len(self.task.regions))
-        if part.observable:
-            index = {name: i for i, name in enumerate(self.task.names)}
-            for r, region in enumerate(self.task.regions):
-                for name in region.needs:
-                    weights[:, r] *= kept[:, index[name]].float()
-        weights = weights.to(logits.device)
-        loss = logits.new_zeros((), dtype=torch.float32)
-        if part.dice:
-            loss = loss + part.dice * losses.truth_dice(logits, batch.regions, weights, part.smooth)
-        if part.cross_entropy:
-            loss = loss + part.cross_entropy * losses.cross_entropy(logits, batch.regions, weights)
+        for r, region in enumerate(self.task.regions):
+            seen = kept[:, [index[name] for name in region.needs]].all(1)
+            weights[:, r] = torch.where(seen, 1.0, part.estimated)
+        weights = weights.to(outputs[0].device)
+        loss = outputs[0].new_zeros((), dtype=torch.float32)
+        for logits, share in zip(outputs, (1.0, *part.deep), strict=False):
+            regions = batch.regions
+            if logits.shape != regions.shape:
+                regions = F.adaptive_avg_pool3d(regions, logits.shape[2:])
+            coarser = math.prod(regions.shape[2:]) / math.prod(batch.regions.shape[2:])
+            if part.dice:
+                dice = losses.truth_dice(logits, regions, weights, part.smooth * coarser)
+                loss = loss + share * part.dice * dice
+            if part.cross_entropy:
+                each = losses.cross_entropy(logits, regions, weights, part.cross_entropy_over)
+                loss = loss + share * part.cross_entropy * each
         return loss

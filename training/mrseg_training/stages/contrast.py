@@ -30,13 +30,15 @@ class Contrast(Stage):
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         kept = perturb.incomplete(batch.has, batch.draws, self.odds)
         versions = [perturb.fill(batch.images, has, self.task.fill) for has in (batch.has, kept)]
-        features = self.network.encode(torch.cat(versions))
+        images = torch.cat(versions)
+        features = self.network.encode(images)
         terms = {}
         if self.part.contrast:
             whole, some = zip(*(f.chunk(2) for f in features), strict=True)
             terms["contrast"] = contrast(whole, some, batch, self.part)
         if self.part.segment:
-            complete, incomplete = self.network.decode(features).chunk(2)
+            outputs = [logits.chunk(2) for logits in self.network.outputs(features, images)]
+            complete, incomplete = zip(*outputs, strict=True)
             terms["complete"] = self._truth(complete, batch, batch.has, self.part.truth)
             terms["incomplete"] = self._truth(incomplete, batch, kept, self.part.truth)
         return terms

@@ -58,25 +58,25 @@ class Joint(Stage):
         # In one part: contrast needs the gradient of both versions' features.
         regions, device = len(self.task.regions), batch.images.device
         valid = batch.has.all(1).to(device)
-        whole = self.network.encode(
-            perturb.fill(batch.images, batch.has, self.task.fill), batch.has.to(device)
-        )
-        logits = self.network.decode(whole)[:, :regions]
-        terms = {"complete": self._truth(logits, batch, batch.has, self.part.truth)}
-        targets, prediction = [f.detach() for f in whole], logits.detach().float().sigmoid()
+        images = perturb.fill(batch.images, batch.has, self.task.fill)
+        whole = self.network.encode(images, batch.has.to(device))
+        outputs = [logits[:, :regions] for logits in self.network.outputs(whole, images)]
+        terms = {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
+        targets, prediction = [f.detach() for f in whole], outputs[0].detach().float().sigmoid()
         chosen = perturb.draw_combinations(
             len(self.task.names), self.part.combinations_per_step, batch.draws, self.odds
         )
         for combination in chosen:
             kept = combination & batch.has
             kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
-            some = self.network.encode(perturb.fill(batch.images, kept, self.task.fill), kept.to(device))
-            guess = self.network.decode(some)[:, :regions]
+            images = perturb.fill(batch.images, kept, self.task.fill)
+            some = self.network.encode(images, kept.to(device))
+            guesses = [logits[:, :regions] for logits in self.network.outputs(some, images)]
             _add(terms, "contrast", contrast(whole, some, batch, self.part))
             _add(terms, "feature", losses.feature_consistency(some, targets, valid))
-            _add(terms, "prediction", losses.prediction_consistency(guess, prediction, valid))
+            _add(terms, "prediction", losses.prediction_consistency(guesses[0], prediction, valid))
             if self.part.incomplete:
-                _add(terms, "incomplete", self._truth(guess, batch, kept, self.part.truth))
+                _add(terms, "incomplete", self._truth(guesses, batch, kept, self.part.truth))
         return terms
 
     def exported(self) -> UniMRSeg:
@@ -84,7 +84,7 @@ class Joint(Stage):
         network = UniMRSeg(self.model.settings(self.task, adapters=True))
         regions = len(self.task.regions)
         state = {
-            key: value[:regions] if key.startswith("head.") else value
+            key: value[:regions] if key.startswith(("head.", "deep.")) else value
             for key, value in self.network.state_dict().items()
         }
         network.load_state_dict(state)

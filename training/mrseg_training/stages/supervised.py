@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from mrseg_training import perturb
 from mrseg_training.settings import Config, SupervisedPart
 from mrseg_training.stages.base import Batch, Stage, Terms
@@ -15,11 +17,16 @@ class Supervised(Stage):
     def __init__(self, config: Config, part: SupervisedPart) -> None:
         super().__init__(config, adapters=False)
         self.part = part
+        self.odds = perturb.odds_of(self.task, part.odds)
         self.weights = {"truth": 1.0}
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         kept = batch.has
-        if self.part.dropout:
+        if self.part.dropout and self.odds is not None:
+            fewer = torch.stack([torch.rand((), generator=d) < self.part.dropout for d in batch.draws])
+            kept = torch.where(fewer[:, None], perturb.incomplete(batch.has, batch.draws, self.odds), kept)
+        elif self.part.dropout:
             kept = perturb.drop(batch.has, self.part.dropout, batch.draws, by=self.part.dropout_by)
-        logits = self.network(perturb.fill(batch.images, kept, self.task.fill))
-        return {"truth": self._truth(logits, batch, kept, self.part.truth)}
+        images = perturb.fill(batch.images, kept, self.task.fill)
+        outputs = self.network.outputs(self.network.encode(images), images)
+        return {"truth": self._truth(outputs, batch, kept, self.part.truth)}
