@@ -182,7 +182,10 @@ def _plain_step(stage: Stage, files: Files, step: int, *, extent: int, device: t
         consistency = losses.feature_consistency(features, targets, valid)
         loss = (
             loss
-            + (0.2 * consistency + losses.prediction_consistency(network.decode(features, x), prediction, valid))
+            + (
+                0.2 * consistency
+                + losses.prediction_consistency(network.decode(features, x), prediction, valid)
+            )
             / 14
         )
     loss.backward()

@@ -119,7 +119,9 @@ class UniMRSeg(nn.Module):
         seen = settings.in_channels
         self.stem: nn.Conv3d | None = None
         if settings.stem > 1:
-            self.stem = nn.Conv3d(seen, c1, 2 * settings.stem, stride=settings.stem, padding=settings.stem // 2)
+            self.stem = nn.Conv3d(
+                seen, c1, 2 * settings.stem, stride=settings.stem, padding=settings.stem // 2
+            )
         inputs = (seen if self.stem is None else c1, c1, c2, c3)
         self.encoder = nn.ModuleList(
             DoubleConv(a, b, norm=norm, residual=residual)

@@ -12,7 +12,7 @@ from napari_mrseg.errors import InputError
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first")]
+    "name", [name for name in shipped() if name not in ("ablation", "bundled-cpu", "first", "trunk")]
 )
 def test_shipped_configurations_are_valid(name: str) -> None:
     """Every shipped recipe passes its own check and has the three stages."""

@@ -261,6 +261,23 @@ def test_augmentation_moves_image_and_labels_together() -> None:
     assert torch.equal(still[1], labels)
 
 
+def test_intensities_can_be_stretched_and_moved() -> None:
+    """``gain`` and ``shift`` change each modality by a factor and a sum of its own; background stays 0."""
+    images = torch.zeros(1, 2, 4, 4, 4)
+    images[:, :, 1:3] = torch.linspace(1, 2, 32).view(2, 4, 4)
+    part = AugmentPart(flip=False, rotate=0, gain=0.2, shift=0.2)
+    out, _ = augment(images, torch.zeros(1, 4, 4, 4), part, generators(0, 0, 0, 0, 1))
+    assert torch.equal(out != 0, images != 0)
+    factors = []
+    for m in range(2):
+        x, y = images[0, m, 1:3].flatten(), out[0, m, 1:3].flatten()
+        slope = (y[-1] - y[0]) / (x[-1] - x[0])
+        torch.testing.assert_close(y, slope * x + (y[0] - slope * x[0]), rtol=1e-4, atol=1e-5)
+        factors.append(float(slope))
+    assert factors[0] != pytest.approx(1.0, abs=1e-3)
+    assert factors[0] != pytest.approx(factors[1], abs=1e-3)
+
+
 def test_heads_can_be_mirrored_left_to_right_only() -> None:
     """Of many samples some are mirrored in the last axis, and none in another."""
     labels = torch.zeros(16, 4, 4, 4, dtype=torch.uint8)

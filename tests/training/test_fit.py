@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from small import small_config, write_subject, write_subjects
 
 from mrseg_training import files
+from mrseg_training.average import Average
 from mrseg_training.checkpoint import checkpoints, load_weights
 from mrseg_training.config import changed
 from mrseg_training.fit import TrainingStopped, train
@@ -39,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Three steps a stage, so that there is a middle to be killed in; all runs share a cache."""
     cache = str(tmp_path_factory.mktemp("cache"))
-    stages = {name: {"steps": 3} for name in ("reconstruct", "contrast", "adapt")}
+    stages = {"reconstruct": {"steps": 3}, "contrast": {"steps": 3}, "adapt": {"steps": 3, "average": 0.9}}
     return small_config(data, stages=stages, data={"cache": cache})
 
 
@@ -91,6 +93,29 @@ def test_killed_in_each_stage_and_resumed_gives_identical_weights(
         assert (whole / stage / "model" / "weights.safetensors").read_bytes() == (
             out / stage / "model" / "weights.safetensors"
         ).read_bytes()
+
+
+def test_an_average_of_the_weights_is_what_is_kept(whole: Path) -> None:
+    """With ``average`` the model has the running mean, which is not the last step's weights."""
+    path = checkpoints(whole / "3-adapt" / "checkpoints")[-1]
+    kept = load_model(whole / "model").network.state_dict()
+    with safe_open(path, "pt") as file:
+        name = "head.weight"
+        assert torch.equal(kept[name], file.get_tensor(f"average.{name}"))
+        assert not torch.equal(kept[name], file.get_tensor(f"model.{name}"))
+
+
+def test_the_average_is_the_mean_written_out() -> None:
+    """At first more is taken in, so that three steps of weights 1, 2, 3 on 0 give the mean that the formula says."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    average, expected = Average(network, 0.9), 0.0
+    for step, value in enumerate((1.0, 2.0, 3.0)):
+        torch.nn.init.constant_(network.weight, value)
+        average.update(network)
+        keep = (1 + step) / (10 + step)
+        expected = keep * expected + (1 - keep) * value
+    assert float(average.values["weight"]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_each_stage_leaves_a_model_folder(whole: Path) -> None:

@@ -28,6 +28,18 @@ def naive_nt_xent(a: torch.Tensor, b: torch.Tensor, temperature: float, with_pos
     return total / (2 * count)
 
 
+def test_cross_entropy_over_regions_counts_small_ones_as_large() -> None:
+    """Summed, a region's voxels three times, and divided by its size or 5 % of the volume: worked out by hand."""
+    regions = torch.zeros(1, 2, 1, 10, 10)
+    regions[0, 0, 0, 0] = 1  # 10 voxels of 100
+    regions[0, 1, 0, 0, 0] = 1  # 1 voxel, below 5 % of 100
+    logits = torch.zeros_like(regions)
+    ln2 = math.log(2)
+    by_hand = ((10 * 3 + 90) * ln2 / 10, (3 + 99) * ln2 / 5)
+    found = [losses.cross_entropy(logits, regions, w, "region") for w in (torch.eye(2)[:1], torch.eye(2)[1:])]
+    assert [float(v) for v in found] == pytest.approx(by_hand, rel=1e-5)
+
+
 @pytest.mark.parametrize("with_positive", [True, False])
 @pytest.mark.parametrize("batch", [2, 3, 5])
 def test_nt_xent_is_the_papers_sum(batch: int, with_positive: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def step(stage: Stage, data: Batch) -> dict[str, float]:
     return terms
 
 
-def stage_of(name: str, **changes: Any) -> Stage:
+def stage_of(name: str, model: Mapping[str, Any] | None = None, **changes: Any) -> Stage:
     torch.manual_seed(0)
-    return make_stage(name, small_config(stages={name: changes}))
+    return make_stage(name, small_config(model=model or {}, stages={name: changes}))
 
 
 @pytest.mark.parametrize("name", ["reconstruct", "contrast", "adapt", "supervised", "joint"])
@@ -122,6 +123,30 @@ def test_unobservable_regions_can_be_left_out() -> None:
     data.regions[:, 2] = 1 - data.regions[:, 2]
     stage.zero_grad()
     assert step(stage, data)["truth"] == pytest.approx(first, abs=1e-3)
+
+
+def test_combinations_can_be_drawn_by_odds_without_stages() -> None:
+    """With ``dropout`` 1 and odds a supervised sample sees the combination that has nearly all of them; with 0 all."""
+    seen: list[torch.Tensor] = []
+    for share in (1.0, 0.0):
+        stage = stage_of("supervised", dropout=share, odds={"t1": 999.0})
+        stage.network.encoder[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        step(stage, batch(4))
+    there = [(x.flatten(2).abs().sum(2) > 0).float().mean(0) for x in seen]
+    assert there[0][1] > 0.9
+    assert there[0][[0, 2, 3]].max() < 0.3
+    assert torch.equal(there[1], torch.ones(4))
+
+
+def test_coarser_outputs_are_looked_at_too() -> None:
+    """``deep`` weights add the loss of the outputs at half the extents, and give their heads a gradient."""
+    data = batch(1)
+    plain = stage_of("supervised", {"stem": 2, "deep": 2, "norm": "instance"})
+    deep = stage_of("supervised", {"stem": 2, "deep": 2, "norm": "instance"}, truth={"deep": [0.4, 0.2]})
+    deep.load_state_dict(plain.state_dict())
+    assert step(deep, data)["truth"] > step(plain, data)["truth"]
+    assert all(head.weight.grad is not None for head in deep.network.deep)
+    assert all(head.weight.grad is None for head in plain.network.deep)
 
 
 def test_stage_2_keeps_the_norm_statistics_of_both_versions() -> None:

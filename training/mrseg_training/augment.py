@@ -1,4 +1,7 @@
-"""Mirroring, turning and other intensities, batched on the device; drawn per sample, so that it is the same on any number of processes."""
+"""Mirroring, turning and other intensities, on the device.
+
+Drawn per sample, so that it is the same on any number of processes.
+"""
 
 from __future__ import annotations
 

@@ -107,9 +107,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """The network's weights in a checkpoint, averaged where an average was kept. Raises ModelError if it is damaged."""
     tensors, header = _tensors(path)
     prefix = "average." if "averaged" in header else "model."
-    return {
-        name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_checkpoint(

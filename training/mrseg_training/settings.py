@@ -144,8 +144,8 @@ class AugmentPart(Part):
     """On the device, per sample: mirror each axis (or left-right only), turn by up to ``rotate`` degrees, crop.
 
     ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head. ``gain`` and
-    ``shift``: standard deviations of the logarithm of a factor and of a sum, drawn for each modality, that its normalised
-    intensities get.
+    ``shift``: standard deviations of the logarithm of a factor and of a sum, drawn for each modality, that its
+    normalised intensities get.
     """
 
     flip: bool | Literal["left-right"] = True
@@ -171,8 +171,8 @@ class StagePart(Part):
 
     ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on. In a share ``coarse``
     of the steps they are voxels of twice the data's spacing, so that one model learns both the final and the preview.
-    ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself. ``average``: what is
-    kept at the end is the running mean of the weights, of which each step keeps that share (0: the last weights).
+    ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself. ``average``: what
+    is kept at the end is the running mean of the weights, of which each step keeps that share (0: the last weights).
     """
 
     epochs: int | None = Field(default=None, ge=1)
@@ -255,8 +255,8 @@ class AdaptPart(StagePart):
 class SupervisedPart(StagePart):
     """No stage of the paper: encoder and decoder by the truth alone, with modality dropout or without.
 
-    With ``odds``, which say how often each incomplete combination is drawn, ``dropout`` is the share of samples that are
-    incomplete at all.
+    With ``odds``, which say how often each incomplete combination is drawn, ``dropout`` is the share of samples
+    that are incomplete at all.
     """
 
     dropout: float = Field(default=0.0, ge=0, le=1)
@@ -356,7 +356,9 @@ class Config(Part):
         for name in self.recipe:
             truth = getattr(self.stage(name), "truth", None)
             if truth is not None and len(truth.deep) > outputs:
-                raise ValueError(f"stages.{name}.truth.deep has {len(truth.deep)} weights; set model.deep to as many")
+                raise ValueError(
+                    f"stages.{name}.truth.deep has {len(truth.deep)} weights; set model.deep to as many"
+                )
         most = 2 ** len(task.names) - 2
         for part in (self.stages.adapt, self.stages.joint):
             if part is not None and part.combinations_per_step > most:

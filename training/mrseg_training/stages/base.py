@@ -54,7 +54,7 @@ class Stage(nn.Module):
         if outputs is None:
             # Most voxels are in no region: a head that says so at first need not learn it.
             for head in (self.network.head, *self.network.deep):
-                nn.init.constant_(head.bias, FEW)  # type: ignore[arg-type]
+                nn.init.constant_(head.bias, FEW)
         self.parts = 1
         self.weights: dict[str, float] = {}
         self.running_statistics = config.run.norm_statistics == "running"
@@ -106,7 +106,8 @@ class Stage(nn.Module):
         for logits, share in zip(outputs, (1.0, *part.deep), strict=False):
             regions = batch.regions
             if logits.shape != regions.shape:
-                regions = F.adaptive_avg_pool3d(regions, logits.shape[2:])
+                i, p, l = logits.shape[2:]  # noqa: E741 - the axes' names
+                regions = F.adaptive_avg_pool3d(regions, (i, p, l))
             coarser = math.prod(regions.shape[2:]) / math.prod(batch.regions.shape[2:])
             if part.dice:
                 dice = losses.truth_dice(logits, regions, weights, part.smooth * coarser)
