@@ -118,6 +118,22 @@ def test_the_average_is_the_mean_written_out() -> None:
     assert float(average.values["weight"]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_stage_can_have_minutes_instead_of_steps(config: Config, tmp_path: Path) -> None:
+    """It stops once the time is over, not after a number of steps, and the rate falls along the time."""
+    part = {"steps": None, "minutes": 0.02, "warmup": 0.0, "floor": 0.0}
+    events: list[Any] = []
+    short = changed(config, {"recipe": ["supervised"], "stages": {"supervised": part}})
+    train(short, tmp_path / "run", report=events.append)
+    steps = [event for event in events if event["kind"] == "step"]
+    about = json.loads((tmp_path / "run" / "1-supervised" / "done.json").read_text())
+    assert about["steps"] == steps[-1]["step"] > 1
+    assert 1.2 <= about["seconds"] < 12
+    rates = [event["learning_rate"] for event in steps]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.5 * rates[0]
+    assert steps[-1]["done"] >= 1 > steps[-2]["done"]
+
+
 def test_each_stage_leaves_a_model_folder(whole: Path) -> None:
     """The models of all stages load; the last one is the run's; only stage 3 has adapters."""
     models = [load_model(whole / stage / "model") for stage in STAGES]

@@ -6,7 +6,7 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,19 @@ _NAME = re.compile(r"step-(\d{8})\.safetensors")
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds beside tensors. ``step``: steps done, which is also the position in the data."""
+    """What a checkpoint holds beside tensors.
+
+    ``step``: steps done, which is also the position in the data; ``seconds``: how long they took.
+    """
 
     step: int
     config: str
     best: float | None = None
     previous: str | None = None
+    seconds: float = 0.0
 
     def header(self) -> dict[str, Any]:
-        return {"step": self.step, "config": self.config, "best": self.best, "previous": self.previous}
+        return asdict(self)
 
 
 def save_checkpoint(
@@ -129,7 +133,7 @@ def load_checkpoint(
             for name, value in average.values.items():
                 value.copy_(tensors[f"average.{name}"])
         _restore_random(tensors, header["random"])
-        return State(header["step"], header["config"], header["best"], header["previous"])
+        return State(*(header[field.name] for field in fields(State)))
     except (RuntimeError, ValueError, KeyError) as error:
         first = str(error).splitlines()[0]
         raise ModelError(

@@ -140,8 +140,10 @@ def run_stage(
         processes=processes,
         prefetch=config.data.prefetch,
     )
-    steps = part.steps or math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))  # type: ignore[operator]
-    first, best = 0, None
+    steps = part.steps
+    if part.epochs is not None:
+        steps = math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))
+    first, before, best = 0, 0.0, None
     average = Average(stage.network, part.average) if part.average else None
     checkpoint = latest(folder / "checkpoints")
     if checkpoint is not None:
@@ -151,23 +153,36 @@ def run_stage(
                 f"{folder.name} was begun with other settings or another stage before it; use the same settings, "
                 "or another output folder."
             )
-        first, best = state.step, state.best
+        first, before, best = state.step, state.seconds, state.best
     if fabric.device.type == "cuda" and processes > 1 and config.run.norm_statistics == "batch":
         stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)
     stage = stage.to(memory_format=torch.channels_last_3d)
     stage.train()
     module, wrapped = fabric.setup(stage, optimizer)
 
+    began = saved = time.monotonic()
+
+    def spent() -> float:
+        """Seconds of training so far, of all runs; the same on every process."""
+        return float(fabric.broadcast(before + time.monotonic() - began))
+
+    def along(step: int) -> tuple[float, float]:
+        """How much is done before ``step``, of how much: steps, or seconds where those are given."""
+        return (step, steps) if steps is not None else (spent(), 60 * (part.minutes or 0))
+
     def save(step: int, is_best: bool = False) -> None:
+        seconds = spent()
         if fabric.global_rank == 0:
-            state = State(step, identity, best, start.identity if start else None)
+            state = State(step, identity, best, start.identity if start else None, seconds)
             save_checkpoint(folder / "checkpoints", stage.network, optimizer, state, average, best=is_best)
         fabric.barrier()
 
     log("start", stage=folder.name, step=first, steps=steps, processes=processes)
-    began = saved = time.monotonic()
+    now, (done, whole) = first, along(first)
     for step, batch in enumerate(loader.batches(first, steps), start=first):
-        rate_now = learning_rate(part, step, steps)
+        if done >= whole:
+            break
+        rate_now = learning_rate(part, done, whole)
         for group in optimizer.param_groups:
             group["lr"] = rate_now
         wrapped.zero_grad(set_to_none=True)
@@ -201,12 +216,15 @@ def run_stage(
         if average is not None:
             average.update(stage.network)
         now = step + 1
-        if now % config.run.log_every == 0 or now == steps or now == first + 1:
+        done, whole = along(now)
+        last = done >= whole
+        if now % config.run.log_every == 0 or last or now == first + 1:
             log(
                 "step",
                 stage=folder.name,
                 step=now,
                 steps=steps,
+                done=done / whole,
                 loss=loss,
                 **{f"loss_{key}": number for key, number in numbers.items()},
                 learning_rate=rate_now,
@@ -218,7 +236,7 @@ def run_stage(
             log.picture(f"{folder.name}/pictures", lambda batch=batch: pictures(stage, batch), now)  # type: ignore[misc]
         is_best = False
         every = config.run.validate_every
-        if every and data.validation is not None and (now % every == 0 or now == steps):
+        if every and data.validation is not None and (now % every == 0 or last):
             result = score(stage, data.validation, config.run.validate_subjects, fabric)
             stage.train()
             is_best = best is None or result > best
@@ -229,30 +247,30 @@ def run_stage(
         )
         if processes > 1:
             due = fabric.broadcast(due)
-        if due or is_best or now == steps:
+        if due or is_best or last:
             save(now, is_best)
             saved = time.monotonic()
-    seconds = time.monotonic() - began
+    seconds = spent()
     model = folder / "model"
     if fabric.global_rank == 0:
         kept = folder / "checkpoints" / "best.safetensors"
         if config.run.keep != "best" or not kept.is_file():
-            kept = checkpoint_of(folder / "checkpoints", steps)
+            kept = checkpoint_of(folder / "checkpoints", now)
         stage.network.load_state_dict(load_weights(kept))
         card = model_card(config, name, part, data.train)
         save_model(model, stage.exported(), card)
-        about = {"config": identity, "steps": steps, "seconds": round(seconds, 1)}
+        about = {"config": identity, "steps": now, "seconds": round(seconds, 1)}
         write_atomically(folder / "done.json", json.dumps(about).encode())
     fabric.barrier()
-    log("finished", stage=folder.name, step=steps, steps=steps, seconds=round(seconds, 1))
+    log("finished", stage=folder.name, step=now, steps=now, seconds=round(seconds, 1))
     return model
 
 
-def learning_rate(part: StagePart, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine to the share ``floor``; of the step about to be made."""
+def learning_rate(part: StagePart, step: float, steps: float) -> float:
+    """Linear warm-up, then half a cosine to the share ``floor``; of the step about to be made, or of seconds."""
     warm = round(part.warmup * steps)
     if step < warm:
-        return part.learning_rate * (step + 1) / warm
+        return part.learning_rate * min(1.0, (step + 1) / warm)
     along = (step - warm) / max(1, steps - warm)
     fallen = 0.5 * (1 + math.cos(math.pi * along))
     return part.learning_rate * (part.floor + (1 - part.floor) * fallen)

@@ -167,7 +167,10 @@ class PerturbPart(Part):
 
 
 class StagePart(Part):
-    """What every stage has. Exactly one of ``epochs`` and ``steps``; ``warmup`` is a share of them.
+    """What every stage has. Exactly one of ``epochs``, ``steps`` and ``minutes``; ``warmup`` is a share of them.
+
+    ``minutes`` of training, whatever the machine, for runs that are compared at equal time or that have only so much:
+    how far it gets and the weights then depend on the machine, and so does what a resumed run gives.
 
     ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on. In a share ``coarse``
     of the steps they are voxels of twice the data's spacing, so that one model learns both the final and the preview.
@@ -177,6 +180,7 @@ class StagePart(Part):
 
     epochs: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
     batch: int = Field(default=2, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0)
@@ -190,8 +194,8 @@ class StagePart(Part):
 
     @model_validator(mode="after")
     def _sound(self) -> StagePart:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give exactly one of epochs and steps")
+        if sum(given is not None for given in (self.epochs, self.steps, self.minutes)) != 1:
+            raise ValueError("give exactly one of epochs, steps and minutes")
         return self
 
 

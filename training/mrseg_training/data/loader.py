@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
@@ -48,20 +50,19 @@ class Loader:
         self.prefetch = prefetch
         self._order: tuple[int, list[int]] = (-1, [])
 
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
-        """The batches of steps ``first`` .. ``last − 1``."""
+    def batches(self, first: int, last: int | None) -> Iterator[Batch]:
+        """The batches of steps ``first`` .. ``last − 1``, or without end."""
+        steps = count(first) if last is None else iter(range(first, last))
         if self.prefetch == 0:
-            for step in range(first, last):
+            for step in steps:
                 yield self._finish(self._read(step))
             return
         with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[Raw]] = []
-            following = first
-            for _ in range(first, last):
-                while len(ahead) <= self.prefetch and following < last:
-                    ahead.append(pool.submit(self._read, following))
-                    following += 1
-                yield self._finish(ahead.pop(0).result())
+            ahead = deque(pool.submit(self._read, step) for step in islice(steps, self.prefetch + 1))
+            while ahead:
+                raw = ahead.popleft().result()
+                ahead.extend(pool.submit(self._read, step) for step in islice(steps, 1))
+                yield self._finish(raw)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
