@@ -93,24 +93,20 @@ def commit() -> str:
 
 def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, ...]:
     """How, and one line per source with its licence."""
-    steps = [(name, base.stage(name).steps) for name in base.recipe]
-    steps += [(name, fold.stage(name).steps) for name in fold.recipe]
-    drawn = fold.data.simulate
-    painted = [brain for brain in drawn.brains if brain not in drawn.labelled]
+    runs = {"base": base, "fold": fold}
+    steps = [(name, part, run.stage(part).steps) for name, run in runs.items() for part in run.recipe]
+    drawn, early = fold.data.simulate, base.data.simulate
+    true = [brain for brain in drawn.labelled if brain not in early.labelled]
     lines = [
-        "How: the three stages of the paper ("
-        + ", ".join(f"{name} {number} steps" for name, number in steps)
-        + f"; mrseg_training.bundled, commit {commit()}), mostly on simulated tumours, painted into "
-        "brains whose own lesion was covered by the mirrored other hemisphere.",
-        f"Brains, and {drawn.real_share:.0%} of the fold's samples with their true labels, in their own "
-        "brain or moved into another: "
-        f"{', '.join(drawn.labelled)} ({LICENCES['BraTS']}).",
+        f"How: mrseg_training.bundled, commit {commit()} ("
+        + ", ".join(f"{name}: {part} {number} steps" for name, part, number in steps)
+        + "), on tumours painted into brains whose own lesion was covered by the mirrored other hemisphere, and on "
+        f"real lesions, in their own brain or moved into another ({early.real_share:.0%} of the base's samples, "
+        f"{drawn.real_share:.0%} of the fold's).",
+        f"Brains and lesions with true masks: {', '.join(true)} ({LICENCES['BraTS']}).",
     ]
     for kind, licence in LICENCES.items():
-        own = [brain for brain in painted if brain.startswith(kind)]
+        own = [brain for brain in early.labelled if brain.startswith(kind)]
         if own:
-            lines.append(
-                f"Brain only: {', '.join(own)} ({licence}); the lesion was located with an automatic mask, which was "
-                "not used as a label."
-            )
+            lines.append(f"Brains and lesions with automatic masks: {', '.join(own)} ({licence}).")
     return (*lines, TEMPLATE, f"Never seen in training: {', '.join(unseen)}.")

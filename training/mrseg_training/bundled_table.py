@@ -85,6 +85,7 @@ def report(
     folds: Mapping[str, Mapping[str, Any]],
     alarms: Mapping[str, Mapping[str, Any]],
     made_up: Mapping[str, Any],
+    whole: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> str:
     """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false alarms."""
     regions = list(summary)
@@ -149,6 +150,13 @@ def report(
     for number in next(iter(folds.values()))["calibration"]:
         errors = (folds[fold]["calibration"][number][r]["ece_from_0.05"] for fold in folds for r in regions)
         lines.append(_line(number, *("–" if e is None else f"{e:.3f}" for e in errors)))
+    lines += ["", "Whole tumour in scans that have no other labels, and that no model was trained on:", ""]
+    for fold, cases_of in whole.items():
+        names = list(dict.fromkeys(name for found in cases_of.values() for name in found))
+        lines += [_line(f"model {fold}", *names), "|---|" + "--:|" * len(names)]
+        lines += [_line(c, *(f"{found[n]:.3f}" for n in names)) for c, found in cases_of.items()]
+        means = (np.mean([found[n] for found in cases_of.values()]) for n in names)
+        lines += [_line("**mean**", *(f"{mean:.3f}" for mean in means)), ""]
     seconds = sorted(row["seconds"] for row in rows)
     lines += [
         "",
