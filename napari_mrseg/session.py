@@ -19,7 +19,7 @@ from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
-from napari_mrseg.tasks import BRATS, Combination, Task, key
+from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.models.store import Model
@@ -66,7 +66,7 @@ class Session:
     def __init__(
         self,
         *,
-        task: Task = BRATS,
+        task: Task = DEFAULT,
         device: str = "auto",
         precision: str = "auto",
         sweep: bool = True,

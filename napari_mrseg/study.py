@@ -75,7 +75,7 @@ class Grid:
         return tuple((int(world), int(flip)) for world, flip in ornt)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """Where an array came from and how its axes lie there.
 
@@ -120,7 +120,7 @@ class Source:
         return Grid.of((self.grid.shape[a] for a in axes), self.grid.matrix @ move)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Image:
     """One modality: ``data`` is float32, shape (I, P, L), read-only."""
 
@@ -128,7 +128,7 @@ class Image:
     source: Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """A segmentation loaded beside the scans: ``labels`` is uint8 in the task's codes, shape (I, P, L)."""
 
@@ -145,9 +145,12 @@ class Note:
     modality: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """One subject. ``images`` holds the modalities that are there, in the task's order, all on one grid."""
+    """One subject. ``images`` holds the modalities that are there, in the task's order, all on one grid.
+
+    A study is equal to itself alone; whether two hold the same content, their ``digest`` says.
+    """
 
     task: Task
     case: str

@@ -16,10 +16,12 @@ Combination = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Modality:
-    """One input channel.
+    """One kind of image: an input channel of the network, or three for a colour image.
 
     ``names`` are the words that files of this modality carry in their names, lower case. A name is matched
     against whole words of the file name; a longer one wins over a shorter one (``ce-gad_t1w`` over ``t1w``).
+
+    ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
     ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.edge.Look`), 0.2 or
     more beyond what was seen in real scans.
@@ -30,6 +32,8 @@ class Modality:
     names: tuple[str, ...]
     tail: tuple[float, float] = (-inf, inf)
     rise: tuple[float, float] = (-inf, inf)
+    channels: Literal[1, 3] = 1
+    holes: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,18 @@ class Task:
     Attributes
     ----------
     nested
-        True: each region lies within the one before it (WT ⊇ TC ⊇ ET). False: regions exclude each other.
+        True: each region lies within the one before it (WT ⊇ TC ⊇ ET).
+    output
+        How a network's logits, one per region, become probabilities. ``sigmoid``: each region for itself. ``softmax``:
+        the regions exclude each other, and none of them has the logit 0.
     fill
-        What stands in for a missing modality: ``zero``, or ``copy`` of the first one there.
+        What stands in for a missing modality: ``zero``, or a ``copy`` of the first one there, after that one's own
+        normalisation: a colour image's luminance where one channel is wanted, one channel three times where three are.
+    ndim
+        2: images, held as (1, P, L), or frames (time, P, L) that have nothing to do with each other; sizes count
+        pixels. 3: volumes (I, P, L).
     aliases
         Codes of older data sets and what they are read as, e.g. BraTS 2021's 4 for enhancing tumour.
-    unit
-        Unit of a region's size: ``mL`` for volumes, ``px`` for images.
     doubtful_names
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     organ_names
@@ -91,6 +100,7 @@ class Task:
     nested: bool
     fill: Literal["zero", "copy"]
     ndim: Literal[2, 3]
+    output: Literal["sigmoid", "softmax"] = "sigmoid"
     aliases: tuple[tuple[int, int], ...] = ()
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
@@ -98,9 +108,24 @@ class Task:
     brighter_fluid: tuple[tuple[str, str], ...] = ()
     rising: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.nested and self.output == "softmax":
+            raise ValueError(f"{self.name}: nested regions do not exclude each other; use sigmoid")
+
     @property
     def unit(self) -> str:
+        """Unit of a region's size."""
         return "mL" if self.ndim == 3 else "px"
+
+    @property
+    def length_unit(self) -> str:
+        """Unit of a spacing or a distance."""
+        return "mm" if self.ndim == 3 else "px"
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The modality that each input channel of a network shows, e.g. ("rgb", "rgb", "rgb", "depth")."""
+        return tuple(m.name for m in self.modalities for _ in range(m.channels))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,6 +139,10 @@ class Task:
         raise InputError(
             f"“{name}” is not a modality of the task {self.name}; it has {', '.join(self.names)}."
         )
+
+    def knows(self, word: str) -> bool:
+        """True if ``word`` is one of the names of a modality."""
+        return any(word in (m.name, *m.names) for m in self.modalities)
 
     def region(self, name: str) -> Region:
         for region in self.regions:
@@ -146,7 +175,8 @@ class Task:
 
         ``probabilities``: (regions, ...) array or tensor in [0, 1]. Returns (...) of integer codes. Nested
         regions are made nested first (min with the region outside), so a voxel is in a region only if it is in
-        every region around it.
+        every region around it. Of other regions the likeliest one has the voxel: with softmax if none is less likely
+        than it, else from 0.5 on.
         """
         if self.nested:
             inside = probabilities[0] >= 0.5
@@ -155,9 +185,11 @@ class Task:
                 inside = inside & (p >= 0.5)
                 labels = labels + inside * (region.paints - labels)
             return labels
-        best, labels = 1 - probabilities.sum(0), (probabilities[0] < 0) * 0
+        exclusive = self.output == "softmax"
+        best = 1 - probabilities.sum(0) if exclusive else probabilities[0] * 0
+        labels = (probabilities[0] < 0) * 0
         for region, p in zip(self.regions, probabilities, strict=True):
-            wins = p > best
+            wins = (p > best) if exclusive else (p > best) & (p >= 0.5)
             labels = labels + wins * (region.paints - labels)
             best = best + wins * (p - best)
         return labels
@@ -280,7 +312,25 @@ BRATS = Task(
     rising=(("t1", "flair"), ("t1ce", "flair")),
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (BRATS,)}
+RGBD_SOD = Task(
+    name="rgbd-sod",
+    title="Salient object in colour and depth (RGB-D)",
+    modalities=(
+        Modality("rgb", "Colour", ("rgb", "color", "colour"), channels=3, holes=False),
+        Modality("depth", "Depth", ("depth",)),
+    ),
+    labels=(Label(1, "object", "salient object", "#E69F00"),),
+    regions=(Region("object", "salient object", (1,), paints=1),),
+    nested=False,
+    fill="copy",
+    ndim=2,
+    aliases=((255, 1),),
+    reference_names=("seg", "mask", "label", "labels", "reference", "gt"),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (BRATS, RGBD_SOD)}
+DEFAULT = BRATS
+"""The task where nothing says which one is meant."""
 
 
 def get_task(name: str) -> Task:

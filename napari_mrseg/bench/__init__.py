@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from napari_mrseg.bench.made_up import Subject, headline, random_model
 from napari_mrseg.bench.report import agreement, complete_run, summary
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
+from napari_mrseg.tasks import DEFAULT, Task
 
 __all__ = ["Subject", "bench", "summary"]
 
@@ -32,6 +33,7 @@ def _silent(_: str) -> None:
 def bench(
     model: Model | None,
     *,
+    task: Task | None = None,
     device: str = "auto",
     precision: str = "auto",
     size: Size | None = None,
@@ -41,6 +43,8 @@ def bench(
     report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """Measure, and return what was measured as one JSON-able document (see :mod:`napari_mrseg.bench.report`).
+
+    ``task``: default is the model's.
 
     ``model``: which to measure; None with ``size`` (default compact): random weights, good for times only. On a
     GPU the published size is measured as well. ``study``: paths of a real one; none: a made-up scan of 240 × 240 ×
@@ -54,9 +58,14 @@ def bench(
     resolve_precision(precision, chosen)
     if model is not None and size is not None:
         raise InputError("--model and --size exclude each other; give one of them.")
-    subject = Subject(tuple(study))
+    if model is None and task is not None and task != DEFAULT:
+        raise InputError(
+            f"There are random weights for {DEFAULT.name} only, not for {task.name}; give --model."
+        )
+    asked = task or (DEFAULT if model is None else model.task)
+    subject = Subject(tuple(study), task=asked.name)
     if quick and not study:
-        subject = Subject(shape=_SMALL[0], brain=_SMALL[1])
+        subject = replace(subject, shape=_SMALL[0], brain=_SMALL[1])
     read = subject.open()
     about = {
         "case": read.case,

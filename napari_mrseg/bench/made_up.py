@@ -14,7 +14,7 @@ from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import Model, Validated, load_model, save_model
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
 from napari_mrseg.study import Grid, Image, Source, Study
-from napari_mrseg.tasks import BRATS, Combination
+from napari_mrseg.tasks import DEFAULT, Combination, Task, get_task
 
 SHAPE = (155, 240, 240)  # voxels of 1 mm, axes I, P, L: what BraTS files hold
 BRAIN = (139, 171, 139)  # extents of a large adult brain, mm; its frame is 144 × 176 × 144
@@ -23,28 +23,29 @@ LARGEST = ((1.0, (192, 224, 192)), (2.0, (96, 112, 96)))  # a random model takes
 
 @dataclass(frozen=True)
 class Subject:
-    """The study to measure on: ``paths`` of the user's own, or none and the extents of a made-up one."""
+    """The study to measure on: ``paths`` of the user's own, or none and the extents of a made-up one, of ``task``."""
 
     paths: tuple[str, ...] = ()
     shape: tuple[int, ...] = SHAPE
     brain: tuple[int, ...] = BRAIN
+    task: str = DEFAULT.name
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Subject:
         """From JSON."""
-        return cls(tuple(data["paths"]), tuple(data["shape"]), tuple(data["brain"]))
+        return cls(tuple(data["paths"]), tuple(data["shape"]), tuple(data["brain"]), data["task"])
 
     def open(self) -> Study:
         """Read it or make it. Raises InputError for files that cannot be used."""
         if not self.paths:
-            return made_up_study(self.shape, self.brain)
+            return made_up_study(self.shape, self.brain, get_task(self.task))
         from napari_mrseg.io import open_study
 
-        return open_study(self.paths, reference=False)
+        return open_study(self.paths, task=get_task(self.task), reference=False)
 
 
-def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN) -> Study:
-    """A textured ellipsoid of ``brain`` voxels with a bright ball in it, on zeros; all four modalities, 1 mm."""
+def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, task: Task = DEFAULT) -> Study:
+    """A textured ellipsoid of ``brain`` voxels with a bright ball in it, on zeros; all modalities, 1 mm."""
     # Axes I, P, L of 1 mm, so that nothing needs to be turned.
     i0, p0, l0 = (n / 2 for n in shape)
     affine = np.array([[0, 0, -1, l0], [0, -1, 0, p0], [-1, 0, 0, i0], [0, 0, 0, 1]])
@@ -54,12 +55,12 @@ def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN) ->
     inside = i**2 + p**2 + l**2 <= 1
     lesion = (i - 0.2) ** 2 + (p + 0.2) ** 2 + (l - 0.4) ** 2 < 0.06
     images = {}
-    for index, name in enumerate(BRATS.names):
+    for index, name in enumerate(task.names):
         texture = np.random.default_rng(index).standard_normal(shape, dtype=np.float32)
         data = np.where(inside, 400 + 60 * texture + 150 * (1 + index % 3) * lesion, 0).astype(np.float32)
         identity = f"made-up-{name}-{tuple(shape)}-{tuple(brain)}"
         images[name] = Image(data, Source(Path(f"{name}.nii.gz"), grid, identity))
-    return Study(BRATS, "made-up", images)
+    return Study(task, "made-up", images)
 
 
 def renamed(study: Study, tag: str) -> Study:
@@ -86,9 +87,9 @@ def random_model(folder: Path, settings: Settings | str = "compact", *, seed: in
         name=f"random-{name}",
         version="0",
         licence="none",
-        task=BRATS.name,
-        modalities=BRATS.names,
-        regions=tuple(region.name for region in BRATS.regions),
+        task=DEFAULT.name,
+        modalities=DEFAULT.names,
+        regions=tuple(region.name for region in DEFAULT.regions),
         normalisation={"name": "robust"},
         validated=tuple(Validated(spacing_mm=mm, extents_max=extents) for mm, extents in LARGEST),
         trained_on=("nothing: random weights",),

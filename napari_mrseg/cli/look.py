@@ -21,17 +21,21 @@ from napari_mrseg.cli.options import (
     Paths,
     Precision,
     ReferenceFile,
+    TaskName,
     answer,
+    given_model,
     progress_bar,
     say,
     wanted_reference,
+    which_task,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import BRATS, Combination, key
+from napari_mrseg.tasks import Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.models.store import Model
     from napari_mrseg.study import Study
 
 app = typer.Typer()
@@ -43,7 +47,9 @@ class Format(StrEnum):
 
 
 @app.command()
-def inspect(paths: Paths, assume_ras: AssumeRas = False, as_json: Json = False) -> None:
+def inspect(
+    paths: Paths, task: TaskName = None, assume_ras: AssumeRas = False, as_json: Json = False
+) -> None:
     """Say what was recognised as what and why, grids, orientation and problems. Runs no model.
 
     Example: mrseg inspect subject-01/
@@ -51,7 +57,7 @@ def inspect(paths: Paths, assume_ras: AssumeRas = False, as_json: Json = False) 
     from napari_mrseg.io import describe
     from napari_mrseg.io import inspect as look
 
-    report = look(paths, task=BRATS, assume_ras=assume_ras)
+    report = look(paths, task=which_task(task, None, paths), assume_ras=assume_ras)
     answer(report, as_json, lambda: describe(report))
     if report["problems"]:
         raise typer.Exit(InputError.exit_code)
@@ -74,6 +80,7 @@ def predict(
     file_format: Annotated[
         Format, typer.Option("--format", help="File format of the labels.")
     ] = Format.nifti,
+    task: TaskName = None,
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -96,10 +103,11 @@ def predict(
         raise InputError(
             "--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti."
         )
-    study = _open(paths, reference, no_reference, assume_ras, use)
+    loaded = given_model(model, task)
+    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, assume_ras, use)
     combinations = _combinations(study, use, every)
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
-    engine = _engine(study, model, device, precision)
+    engine = _engine(study, loaded, device, precision)
     result = write_results(
         study,
         _predictions(engine, study, combinations),
@@ -117,6 +125,7 @@ def compare(
     paths: Paths,
     out: Out,
     grid: Grid = None,
+    task: TaskName = None,
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -132,9 +141,10 @@ def compare(
     """
     from napari_mrseg.compare import write_comparison
 
-    study = _open(paths, reference, no_reference, assume_ras)
+    loaded = given_model(model, task)
+    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, assume_ras)
     combinations = _combinations(study, None, True)
-    engine = _engine(study, model, device, precision)
+    engine = _engine(study, loaded, device, precision)
     result = write_comparison(
         study,
         _predictions(engine, study, combinations),
@@ -148,14 +158,19 @@ def compare(
 
 
 def _open(
-    paths: Sequence[str], reference: str | None, no_reference: bool, assume_ras: bool, use: str | None = None
+    paths: Sequence[str],
+    task: Task,
+    reference: str | None,
+    no_reference: bool,
+    assume_ras: bool,
+    use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
 
-    names = None if use is None else _names(use)  # a file that is not used is not even read
+    names = None if use is None else _names(use, task)  # a file that is not used is not even read
     study = open_study(
         paths,
-        task=BRATS,
+        task=task,
         reference=wanted_reference(reference, no_reference),
         assume_ras=assume_ras,
         use=names,
@@ -168,18 +183,18 @@ def _open(
 def _combinations(study: Study, use: str | None, every: bool) -> tuple[Combination, ...]:
     if every:
         return study.task.combinations(study.present)
-    return (study.present if use is None else study.only(_names(use)).present,)
+    return (study.present if use is None else study.only(_names(use, study.task)).present,)
 
 
-def _names(use: str) -> Combination:
-    return BRATS.combination(name for name in use.split(",") if name.strip())
+def _names(use: str, task: Task) -> Combination:
+    return task.combination(name for name in use.split(",") if name.strip())
 
 
-def _engine(study: Study, model: str | None, device: str, precision: str) -> Engine:
+def _engine(study: Study, model: Model | None, device: str, precision: str) -> Engine:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.models.store import load_model
 
-    return Engine(load_model(model, task=study.task), device=device, precision=precision)
+    return Engine(model or load_model(task=study.task), device=device, precision=precision)
 
 
 def _predictions(engine: Engine, study: Study, combinations: Sequence[Combination]) -> Iterator[Prediction]:

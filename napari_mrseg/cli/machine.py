@@ -9,8 +9,19 @@ from typing import Annotated
 import typer
 
 from napari_mrseg import __version__
-from napari_mrseg.cli.options import Device, Json, ModelName, Overwrite, Precision, answer, say
+from napari_mrseg.cli.options import (
+    Device,
+    Json,
+    ModelName,
+    Overwrite,
+    Precision,
+    TaskName,
+    answer,
+    given_model,
+    say,
+)
 from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import get_task
 
 app = typer.Typer()
 
@@ -29,6 +40,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def bench(
+    task: TaskName = None,
     model: ModelName = None,
     size: Annotated[
         str | None, typer.Option("--size", help="compact or paper, with random weights: good for times only.")
@@ -59,10 +71,12 @@ def bench(
         raise InputError(f"“{size}” is not a size; use compact or paper.")
     if size is not None and model is not None:
         raise InputError("--model and --size exclude each other; give one of them.")
+    chosen = None if task is None else get_task(task)
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"{out.name} is there already; use --overwrite or another name.")
     report = measure(
-        load_model(model) if size is None else None,
+        given_model(model, task) or (load_model(task=chosen) if size is None else None),
+        task=chosen,
         device=device,
         precision=precision,
         size=size,  # type: ignore[arg-type]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.store import Model
 
 Paths = Annotated[
     list[str],
@@ -25,6 +29,14 @@ ModelName = Annotated[
     str | None,
     typer.Option(
         "--model", metavar="NAME|DIR", help="Installed model or model folder; default: the bundled one."
+    ),
+]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="What is asked, e.g. brats or rgbd-sod; default: the model's task, else what modality=FILE pairs name.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:n.")]
@@ -62,6 +74,24 @@ Screenshot = Annotated[
 ]
 
 
+def which_task(asked: str | None, model: Model | None, paths: Sequence[str] = ()) -> Task:
+    """The task ``asked`` for, else the model's, else the one that ``modality=file`` pairs name."""
+    from napari_mrseg.io.open import task_of
+
+    if asked is not None:
+        return get_task(asked)
+    return task_of(paths) if model is None else model.task
+
+
+def given_model(name: str | None, task: str | None) -> Model | None:
+    """The model of that name, if one is given. Raises ModelError if it is of another task than the one asked for."""
+    if name is None:
+        return None
+    from napari_mrseg.models.store import load_model
+
+    return load_model(name, task=None if task is None else get_task(task))
+
+
 def wanted_reference(given: str | None, none: bool) -> str | bool:
     """``--reference`` and ``--no-reference`` as :func:`napari_mrseg.io.open_study` takes them."""
     if given and none:
@@ -73,8 +103,8 @@ def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text())
 
 
-def say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+def say(sentence: object) -> None:
+    typer.echo(str(sentence), err=True)
 
 
 @contextmanager

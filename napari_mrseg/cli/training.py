@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from napari_mrseg.cli.options import Device, Json, ModelName, Out, Overwrite, Precision, answer, say
+from napari_mrseg.cli.options import (
+    Device,
+    Json,
+    ModelName,
+    Out,
+    Overwrite,
+    Precision,
+    TaskName,
+    answer,
+    say,
+)
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import get_task
 
@@ -35,8 +45,19 @@ def _with_extra() -> Iterator[None]:
         ) from None
 
 
+def _with_task(overrides: list[str] | None, task: str | None, key: str = "task") -> list[str]:
+    """The settings to change, ``--task`` among them. Raises InputError for an unknown task."""
+    return [*(overrides or []), *([] if task is None else [f"{key}={get_task(task).name}"])]
+
+
 @app.command()
-def simulate(config: Config, out: Out, overrides: Overrides = None, overwrite: Overwrite = False) -> None:
+def simulate(
+    config: Config,
+    out: Out,
+    overrides: Overrides = None,
+    task: TaskName = None,
+    overwrite: Overwrite = False,
+) -> None:
     """Write the simulated, labelled test subjects of a configuration as folders of NIfTI files.
 
     Example: mrseg simulate tiny -o simulated data.simulate.test=5
@@ -45,10 +66,10 @@ def simulate(config: Config, out: Out, overrides: Overrides = None, overwrite: O
         from mrseg_training.config import load_config
         from mrseg_training.data.simulated import write_studies
 
-        settings = load_config(config, overrides or [])
+        settings = load_config(config, _with_task(overrides, task))
         if out.exists() and any(out.iterdir()) and not overwrite:
             raise InputError(f"{out.name} is not empty; use --overwrite or another folder.")
-        folders = write_studies(settings.data.simulate, get_task("brats"), out, say=say)
+        folders = write_studies(settings.data.simulate, settings.model_task, out, say=say)
     typer.echo(f"{len(folders)} simulated subjects are in {out}.")
 
 
@@ -57,6 +78,7 @@ def train(
     config: Config,
     out: Out,
     overrides: Overrides = None,
+    task: TaskName = None,
     stage: Annotated[str | None, typer.Option("--stage", help="Only this stage of the recipe.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")
@@ -70,7 +92,7 @@ def train(
         from mrseg_training.config import load_config
         from mrseg_training.fit import train as fit
 
-        model = fit(load_config(config, overrides or []), out, stage=stage, resume=resume)
+        model = fit(load_config(config, _with_task(overrides, task)), out, stage=stage, resume=resume)
     typer.echo(f"The model is in {model}; look at it with: mrseg demo --model {model}")
 
 
@@ -80,6 +102,7 @@ def evaluate(
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="Folder of subjects, each with a reference.")
     ],
+    task: TaskName = None,
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -93,7 +116,10 @@ def evaluate(
     with _with_extra():
         from mrseg_training.evaluate import evaluate as measure
 
-        report = measure(model, data, out, device=device, precision=precision, overwrite=overwrite, say=say)
+        chosen = None if task is None else get_task(task)
+        report = measure(
+            model, data, out, task=chosen, device=device, precision=precision, overwrite=overwrite, say=say
+        )
     answer(report, as_json, lambda: (out / "table.md").read_text())
 
 
@@ -102,6 +128,7 @@ def ablate(
     config: Config,
     out: Out,
     overrides: Overrides = None,
+    task: TaskName = None,
     rows: Annotated[str | None, typer.Option("--rows", metavar="A,B", help="Only these rows.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")] = None,
 ) -> None:
@@ -115,5 +142,7 @@ def ablate(
         from mrseg_training.config import load_as
 
         wanted = None if rows is None else [row for row in rows.split(",") if row.strip()]
-        table = run(load_as(AblationConfig, config, overrides or []), out, wanted, seeds)
+        table = run(
+            load_as(AblationConfig, config, _with_task(overrides, task, "base.task")), out, wanted, seeds
+        )
     typer.echo(table.read_text())

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,17 +20,23 @@ from napari_mrseg.cli.options import (
     Precision,
     ReferenceFile,
     Screenshot,
+    TaskName,
+    given_model,
     wanted_reference,
+    which_task,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import BRATS, get_task
+from napari_mrseg.tasks import Task
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.store import Model
 
 app = typer.Typer()
 
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Option("--task", help="What to show.")] = BRATS.name,
+    task: TaskName = None,
     screenshot: Screenshot = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -43,13 +49,15 @@ def demo(
     """
     from napari_mrseg.resources import sample_study
 
-    get_task(task)
-    _show([str(sample_study())], screenshot, model, device, precision, cache, {})
+    loaded = given_model(model, task)
+    chosen = which_task(task, loaded)
+    _show([str(sample_study(chosen))], chosen, screenshot, loaded, device, precision, cache, {})
 
 
 @app.command()
 def view(
     paths: Paths,
+    task: TaskName = None,
     screenshot: Screenshot = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -64,13 +72,16 @@ def view(
     Example: mrseg view subject-01/
     """
     options = {"reference": wanted_reference(reference, no_reference), "assume_ras": assume_ras}
-    _show(paths, screenshot, model, device, precision, cache, options)
+    loaded = given_model(model, task)
+    chosen = which_task(task, loaded, paths)
+    _show(paths, chosen, screenshot, loaded, device, precision, cache, options)
 
 
 def _show(
     paths: Sequence[str],
+    task: Task,
     screenshot: Path | None,
-    model: str | None,
+    model: Model | None,
     device: str,
     precision: str,
     cache: Path | None,
@@ -89,9 +100,9 @@ def _show(
     from napari_mrseg.inference.cache import PredictionCache
     from napari_mrseg.session import Session
 
-    session = Session(device=device, precision=precision, cache=PredictionCache(folder=cache))
+    session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
     session.open(paths, **options)
-    session.load_model(model)
+    session.load_model() if model is None else session.set_model(model)
     launch(session, screenshot=screenshot)
 
 

@@ -13,9 +13,9 @@ from napari_mrseg.study import Grid, Note
 from napari_mrseg.tasks import Combination, Task, key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
-    """Regions' probabilities and label map for one combination.
+    """Regions' probabilities and label map for one combination. Equal to itself alone.
 
     Attributes
     ----------

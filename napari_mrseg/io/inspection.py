@@ -15,7 +15,7 @@ from napari_mrseg.io import nifti
 from napari_mrseg.io.open import Paths, build, settle
 from napari_mrseg.io.recognise import is_nifti_name
 from napari_mrseg.study import Note, Source
-from napari_mrseg.tasks import BRATS, Task, key
+from napari_mrseg.tasks import DEFAULT, Task, key
 
 _Read = tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]
 
@@ -23,7 +23,7 @@ _Read = tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]
 def inspect(
     paths: Paths,
     *,
-    task: Task = BRATS,
+    task: Task = DEFAULT,
     assign: Mapping[str, str | None] | None = None,
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,

@@ -12,9 +12,17 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import nifti
-from napari_mrseg.io.recognise import REFERENCE, Found, Recognition, is_computed, recognise, with_roles
+from napari_mrseg.io.recognise import (
+    REFERENCE,
+    Found,
+    Recognition,
+    is_computed,
+    recognise,
+    split_pair,
+    with_roles,
+)
 from napari_mrseg.study import Image, Note, Reference, Source, Study
-from napari_mrseg.tasks import BRATS, Task
+from napari_mrseg.tasks import DEFAULT, TASKS, Task
 
 Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 Reader = Callable[[Path, bool], tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]]
@@ -25,7 +33,7 @@ SIMULATED = "simulated.json"
 def open_study(
     paths: Paths,
     *,
-    task: Task = BRATS,
+    task: Task = DEFAULT,
     assign: Mapping[str, str | None] | None = None,
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
@@ -47,6 +55,14 @@ def open_study(
         return nifti.read(path, assume_ras=assume_ras, labels=labels)
 
     return build(recognition, task, reader)
+
+
+def task_of(paths: Paths) -> Task:
+    """The task that has all the modalities which ``modality=file`` strings name; the default one if none says more."""
+    items = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    roles = [role for _, role in map(split_pair, items) if role not in (None, REFERENCE)]
+    fitting = [task for task in TASKS.values() if all(task.knows(str(role)) for role in roles)]
+    return fitting[0] if fitting else DEFAULT
 
 
 def settle(

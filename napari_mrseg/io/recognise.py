@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, words_of
-from napari_mrseg.tasks import BRATS, Task
+from napari_mrseg.tasks import DEFAULT, Task
 
 REFERENCE = "reference"
 
@@ -100,7 +100,7 @@ class Recognition:
 
 
 def recognise(
-    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], task: Task = BRATS
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], task: Task = DEFAULT
 ) -> Recognition:
     """Tell the modalities and the reference of one subject from file names. Reads no voxel.
 
@@ -199,15 +199,20 @@ def _listed(folder: Path) -> list[Path]:
         ) from None
 
 
-def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
-    """(path, explicit role or None) of one command-line word."""
+def split_pair(item: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """(path, what stands before the equals sign, lower case, or None) of one command-line word."""
     text = os.fspath(item)
     before, equals, after = text.partition("=")
     if isinstance(item, str) and equals and not _exists(Path(text)) and not re.search(r"[/\\]", before):
         if not after:
             raise InputError(f"“{text}” names no file after the equals sign; write {before}=FILE.")
-        return Path(after).expanduser(), role_name(before, task)
+        return Path(after).expanduser(), before.strip().lower()
     return Path(text).expanduser(), None
+
+
+def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
+    path, said = split_pair(item)
+    return path, None if said is None else role_name(said, task)
 
 
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import BRATS, DEFAULT, Task
+
 HERE = Path(__file__).parent
+SAMPLES = {BRATS.name: HERE / "sample"}
 
 
-def sample_study() -> Path:
-    """Folder of the bundled study. It is simulated, not a patient."""
-    return HERE / "sample"
+def sample_study(task: Task = DEFAULT) -> Path:
+    """Folder of the bundled study for ``task``. It is simulated, not a patient. Raises InputError if there is none."""
+    if task.name not in SAMPLES:
+        raise InputError(
+            f"No sample comes with the task {task.name}, only with {', '.join(SAMPLES)}; open files of your own."
+        )
+    return SAMPLES[task.name]

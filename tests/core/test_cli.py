@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,61 @@ def test_doctor_reports(run) -> None:
     report = json.loads(out)
     assert report["devices"][:2] == ["auto", "cpu"]
     assert run("doctor")[1].startswith("python")
+
+
+EVERY = {
+    "demo": ["--screenshot", "{out}/a.png"],
+    "view": ["{case}", "--screenshot", "{out}/a.png"],
+    "inspect": ["{case}"],
+    "predict": ["{case}", "-o", "{out}"],
+    "compare": ["{case}", "-o", "{out}"],
+    "simulate": ["tiny", "-o", "{out}"],
+    "train": ["tiny", "-o", "{out}"],
+    "evaluate": ["--data", "{case}", "-o", "{out}"],
+    "ablate": ["ablation", "-o", "{out}"],
+    "bench": ["--quick"],
+}
+
+
+@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize(
+    ("task", "says"), [("liver", "Unknown task “liver”; known: brats"), ("rgbd-sod", r"rgbd-sod|rgb=")]
+)
+def test_every_command_takes_the_task_at_its_word(
+    run, make_study, tmp_path, monkeypatch, command: str, task: str, says: str
+) -> None:
+    """An unknown task is one sentence everywhere; one that files and models do not fit is never dropped."""
+    monkeypatch.setenv("DISPLAY", ":nowhere")
+    case, out = make_study(("flair",)), tmp_path / "out"
+    arguments = [a.format(case=case, out=out) for a in EVERY[command]]
+    code, stdout, stderr = run(command, *arguments, "--task", task)
+    assert code == 2
+    said = stderr + stdout
+    assert re.search(says, said)
+    if command != "inspect" or task == "liver":
+        assert len(stderr.strip().splitlines()) == 1
+    # A training run notes its settings first.
+    assert not out.exists() or [p.name for p in out.iterdir()] == ["config.json"]
+
+
+def test_the_task_is_guessed_from_pairs(run, make_study) -> None:
+    """depth=FILE is no MRI, flair=FILE is; a folder without a word is the default task's."""
+    folder = make_study(("flair",))
+    file = folder / "case-1_flair.nii.gz"
+    for paths, task in (([folder], "brats"), ([f"flair={file}"], "brats"), ([f"depth={file}"], "rgbd-sod")):
+        assert json.loads(run("inspect", *paths, "--json")[1])["task"] == task
+    code, _, stderr = run("inspect", f"flair={file}", f"depth={file}")
+    assert code == 2
+    assert "“depth” is not a modality of the task brats" in stderr
+
+
+def test_a_model_of_another_task_is_refused(run, make_study, tiny: Path, tmp_path: Path) -> None:
+    """--task and --model that do not fit each other are one sentence, before any file is read."""
+    code, _, stderr = run(
+        "predict", make_study(), "-o", tmp_path / "out", "--model", tiny, "--task", "rgbd-sod"
+    )
+    assert code == 3
+    assert "tiny is a model for the task brats, not rgbd-sod" in stderr
 
 
 @pytest.mark.parametrize(

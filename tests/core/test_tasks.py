@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task, get_task, key
+from napari_mrseg.tasks import BRATS, RGBD_SOD, TASKS, Label, Modality, Region, Task, get_task, key
 
 TWO = Task(
     name="two",
@@ -21,6 +23,7 @@ TWO = Task(
     nested=False,
     fill="copy",
     ndim=2,
+    output="softmax",
 )
 
 
@@ -83,6 +86,42 @@ def test_label_map_of_exclusive_regions_takes_the_likeliest() -> None:
     """Without nesting each voxel gets the likeliest of background and regions."""
     probabilities = np.array([[0.6, 0.1, 0.3], [0.3, 0.2, 0.5]])
     assert TWO.label_map(probabilities).tolist() == [1, 0, 2]
+
+
+def test_label_map_of_independent_regions_takes_the_likeliest_from_one_half_on() -> None:
+    """With a sigmoid each region is there or not; only where two are there the likelier one has the voxel."""
+    probabilities = np.array([[0.6, 0.4, 0.3, 0.7], [0.7, 0.4, 0.5, 0.2]])
+    assert replace(TWO, output="sigmoid").label_map(probabilities).tolist() == [2, 0, 2, 1]
+
+
+def test_nested_regions_cannot_exclude_each_other() -> None:
+    """A task that asks for both is refused when it is written down."""
+    with pytest.raises(ValueError, match="nested"):
+        replace(BRATS, output="softmax")
+
+
+def test_channels_follow_from_the_modalities() -> None:
+    """A colour image is three input channels; every task says how many there are in one place."""
+    assert BRATS.channels == BRATS.names
+    assert RGBD_SOD.channels == ("rgb", "rgb", "rgb", "depth")
+
+
+def test_units_follow_from_the_dimensions() -> None:
+    """Volumes are measured in mL and mm, images in pixels."""
+    assert (BRATS.unit, BRATS.length_unit) == ("mL", "mm")
+    assert (RGBD_SOD.unit, RGBD_SOD.length_unit) == ("px", "px")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_holds_together(task: Task) -> None:
+    """Regions and needs name labels and modalities that are there; no code is used twice; hashing works."""
+    codes = [label.code for label in task.labels]
+    assert len(set(codes)) == len(codes)
+    for region in task.regions:
+        assert set(region.codes) <= set(codes)
+        assert region.paints in region.codes
+        assert set(region.needs) <= set(task.names)
+    assert {task: 1}[task] == 1
 
 
 def test_key_joins_in_the_given_order() -> None:

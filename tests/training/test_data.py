@@ -18,6 +18,7 @@ from mrseg_training.data.loader import Loader
 from mrseg_training.data.report import check
 from mrseg_training.data.splits import draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, find_brats, find_folders
+from mrseg_training.log import Count
 from mrseg_training.perturb import generators
 from mrseg_training.settings import AugmentPart
 from napari_mrseg.errors import InputError
@@ -324,3 +325,12 @@ def test_a_subject_lost_during_the_run_is_named(tmp_path: Path) -> None:
     cached.path.unlink()
     with pytest.raises(InputError, match="can no longer be read"):
         volumes.piece(cached.subject, (slice(0, 8),) * 3)
+
+
+def test_progress_travels_as_numbers(tmp_path: Path) -> None:
+    """Whoever shows how far the preparation is reads numbers; as text they are a line for people."""
+    source = files(write_subjects(tmp_path / "data", 2))
+    said: list[Count] = []
+    fill_cache(source, source.ids, tmp_path / "cache", say=said.append)
+    assert said == [Count("prepared", 1, 2), Count("prepared", 2, 2)]
+    assert str(said[0]) == "prepared 1 of 2 subjects"

@@ -18,6 +18,7 @@ from mrseg_training import perturb
 from mrseg_training.calibration import Calibration
 from mrseg_training.data.subjects import find_folders, prepare
 from mrseg_training.files import write_atomically
+from mrseg_training.log import Count, Say, silent
 from mrseg_training.paper_table import feature_figure, reliability_figure, summarise, table_markdown
 from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
 from napari_mrseg.errors import InputError
@@ -29,7 +30,6 @@ from napari_mrseg.tasks import Combination, Task, key
 
 FAR_MM = 15.0  # from the reference: what is found beyond is another thing taken for it
 OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "features.svg")
-Say = Callable[[str], None]
 
 
 def evaluate(
@@ -37,6 +37,7 @@ def evaluate(
     data: str | Path,
     out: str | Path,
     *,
+    task: Task | None = None,
     device: str = "auto",
     precision: str = "auto",
     subjects: Sequence[str] | None = None,
@@ -44,9 +45,11 @@ def evaluate(
     hd95: bool = True,
     shuffles: int = 5,
     order_subjects: int = 4,
-    say: Say = lambda _: None,
+    say: Say = silent,
 ) -> dict[str, Any]:
     """Measure ``model`` on the subjects under ``data`` that have a reference; writes :data:`OUTPUTS` into ``out``.
+
+    ``task``: the model must be one for it.
 
     ``subjects``: only these ids (e.g. the lines of a split's test.txt). ``shuffles``: how often the order of the
     inputs is shuffled for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. Returns the
@@ -56,7 +59,7 @@ def evaluate(
     taken = [name for name in OUTPUTS if (out / name).exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
-    loaded = load_model(model)
+    loaded = load_model(model, task=task)
     engine = Engine(loaded, device=device, precision=precision)
     studies = find_studies(data, loaded.task, subjects)
     rows: list[dict[str, Any]] = []
@@ -70,7 +73,7 @@ def evaluate(
             gaps.append(mean_activations(loaded, study))
             if shuffles:
                 orders += order_robustness(engine, study, shuffles)
-        say(f"measured {number} of {len(studies)} subjects")
+        say(Count("measured", number, len(studies)))
     document = {
         "model": loaded.info,
         "data": data.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,25 @@ from napari_mrseg.errors import InputError
 
 Event = Mapping[str, Any]
 Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of the subjects are done; as text a line for people, e.g. "prepared 3 of 7 subjects"."""
+
+    verb: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.done} of {self.total} subjects"
+
+
+Say = Callable[[Count], None]
+
+
+def silent(_: Count) -> None:
+    """Say nothing."""
 
 
 class Log:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Norm
 from napari_mrseg.models.unimrseg import SIZES, STRIDE, Settings
-from napari_mrseg.tasks import Task, get_task, key
+from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 Extents = tuple[int, int, int]
 Share = float
@@ -72,7 +72,7 @@ class ModelPart(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelPart:
-        self.settings(get_task("brats"), adapters=True)
+        self.settings(DEFAULT, adapters=True)
         return self
 
 
@@ -322,7 +322,7 @@ class Config(Part):
     ``start``: a model folder whose weights the first stage takes, instead of random ones.
     """
 
-    task: str = "brats"
+    task: str = DEFAULT.name
     seed: int = Field(default=0, ge=0)
     start: Path | None = None
     model: ModelPart = ModelPart()
@@ -366,7 +366,9 @@ class Config(Part):
         most = 2 ** len(task.names) - 2
         for part in (self.stages.adapt, self.stages.joint):
             if part is not None and part.combinations_per_step > most:
-                raise ValueError(f"combinations_per_step must be at most {most}, all incomplete combinations")
+                raise ValueError(
+                    f"combinations_per_step must be at most {most}, all incomplete combinations of {task.name}"
+                )
         return self
 
     @property

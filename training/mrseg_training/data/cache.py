@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +20,8 @@ from torch import Tensor
 from mrseg_training.data.report import Problem, examine, write_report
 from mrseg_training.data.subjects import Files, Prepared, Source, prepare
 from mrseg_training.files import write_atomically
+from mrseg_training.log import Count, Say, silent
 from napari_mrseg.errors import InputError
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def fill_cache(
     *,
     skip_bad: bool = False,
     workers: int = 1,
-    say: Say = lambda _: None,
+    say: Say = silent,
 ) -> list[Cached]:
     """Prepare what is not there yet and check the rest. Returns the subjects that can be used.
 
@@ -55,7 +54,7 @@ def fill_cache(
         problems += found
         if one is not None:
             cached.append(one)
-        say(f"prepared {number} of {len(wanted)} subjects")
+        say(Count("prepared", number, len(wanted)))
     if problems:
         write_report(problems, len(wanted), folder / "problems.txt")
     bad = [problem for problem in problems if problem.serious]

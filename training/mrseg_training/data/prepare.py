@@ -9,7 +9,7 @@ from typing import Any
 from mrseg_training.data.cache import Volumes, fill_cache
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
 from mrseg_training.data.subjects import open_source
-from mrseg_training.log import Log
+from mrseg_training.log import Count, Log
 from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import get_task
@@ -38,10 +38,9 @@ def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
     if not split["train"]:
         raise InputError("The split leaves no subject for training; change data.proportions or data.split.")
 
-    def said(message: str) -> None:
-        number, _, total = message.removeprefix("prepared ").removesuffix(" subjects").partition(" of ")
-        if number.isdigit() and log.report is not None:
-            log.report({"kind": "prepare", "step": int(number), "steps": int(total)})
+    def said(count: Count) -> None:
+        if log.report is not None:
+            log.report({"kind": "prepare", "step": count.done, "steps": count.total})
 
     if fabric.global_rank == 0:
         write_split(split, out / "split")

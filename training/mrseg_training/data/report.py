@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_training.data.subjects import Files
+from mrseg_training.log import Count, Say, silent
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.io.recognise import REFERENCE
@@ -22,12 +23,12 @@ class Problem:
     serious: bool
 
 
-def check(source: Files, report: Callable[[str], None] = lambda _: None) -> list[Problem]:
+def check(source: Files, say: Say = silent) -> list[Problem]:
     """Problems of every subject; each file of a bad subject is looked at on its own."""
     problems: list[Problem] = []
     for number, subject in enumerate(source.ids, start=1):
         problems += check_subject(source, subject)
-        report(f"checked {number} of {len(source.ids)} subjects")
+        say(Count("checked", number, len(source.ids)))
     return problems
 
 

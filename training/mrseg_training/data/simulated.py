@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mrseg_training.data.anatomy import SPACING, from_study
 from mrseg_training.data.simulate import Simulator
 from mrseg_training.data.splits import GROUPS
 from mrseg_training.data.subjects import PREPARATION, Prepared
+from mrseg_training.log import Count, Say, silent
 from mrseg_training.perturb import mix
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
@@ -137,7 +138,7 @@ def write_studies(
     out: Path,
     *,
     group: str = "test",
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = silent,
 ) -> list[Path]:
     """Simulated subjects of one group as folders of NIfTI files with their labels, marked as simulated.
 
@@ -159,7 +160,7 @@ def write_studies(
         about = {"simulated": True, "seed": part.seed, "subject": subject, "generator": GENERATOR}
         (folder / "simulated.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
         folders.append(folder)
-        say(f"simulated {number} of {len(source.split[group])} subjects")
+        say(Count("simulated", number, len(source.split[group])))
     return folders
 
 
