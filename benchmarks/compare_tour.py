@@ -21,7 +21,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
-from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg._qt.compare.workbench import Workbench
+from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
@@ -38,7 +39,7 @@ class Tour:
         self.out, self.prefix, self.only = out, prefix, only
         self.viewer, self.dock = open_window(session)
         self.viewer.window.resize(*_SIZE)
-        self.bench: Workbench = open_workbench(self.viewer)
+        self.bench: Workbench = open_comparison(self.viewer)
         out.mkdir(parents=True, exist_ok=True)
 
     def until(self, ready: Callable[[], bool], what: str) -> None:

@@ -24,7 +24,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.compare.contact import Contact, SheetView
-from napari_mrseg._qt.compare.workbench import Workbench, open_workbench
+from napari_mrseg._qt.compare.workbench import Workbench
+from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 
@@ -111,7 +112,7 @@ def main() -> None:
     session = Session(device=asked.device, cache=PredictionCache(folder=asked.cache))
     session.load_model(asked.model)
     viewer, dock = open_window(session)
-    bench = open_workbench(viewer)
+    bench = open_comparison(viewer)
     dock.open(asked.paths)
     while bench.state.comparison is None or not bench.state.comparison.complete:
         QTest.qWait(100)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    from napari import Viewer
 
-    from napari_mrseg._qt.compare.workbench import Workbench
     from napari_mrseg._qt.dock import MrsegDock
     from napari_mrseg.study import Study
 
@@ -36,14 +35,32 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """Layers of a study. With our dock open in the window, the study opens there instead."""
+    """Layers of a study. With our dock open in the window, the study opens there instead.
+
+    What cannot be opened so goes to the dock, which says why and asks; without a window it raises MrsegError.
+    """
+    from napari_mrseg.errors import MrsegError
+
     paths = [path] if isinstance(path, str) else list(path)
-    dock = _dock()
-    if dock is not None:
-        for one in paths:
-            dock.opener.offer(one)
-        return [(None,)]  # npe2's word for "read, but no layer to add"
-    return _layers(_open(paths), paths)
+    viewer, dock = _viewer(), _dock()
+    if dock is None:
+        try:
+            study = _open(paths)
+        except MrsegError:
+            if viewer is None:
+                raise
+            from napari_mrseg._qt.windows import open_dock
+
+            dock = open_dock(viewer)
+        else:
+            if viewer is not None:
+                from napari_mrseg._qt.plain import accompany
+
+                accompany(viewer)
+            return _layers(study, paths)
+    for one in paths:
+        dock.opener.offer(one)
+    return [(None,)]  # npe2's word for "read, but no layer to add"
 
 
 def read_sample() -> list[LayerData]:
@@ -70,26 +87,6 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [path]
 
 
-def make_dock(napari_viewer: ViewerModel) -> MrsegDock:
-    """The MRSeg dock in ``napari_viewer``."""
-    from napari_mrseg._qt.dock import MrsegDock
-
-    return MrsegDock(napari_viewer)
-
-
-make_dock.__annotations__["napari_viewer"] = "napari.viewer.Viewer"  # so that napari hands its viewer over
-
-
-def make_workbench(napari_viewer: ViewerModel) -> Workbench:
-    """The comparison of all combinations, on the session of the MRSeg dock in ``napari_viewer``."""
-    from napari_mrseg._qt.compare.workbench import make_workbench
-
-    return make_workbench(napari_viewer)
-
-
-make_workbench.__annotations__["napari_viewer"] = "napari.viewer.Viewer"
-
-
 def _open(paths: Sequence[str]) -> Study:
     from napari_mrseg.io import open_study
 
@@ -102,6 +99,7 @@ def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
     layers: list[LayerData] = []
     for number, (name, image) in enumerate(reversed(list(study.images.items())), start=1):
         about = {"modality": name, "case": study.case, "source": image.source, "paths": tuple(paths)}
+        about["axes"] = study.grid.axis_codes
         options = {
             "name": study.task.modality(name).title,
             "scale": study.grid.spacing,
@@ -122,13 +120,22 @@ def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
     return layers
 
 
+def _viewer() -> Viewer | None:
+    """The viewer whose window is on the screen, or about to be; None in a script without one."""
+    import sys
+
+    if "napari._qt.qt_main_window" not in sys.modules:
+        return None
+    import napari
+
+    return napari.current_viewer()
+
+
 def _dock() -> MrsegDock | None:
     import sys
 
     if "napari_mrseg._qt.dock" not in sys.modules:
         return None
-    import napari
-
     from napari_mrseg._qt.dock import dock_of
 
-    return dock_of(napari.current_viewer())
+    return dock_of(_viewer())

@@ -138,7 +138,7 @@ class Session:
 
         self.opening = True
         self.opening_changed.emit()
-        Thread(target=work, name="mrseg-open", daemon=True).start()
+        Thread(target=work, name="mrseg-open").start()
 
     def _next_opening(self) -> int:
         with self._lock:

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 
+from napari_mrseg._qt.style import GROUND
 from napari_mrseg.session import Session
 
 _FONT = 9
@@ -22,11 +23,12 @@ class Annotation:
     def __init__(self, viewer: ViewerModel, session: Session, marks: Callable[[], list[str]] = list) -> None:
         self._viewer, self._session, self._marks = viewer, session, marks
         self._overlay = viewer.canvas.overlays.text
-        fields = "text", "visible", "position", "font_size", "color"
+        fields = "text", "visible", "position", "font_size", "color", "box_color"
         self._before = {name: getattr(self._overlay, name) for name in fields}
         self._shown: dict[str, object] = {}
         self._overlay.position = "top_left"
         self._overlay.font_size = _FONT
+        self._overlay.box_color = GROUND
         viewer.canvas.events.size.connect(self.refresh)
 
     def refresh(self, event: object = None) -> None:

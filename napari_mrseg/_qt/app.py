@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 
 import napari
-from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.session import Session
 
-WIDTH, HEIGHT, DOCK_WIDTH = 1440, 900, 370
+WIDTH, HEIGHT = 1440, 900
 _PATIENCE = 900.0  # seconds a screenshot waits for the final result
 
 
@@ -47,9 +48,7 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
     screen = QApplication.primaryScreen().availableGeometry()
     window = viewer.window._qt_window
     window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
-    dock = MrsegDock(viewer, session)
-    holder = viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
-    window.resizeDocks([holder], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    dock = open_dock(viewer, session)
     _settle()
     return viewer, dock
 

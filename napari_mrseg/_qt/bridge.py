@@ -119,7 +119,8 @@ class Later(QObject):
         if failed is not None:
             self.failed.connect(failed)
         self._work = work
-        Thread(target=self._run, name="mrseg-later", daemon=True).start()
+        # Not a daemon: a window closed during a save waits for it, and torch must not be cut off while it loads.
+        Thread(target=self._run, name="mrseg-later").start()
 
     def _run(self) -> None:
         result, sentence = None, None

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, QTimer
+from qtpy.QtCore import QCoreApplication, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
@@ -25,9 +25,10 @@ from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
+from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg._qt.saving import Saver
-from napari_mrseg._qt.style import STYLE, restyle
+from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
@@ -45,8 +46,11 @@ def dock_of(viewer: ViewerModel | None) -> MrsegDock | None:
 class MrsegDock(QWidget):
     """Everything the user does with a study. ``session`` defaults to a new one with the bundled model."""
 
+    compare_asked = Signal()  # windows.py, which builds both windows, answers it
+
     def __init__(self, viewer: ViewerModel, session: Session | None = None) -> None:
         super().__init__()
+        dismiss(viewer)
         self.viewer, self.session = viewer, session or Session()
         self._preferences = Preferences(self.session)
         self._later: set[Later] = set()
@@ -65,7 +69,7 @@ class MrsegDock(QWidget):
         self._follower.setInterval(_PAUSE)
         self._follower.timeout.connect(self._follow)
         self.setObjectName("MrsegDock")
-        self.setStyleSheet(STYLE)
+        self._unstyle = follow_theme(self, viewer, DOCK)
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
         warm_up(self.session.task)
@@ -140,11 +144,6 @@ class MrsegDock(QWidget):
 
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
-
-    def compare(self) -> None:
-        from napari_mrseg._qt.compare.workbench import open_workbench  # which needs the dock itself
-
-        open_workbench(self.viewer)
 
     def set_outline(self, outline: bool) -> None:
         self.layers.set_outline(outline)
@@ -355,7 +354,7 @@ class MrsegDock(QWidget):
         panel.which_button.clicked.connect(self.which)
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
-        panel.compare_button.clicked.connect(self.compare)
+        panel.compare_button.clicked.connect(self.compare_asked)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -389,7 +388,7 @@ class MrsegDock(QWidget):
 
 def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
     """What ends with the dock; holds no reference to the widget, which is gone by then."""
-    session, bridge, follower = dock.session, dock.bridge, dock._follower
+    session, bridge, follower, unstyle = dock.session, dock.bridge, dock._follower, dock._unstyle
     parts = dock.keys, dock.letters, dock.annotation, dock.layers
 
     def end() -> None:
@@ -397,6 +396,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
             return
         ended.append(True)
         bridge.close()
+        unstyle()
         with suppress(RuntimeError):  # it goes with the dock
             follower.stop()
         for part in parts:

@@ -21,7 +21,7 @@ class Keys:
         self._bind("Alt-0", lambda: dock.set_overlay(not dock.legend.overlay.isChecked()))
         self._bind("Alt-O", lambda: dock.set_outline(not dock.layers.outline))
         self._bind("Alt-J", dock.jump)
-        self._bind("Alt-C", dock.compare)
+        self._bind("Alt-C", dock.compare_asked.emit)
 
     def close(self) -> None:
         for key in self._bound:

@@ -11,6 +11,8 @@ from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
 from napari.layers import Layer
 
+from napari_mrseg._qt.style import GROUND
+
 Vector = npt.NDArray[np.float64]
 
 SIDES = ("top", "bottom", "left", "right")
@@ -90,7 +92,14 @@ class OrientationLetters:
         self._layers: tuple[Layer, ...] = ()
         self._codes: tuple[str, ...] = ()
         self._overlays = {
-            side: TextOverlay(text="?", position=_POSITIONS[side], font_size=20, color=_COLOUR, visible=False)
+            side: TextOverlay(
+                text="?",
+                position=_POSITIONS[side],
+                font_size=20,
+                color=_COLOUR,
+                box_color=GROUND,
+                visible=False,
+            )
             for side in SIDES
         }
         for side, overlay in self._overlays.items():

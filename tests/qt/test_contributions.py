@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
 from pytestqt.qtbot import QtBot
 from waiting import MakeStudy, until_final
 
@@ -28,7 +29,7 @@ def test_every_command_of_the_manifest_exists() -> None:
     names = [command.python_name for command in manifest.contributions.commands or []]
     assert len(names) >= 4
     for name in names:
-        assert callable(getattr(_contributions, str(name).split(":")[1]))
+        assert callable(import_python_name(str(name)))
 
 
 def test_the_reader_takes_studies_and_nothing_else(make_study: MakeStudy, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from waiting import PATIENCE, MakeStudy, until_final
 from napari_mrseg._qt.compare.maps import Wanted
 from napari_mrseg._qt.compare.matrix_model import CELL
 from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B
-from napari_mrseg._qt.compare.workbench import Workbench, make_workbench
+from napari_mrseg._qt.compare.workbench import Workbench
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.windows import ComparisonWindow
 from napari_mrseg.compare import Agreement, Comparison, attribute
 from napari_mrseg.compare.attribution import probability_map
 from napari_mrseg.compare.sufficient import default_lines
@@ -549,8 +550,8 @@ def test_the_workbench_goes_without_a_trace(qtbot: QtBot, dock: MrsegDock) -> No
 
 
 def test_it_shares_the_session_of_the_open_dock(qtbot: QtBot, dock: MrsegDock) -> None:
-    """make_workbench takes the dock that is open in the viewer."""
-    bench = make_workbench(dock.viewer)
-    qtbot.addWidget(bench)
-    assert bench.session is dock.session
+    """The comparison's window takes the dock that is open in the viewer."""
+    place = ComparisonWindow(dock.viewer)
+    qtbot.addWidget(place)
+    assert place.bench.session is dock.session
     assert isinstance(dock.viewer, ViewerModel)

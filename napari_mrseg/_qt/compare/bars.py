@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_mrseg._qt.compare.looks import wrapped
+from napari_mrseg._qt.compare.looks import PAPER, wrapped
 from napari_mrseg.compare.attribution import CAVEAT, HOW, Attribution
 from napari_mrseg.tasks import Task
 
@@ -56,6 +56,7 @@ class Bars(QWidget):
         if self.attribution is None:
             return
         painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(PAPER))
         ink, faint = QColor("#e8ecef"), QColor("#9aa5ad")
         values = [v for group in self.attribution.values.values() for v in group.values()]
         low, high = min(0.0, *values), max(0.0, *values)

@@ -11,14 +11,16 @@ from napari_mrseg.compare.colours import cividis, hexed
 
 A_COLOUR, B_COLOUR, BOTH_COLOUR = "#E69F00", "#56B4E9", "#FFFFFF"
 
-STYLE = """
+# For style.follow_theme. The table keeps its dark paper in either theme: the colours of its cells are made for it.
+PAPER = "#20252b"
+WORKBENCH = """
 #MrsegWorkbench QLabel, #MrsegWorkbench QCheckBox, #MrsegWorkbench QComboBox, #MrsegWorkbench QPushButton,
 #MrsegWorkbench QToolButton, #MrsegWorkbench QDoubleSpinBox, #MrsegWorkbench QTableView,
 #MrsegWorkbench QRadioButton { font-size: 13px; }
 #MrsegWorkbench QTabBar::tab { font-size: 13px; padding: 5px 12px; }
 #MrsegWorkbench QTabWidget::pane { border: none; }
-#MrsegWorkbench QLabel[role="title"] { font-size: 12px; font-weight: 700; color: #9fb4c7; }
-#MrsegWorkbench QLabel[role="quiet"] { font-size: 12px; color: #aab4bc; }
+#MrsegWorkbench QLabel[role="title"] { font-size: 12px; font-weight: 700; color: $title; }
+#MrsegWorkbench QLabel[role="quiet"] { font-size: 12px; color: $quiet; }
 #MrsegWorkbench QLabel[role="warn"] { font-size: 13px; padding: 4px 7px; border-radius: 4px;
     background: #7a4a00; color: #fff2da; font-weight: 600; }
 #MrsegWorkbench QTableView { background: #20252b; gridline-color: transparent; border: none;
@@ -29,13 +31,13 @@ STYLE = """
     padding: 2px 1px; margin: 0 1px; }
 #MrsegWorkbench QHeaderView::section:hover { background: #3b444e; }
 #MrsegWorkbench QPushButton, #MrsegWorkbench QToolButton {
-    padding: 4px 7px; border-radius: 4px; background: #414b57; color: #f0f2f4; }
-#MrsegWorkbench QPushButton:hover, #MrsegWorkbench QToolButton:hover { background: #52606f; }
+    padding: 4px 7px; border-radius: 4px; background: $button; color: $on_button; }
+#MrsegWorkbench QPushButton:hover, #MrsegWorkbench QToolButton:hover { background: $hover; }
 #MrsegWorkbench QPushButton:checked, #MrsegWorkbench QToolButton:checked { background: #1f6feb; color: white; }
 #MrsegWorkbench QPushButton[with="yes"] { background: #1f6feb; color: white; }
 #MrsegWorkbench QPushButton[with="no"] { background: #7a4a00; color: #fff2da; }
 #MrsegWorkbench QPushButton:disabled, #MrsegWorkbench QToolButton:disabled {
-    color: #7d868e; background: #333a43; }
+    color: $on_disabled; background: $disabled; }
 """
 
 

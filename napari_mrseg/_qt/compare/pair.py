@@ -20,6 +20,7 @@ from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR, BOTH_COLOUR
 from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.layers import label_colours, rgb
+from napari_mrseg._qt.style import GROUND
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.metrics import lookup
 from napari_mrseg.study import Study
@@ -77,7 +78,9 @@ class Pair(QObject):
         self._busy = False
         self._again = False
         self._colours: dict[Any, DirectLabelColormap] = {}
-        self._text = TextOverlay(text="", position="top_right", font_size=9, color="#f2f5f7", visible=False)
+        self._text = TextOverlay(
+            text="", position="top_right", font_size=9, color="#f2f5f7", box_color=GROUND, visible=False
+        )
         self.viewer.canvas.overlays[_OVERLAY] = self._text
         self.viewer.dims.events.order.connect(self._turned)
         self.viewer.scene.camera.events.orientation.connect(self._turned)

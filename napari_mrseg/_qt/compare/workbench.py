@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -14,7 +15,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QProgressBar,
     QScrollArea,
     QTabWidget,
@@ -28,17 +28,18 @@ from napari_mrseg._qt.compare.contact import Contact
 from napari_mrseg._qt.compare.degrade import Degrade
 from napari_mrseg._qt.compare.enough import Enough
 from napari_mrseg._qt.compare.exports import Exports
-from napari_mrseg._qt.compare.looks import STYLE, quiet, wrapped
+from napari_mrseg._qt.compare.looks import WORKBENCH, quiet, wrapped
 from napari_mrseg._qt.compare.maps import Maps
 from napari_mrseg._qt.compare.maps_panel import MapsPanel
 from napari_mrseg._qt.compare.matrix import Matrix
 from napari_mrseg._qt.compare.pair import Pair
 from napari_mrseg._qt.compare.pair_panel import SWAP_KEY, PairPanel
 from napari_mrseg._qt.compare.state import State
-from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.style import follow_theme
 from napari_mrseg.tasks import Combination
 
-TITLE = "MRSeg comparison"
 HEIGHT = 480  # pixels: fifteen rows, their head and foot, the line under it
 _TALL = 1150  # a window of this height has room for everything
 _benches: WeakSet[Workbench] = WeakSet()
@@ -51,14 +52,13 @@ class Workbench(QWidget):
         super().__init__()
         self.dock, self.viewer, self.session = dock, dock.viewer, dock.session
         self.setObjectName("MrsegWorkbench")
-        self.setStyleSheet(STYLE)
+        self._unstyle = follow_theme(self, self.viewer, WORKBENCH)
         self.state = State(self.session, self)
         self.pair, self.maps = Pair(dock, self.state), Maps(dock)
         self.matrix, self.choices, self.enough = Matrix(), Choices(), Enough()
         self.pair_panel, self.maps_panel = PairPanel(self.pair), MapsPanel(self.maps)
         self.contact, self.degrade = Contact(self.where), Degrade(self.session)
         self.exports = Exports(self.state, self.view, self.restore, self.where, self)
-        self._placed = False
         self._hidden: list[QDockWidget] = []  # napari's, while there is no room for it
         self._build()
         self._connect()
@@ -291,15 +291,9 @@ class Workbench(QWidget):
         self.said.setText("")
         self.dock.say(sentence)
 
-    def showEvent(self, event: Any) -> None:  # noqa: N802
-        super().showEvent(event)
-        if not self._placed:
-            self._placed = True
-            QTimer.singleShot(0, self._go_below)
-
-    def _go_below(self) -> None:
+    def go_below(self) -> None:
         """napari puts a plugin's dock on the right; the table wants to lie below the picture."""
-        holder, window = self._holder()
+        holder, window = holder_of(self)
         if holder is None or window is None or holder.isFloating():
             return
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
@@ -313,45 +307,16 @@ class Workbench(QWidget):
             self._hidden.append(controls)
         window.resizeDocks([holder], [wanted], Qt.Orientation.Vertical)
 
-    def _holder(self) -> tuple[QDockWidget | None, QMainWindow | None]:
-        widget = self.parentWidget()
-        while widget is not None and not isinstance(widget, QDockWidget):
-            widget = widget.parentWidget()
-        window = None if widget is None else widget.parentWidget()
-        return widget, window if isinstance(window, QMainWindow) else None
-
 
 def workbench_of(viewer: ViewerModel) -> Workbench | None:
     """The workbench that is open in ``viewer``, if there is one."""
     return next((b for b in _benches if not b.closed and b.viewer is viewer), None)
 
 
-def make_workbench(viewer: ViewerModel) -> Workbench:
-    """A workbench on the session of the viewer's MRSeg dock, which is opened if it is not there."""
-    dock = dock_of(viewer)
-    if dock is None:
-        dock = MrsegDock(viewer)
-        viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
-    return Workbench(dock)
-
-
-def open_workbench(viewer: ViewerModel) -> Workbench:
-    """Show the workbench below the picture; the one that is there already is brought to the front."""
-    bench = workbench_of(viewer)
-    if bench is None:
-        bench = make_workbench(viewer)
-        viewer.window.add_dock_widget(bench, name=TITLE, area="bottom", add_vertical_stretch=False)
-    holder, _ = bench._holder()
-    if holder is not None:
-        holder.show()
-        holder.raise_()
-    return bench
-
-
 def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
     """What ends with the workbench; holds no reference to the widget, which is gone by then."""
     viewer, state, pair, maps = bench.viewer, bench.state, bench.pair, bench.maps
-    refresh, hidden = bench.contact.refresh, bench._hidden
+    refresh, hidden, unstyle = bench.contact.refresh, bench._hidden, bench._unstyle
 
     def end() -> None:
         if ended:
@@ -361,8 +326,9 @@ def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
         for source in sources:
             with suppress(Exception):
                 source.disconnect(refresh)
-        with suppress(Exception):
-            viewer.bind_key(SWAP_KEY, None)
+        for undo in (unstyle, partial(viewer.bind_key, SWAP_KEY, None)):
+            with suppress(Exception):
+                undo()
         for controls in hidden:
             with suppress(Exception):
                 controls.show()

@@ -1,0 +1,113 @@
+"""The plugin's two windows, built here and nowhere else: for napari's Plugins menu, its ``-w`` flag, and ourselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
+from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg._qt.holder import holder_of
+from napari_mrseg.session import Session
+
+DOCK, COMPARISON = "MRSeg", "MRSeg comparison"
+WIDTH = 370  # pixels of the dock
+
+
+class _Place(QWidget):
+    """Where one of our widgets lies in napari's window.
+
+    A viewer has one dock and one comparison, but napari may ask for another place for it: it names the same widget
+    differently by its menu, by ``-w`` and when we add it. The widget then moves there, with all that it shows.
+    """
+
+    def __init__(self, viewer: Viewer, inner: QWidget) -> None:
+        super().__init__()
+        # Else napari puts an empty stretch below it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        before, _ = holder_of(inner)
+        self.inner = inner
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(inner)
+        self._placed = False
+        if before is not None:
+            viewer.window.remove_dock_widget(before)
+
+    def event(self, event: Any) -> bool:
+        # napari takes a closed dock widget out of the window and forgets it; what it computes must end then.
+        if event.type() == QEvent.Type.ParentChange and self._placed and self.parent() is None:
+            self.deleteLater()
+        return bool(super().event(event))
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        super().showEvent(event)
+        if not self._placed:  # once: the user may change it
+            self._placed = True
+            QTimer.singleShot(0, self.arrange)
+
+    def arrange(self) -> None:
+        """Take the room that the widget needs."""
+
+
+class DockWindow(_Place):
+    """The dock. napari gives ``napari_viewer`` by its name."""
+
+    def __init__(self, napari_viewer: Any, session: Session | None = None) -> None:
+        viewer = _itself(napari_viewer)
+        dock = dock_of(viewer)
+        if dock is None:
+            dock = MrsegDock(viewer, session)
+            dock.compare_asked.connect(lambda: open_comparison(viewer))
+        super().__init__(viewer, dock)
+
+    def arrange(self) -> None:
+        holder, window = holder_of(self)
+        if holder is not None and window is not None and not holder.isFloating():
+            window.resizeDocks([holder], [WIDTH], Qt.Orientation.Horizontal)
+
+
+class ComparisonWindow(_Place):
+    """The comparison, on the session of the viewer's dock, which is opened if it is not there."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        viewer = _itself(napari_viewer)
+        self.bench = workbench_of(viewer) or Workbench(open_dock(viewer))
+        super().__init__(viewer, self.bench)
+
+    def arrange(self) -> None:
+        self.bench.go_below()
+
+
+def open_dock(viewer: Viewer, session: Session | None = None) -> MrsegDock:
+    """The dock in ``viewer``; on ``session`` if it has to be built."""
+    dock = dock_of(viewer)
+    if dock is None:
+        viewer.window.add_dock_widget(
+            DockWindow(viewer, session), name=DOCK, area="right", add_vertical_stretch=False
+        )
+        dock = dock_of(viewer)
+        assert dock is not None
+    return dock
+
+
+def open_comparison(viewer: Viewer) -> Workbench:
+    """Show the comparison below the picture; the one that is there already is brought to the front."""
+    bench = workbench_of(viewer)
+    if bench is None:
+        place = ComparisonWindow(viewer)
+        bench = place.bench
+        viewer.window.add_dock_widget(place, name=COMPARISON, area="bottom", add_vertical_stretch=False)
+    holder, _ = holder_of(bench)
+    if holder is not None:
+        holder.show()
+        holder.raise_()
+    return bench
+
+
+def _itself(viewer: Any) -> Viewer:
+    """The viewer behind the proxy that ``napari -w`` hands to widgets: we compare viewers, and draw in them."""
+    return getattr(viewer, "__wrapped__", viewer)
