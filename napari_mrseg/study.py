@@ -98,9 +98,9 @@ class Source:
         return axes, flips
 
     def to_ipl(self, array: Array) -> Array:
-        """A view of a source-grid array with axes I, P, L. Lossless: flips and transposes only."""
+        """A view of a source-grid array with axes I, P, L (and colour). Lossless: flips and transposes only."""
         axes, flips = self._order
-        return np.flip(array.transpose(axes), flips)
+        return np.flip(array.transpose(*axes, *range(3, array.ndim)), flips)
 
     def from_ipl(self, array: Array) -> Array:
         """The inverse of :meth:`to_ipl`."""
@@ -122,7 +122,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One modality: ``data`` is float32, shape (I, P, L), read-only."""
+    """One modality: ``data`` is float32, shape (I, P, L), or (I, P, L, 3) for a colour image, read-only."""
 
     data: npt.NDArray[np.float32]
     source: Source
@@ -165,15 +165,17 @@ class Study:
         for name, image in self.images.items():
             image.data.setflags(write=False)
             if not self.grid.same_as(image.source.ipl_grid):
+                own, first = (_describe(g, self.task) for g in (image.source.ipl_grid, self.grid))
                 raise InputError(
                     f"{image.source.path.name} ({name}) lies on another grid than "
-                    f"{self.images[order[0]].source.path.name} ({order[0]}): {_describe(image.source.ipl_grid)} "
-                    f"against {_describe(self.grid)}; register and resample it to the same grid first."
+                    f"{self.images[order[0]].source.path.name} ({order[0]}): {own} "
+                    f"against {first}; register and resample it to the same grid first."
                 )
         if self.reference is not None and not self.grid.same_as(self.reference.source.ipl_grid):
             raise InputError(
                 f"{self.reference.source.path.name} (reference) lies on another grid than the scans: "
-                f"{_describe(self.reference.source.ipl_grid)} against {_describe(self.grid)}; resample it, "
+                f"{_describe(self.reference.source.ipl_grid, self.task)} against {_describe(self.grid, self.task)}; "
+                "resample it, "
                 "or open the study without a reference."
             )
 
@@ -205,7 +207,9 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _describe(grid: Grid) -> str:
+def _describe(grid: Grid, task: Task) -> str:
+    if task.ndim == 2:
+        return f"{grid.shape[2]}×{grid.shape[1]} pixels"
     size = "×".join(str(n) for n in grid.shape)
     spacing = "×".join(f"{v:.3g}" for v in grid.spacing)
     origin = ", ".join(f"{v:.1f}" for v in grid.matrix[:3, 3])

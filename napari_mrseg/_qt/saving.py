@@ -71,7 +71,7 @@ class Saver:
 
         session = self._dock.session
         folder = self._ask()
-        names = [*(label_file(p.combination) for p in predictions), RESULT]
+        names = [*(label_file(p.combination, p.task) for p in predictions), RESULT]
         if folder is None or not self._may_replace(folder, names):
             return
         there = any((folder / name).exists() for name in names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import math
 import os
@@ -17,15 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.nifti import GEOMETRY
+from napari_mrseg.io.formats import FORMATS, format_of, label_ending
 from napari_mrseg.io.recognise import listed_results
 from napari_mrseg.study import Note, Source, Study
-from napari_mrseg.tasks import Combination, Task, key
+from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
@@ -37,21 +34,21 @@ _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
 
 
-def label_file(combination: Sequence[str]) -> str:
-    """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``."""
-    return f"{key(combination)}.nii.gz"
+def label_file(combination: Sequence[str], task: Task) -> str:
+    """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``, or ``rgb+depth.png`` of a 2-D task."""
+    return f"{key(combination)}{label_ending(task)}"
 
 
 def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | os.PathLike[str]) -> None:
-    """Write (I, P, L) label codes as a uint8 NIfTI on the grid of ``source``.
+    """Write (I, P, L) label codes, uint8, on the grid of ``source``, in the format that ``path`` names.
 
-    qform, sform, their codes, pixdim and units are copied field by field from the source's header into an
-    otherwise fresh one: no description, auxiliary file or extension, which may hold a patient's name. A file
-    at ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
+    The geometry is the source's; no description, tag or extension of it is copied, which may hold a patient's name.
+    A file at ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
     """
     path = Path(path)
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise InputError(f"{path.name} is not a NIfTI name; end it in .nii.gz.")
+    kind = format_of(path)
+    if kind is None:
+        raise InputError(f"{path.name} is no name of a label file; end it in {_endings()}.")
     if _same_file(path, source.path):
         raise InputError(f"{path.name} is the scan itself; choose another name for the labels.")
     if labels_ipl.shape != source.ipl_grid.shape:
@@ -59,15 +56,12 @@ def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | 
             f"{path.name} was not written: its labels have the shape {labels_ipl.shape}, but the grid of "
             f"{source.path.name} has {source.ipl_grid.shape}; choose the scan they belong to."
         )
-    labels = source.from_ipl(labels_ipl.astype(np.uint8, copy=False))
-    header = _header(source, labels.shape)
-    content = io.BytesIO()
-    header.write_to(content)
-    content.write(labels.tobytes(order="F"))
-    data = content.getvalue()
-    if path.name.lower().endswith(".gz"):
-        data = gzip.compress(data, compresslevel=6, mtime=0)
-    _write_bytes(path, data)
+    labels = source.from_ipl(labels_ipl).astype(np.uint8, copy=False)
+    _write_bytes(path, kind.encode(labels, source, path))
+
+
+def _endings() -> str:
+    return " or ".join(f.endings[0] for f in FORMATS)
 
 
 def check_outputs(
@@ -91,7 +85,7 @@ def check_outputs(
         for combination in wanted:
             _grid_of(combination, grid, study.task)
     free = [RESULT, *extra]
-    names = [label_file(combination) for combination in wanted] + free
+    names = [label_file(combination, study.task if study else DEFAULT) for combination in wanted] + free
     there = [name for name in names if (out / name).exists()]
     if study is not None:
         sources = [image.source.path for image in study.images.values()]
@@ -144,7 +138,7 @@ def write_results(
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")
             check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite)
-            name = label_file(prediction.combination)
+            name = label_file(prediction.combination, study.task)
             source = study.images[_grid_of(prediction.combination, grid, study.task)].source
             write_labels(prediction.labels, source, temporary / name)
             entries.append(_entry(prediction, name, dice(prediction) if dice else None))
@@ -177,7 +171,7 @@ def write_results(
 
 def _earlier(out: Path, task: Task) -> list[str]:
     """Files of an earlier run in ``out``: labels that its result.json lists, and the table and report of that run."""
-    ours = {label_file(combination) for combination in task.combinations()}
+    ours = {label_file(combination, task) for combination in task.combinations()}
     found = sorted(ours & listed_results(out))
     try:
         result, table = (
@@ -237,23 +231,6 @@ def _grid_of(combination: Combination, grid: str | None, task: Task) -> str:
             f"choose {' or '.join(combination)}."
         )
     return name
-
-
-def _header(source: Source, shape: tuple[int, ...]) -> Any:
-    fields = source.header
-    kind = nib.Nifti2Header if fields.get("sizeof_hdr") == 540 else nib.Nifti1Header
-    header = kind()
-    header.set_data_shape(shape)
-    header.set_data_dtype(np.uint8)
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    if all(name in fields for name in GEOMETRY):
-        for name in GEOMETRY:
-            header[name] = fields[name]
-    else:  # not from a NIfTI file
-        header.set_xyzt_units("mm")
-        header.set_sform(source.grid.matrix, code=1)
-        header.set_qform(source.grid.matrix, code=1, strip_shears=True)
-    return header
 
 
 @contextmanager

@@ -7,17 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import nifti
+from napari_mrseg.io import formats
+from napari_mrseg.io.format import Volume
 from napari_mrseg.io.open import Paths, build, settle
-from napari_mrseg.io.recognise import is_nifti_name
-from napari_mrseg.study import Note, Source
+from napari_mrseg.study import Note
 from napari_mrseg.tasks import DEFAULT, Task, key
-
-_Read = tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]
 
 
 def inspect(
@@ -36,7 +31,7 @@ def inspect(
     Raises InputError only for paths and options that make no sense.
     """
     recognition = settle(paths, task=task, assign=assign, reference=reference)
-    results: dict[Path, _Read | InputError] = {}
+    results: dict[Path, Volume | InputError] = {}
     files = []
     for found in recognition.files:
         entry: dict[str, Any] = {
@@ -49,12 +44,11 @@ def inspect(
             "problems": [],
         }
         files.append(entry)
-        if not is_nifti_name(found.path) and found.role is None:
+        if not formats.is_readable(found.path, task) and found.role is None:
             continue
         try:
             # Files without a role are not judged as scans: a mask may well be empty.
-            labels = found.role not in task.names
-            volume = nifti.read(found.path, assume_ras=assume_ras, labels=labels)
+            volume = formats.read(found.path, task, found.role, assume_ras=assume_ras)
         except InputError as error:
             results[found.path] = error
             entry["problems"].append(str(error))
@@ -66,7 +60,7 @@ def inspect(
         entry["spacing"] = [round(v, 4) for v in source.grid.spacing]
         entry["orientation"] = "".join(source.grid.axis_codes)
 
-    def replay(path: Path, labels: bool) -> _Read:
+    def replay(path: Path, role: str) -> Volume:
         result = results[path]
         if isinstance(result, InputError):
             raise result

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.format import MAX_VOXELS, read_bytes
 from napari_mrseg.study import Grid, Note, Source
 
-MAX_VOXELS = 2**29  # 812³: above any brain scan, below what fills the memory of a laptop
 DIFFER_MM = 1.0  # distance of a corner between qform and sform above which they disagree
 _GZIP_RATIO = 1100  # deflate cannot do better than about 1032 to 1
 
@@ -46,7 +46,7 @@ def read(
     Raises InputError, one sentence, for everything else.
     """
     path = Path(path)
-    raw = _bytes(path)
+    raw = read_bytes(path, "a NIfTI file")
     body = _Body(path, raw)
     header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
     shape = _shape(path, header)
@@ -57,24 +57,6 @@ def read(
     fields: dict[str, object] = {name: _native(header[name]) for name in (*GEOMETRY, "dim", "sizeof_hdr")}
     source = Source(path, Grid.of(shape, affine), hashlib.sha256(raw).hexdigest(), fields)
     return data, source, notes
-
-
-def _bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"{path.name} is a folder, not a NIfTI file; give the file inside it.")
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise InputError(
-                f"{path.name} is a link to a file that is not there; fetch the file, or copy it here."
-            ) from None
-        raise InputError(f"{path.name} does not exist; check the path.") from None
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({error.strerror}); check its permissions.") from None
-    if not raw:
-        raise InputError(f"{path.name} is empty (0 bytes); copy or download it again.")
-    return raw
 
 
 class _Body:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import nifti
+from napari_mrseg.io import formats
+from napari_mrseg.io.format import Volume
 from napari_mrseg.io.recognise import (
     REFERENCE,
     Found,
@@ -21,11 +22,11 @@ from napari_mrseg.io.recognise import (
     split_pair,
     with_roles,
 )
-from napari_mrseg.study import Image, Note, Reference, Source, Study
+from napari_mrseg.study import Image, Note, Reference, Study
 from napari_mrseg.tasks import DEFAULT, TASKS, Task
 
 Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
-Reader = Callable[[Path, bool], tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]]
+Reader = Callable[[Path, str], Volume]
 
 SIMULATED = "simulated.json"
 
@@ -51,8 +52,8 @@ def open_study(
     if use is not None:
         recognition = _restrict(recognition, task.combination(use), task)
 
-    def reader(path: Path, labels: bool) -> tuple[npt.NDArray[np.float32], Source, tuple[Note, ...]]:
-        return nifti.read(path, assume_ras=assume_ras, labels=labels)
+    def reader(path: Path, role: str) -> Volume:
+        return formats.read(path, task, role, assume_ras=assume_ras)
 
     return build(recognition, task, reader)
 
@@ -115,7 +116,7 @@ def _in_doubt(recognition: Recognition, name: str) -> bool:
 
 
 def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
-    """Read the files through ``reader(path, is_labels)`` and put the study together. Raises InputError."""
+    """Read the files through ``reader(path, role)`` and put the study together. Raises InputError."""
     problems = recognition.problems(task)
     if problems:
         raise InputError(problems[0])
@@ -123,7 +124,7 @@ def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
     notes: list[Note] = []
     for name in task.names:
         for found in recognition.of(name):
-            data, source, doubts = reader(found.path, False)
+            data, source, doubts = reader(found.path, name)
             ipl = np.ascontiguousarray(source.to_ipl(data), dtype=np.float32)
             images[name] = Image(ipl, replace(source, reason=found.reason))
             notes += [replace(note, modality=name) for note in doubts]
@@ -146,7 +147,7 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Stu
         )
     for candidate in explicit or found:
         try:
-            data, source, doubts = reader(candidate.path, True)
+            data, source, doubts = reader(candidate.path, REFERENCE)
             codes = _codes(candidate.path, data, study.task)
             labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
             labels.setflags(write=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.formats import formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, words_of
 from napari_mrseg.tasks import DEFAULT, Task
 
@@ -84,13 +85,15 @@ class Recognition:
         first = task.modalities[0]
         wanted = ", ".join(f"{m.name} ({'/'.join(m.names[:3])})" for m in task.modalities)
         if not self.files:
-            nested = _folders_with_nifti(self.folder)
+            nested = _folders_with_images(self.folder, task)
+            kind = formats_of(task)[0]
             if nested:
                 return (
-                    f"{self.case} holds no NIfTI file itself, but its subfolder {_join(nested, 'or')} does; "
+                    f"{self.case} holds no {kind.title} itself, but its subfolder {_join(nested, 'or')} does; "
                     "open that one."
                 )
-            return f"{self.case} holds no NIfTI file; give a folder or files with .nii or .nii.gz scans."
+            endings = _join(sorted(kind.endings), "or")
+            return f"{self.case} holds no {kind.title}; give a folder or files with {endings} scans."
         names = [found.path.name for found in sorted(self.files, key=lambda found: found.role is not None)]
         shown = _join(names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else []))
         return (
@@ -126,7 +129,9 @@ def recognise(
     if folders:
         folder = Path(os.path.abspath(folders[0]))
         listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
-        found = _judge([p for p in listed if is_nifti_name(p) or p.suffix.lower() in _OTHER_FORMATS], task)
+        found = _judge(
+            [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS], task
+        )
         return Recognition(folder.name, tuple(found), folder)
     folder = Path(os.path.abspath(given[0][0])).parent
     judged = iter(_judge([path for path, role in given if role is None], task, chosen=True))
@@ -172,14 +177,9 @@ def role_name(text: str, task: Task) -> str:
     )
 
 
-def is_nifti_name(path: Path) -> bool:
-    """True if the file is called .nii or .nii.gz, in any case."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
 def is_computed(path: Path) -> bool:
     """True if the name says that a mask comes from a program ("pseudo", "pred", ...)."""
-    return bool(_COMPUTED_WORDS & set(words_of(_stem(path))))
+    return bool(_COMPUTED_WORDS & set(words_of(stem(path))))
 
 
 def _exists(path: Path) -> bool:
@@ -218,12 +218,12 @@ def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:
     """Roles of files by their names, compared with one another. ``chosen``: the user named these files."""
     written = {} if chosen else {folder: listed_results(folder) for folder in {p.parent for p in paths}}
-    claims = {path: find_claims(words_of(_stem(path)), task) for path in paths if is_nifti_name(path)}
-    common = common_ends([words_of(_stem(path)) for path, found in claims.items() if found])
+    claims = {path: find_claims(words_of(stem(path)), task) for path in paths if is_readable(path, task)}
+    common = common_ends([words_of(stem(path)) for path, found in claims.items() if found])
     result = []
     for path in paths:
-        if not is_nifti_name(path):
-            found = Found(path, None, "this format is not read; convert it to .nii.gz")
+        if not is_readable(path, task):
+            found = Found(path, None, f"this format is not read; convert it to {label_ending(task)}")
         elif path.name in written.get(path.parent, ()) or _looks_like_output(path, task):
             found = Found(path, None, "an earlier result of this program")
         else:
@@ -233,7 +233,7 @@ def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Foun
 
 
 def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) -> Found:
-    words = words_of(_stem(path))
+    words = words_of(stem(path))
     # Words that all scans begin with are a patient's or a study's name ("mask-trial_t1").
     shared = common[0] if any(c.start >= common[0] for c in claims) else 0
     reference = [w for w in words[shared:] if w in task.reference_names]
@@ -268,14 +268,10 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
     return Found(path, names[0], f"word “{claims[0].text}”")
 
 
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
 def _looks_like_output(path: Path, task: Task) -> bool:
-    stem = _stem(path).lower()
-    stem, edited = stem.removesuffix("_edited"), stem.endswith("_edited")
-    parts = stem.split("+")
+    name = stem(path).lower()
+    name, edited = name.removesuffix("_edited"), name.endswith("_edited")
+    parts = name.split("+")
     return edited or (len(parts) > 1 and all(part in task.names for part in parts))
 
 
@@ -288,10 +284,10 @@ def listed_results(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _folders_with_nifti(folder: Path) -> list[str]:
+def _folders_with_images(folder: Path, task: Task) -> list[str]:
     try:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))[:50]
-        return [p.name for p in inside if any(is_nifti_name(f) for f in p.iterdir())][:3]
+        return [p.name for p in inside if any(is_readable(f, task) for f in p.iterdir())][:3]
     except OSError:
         return []
 

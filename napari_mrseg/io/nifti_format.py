@@ -1,0 +1,52 @@
+"""NIfTI as one of the formats: read through the gate of :mod:`.nifti`, labels in an otherwise fresh header."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.io import nifti
+from napari_mrseg.io.format import Format, Volume
+from napari_mrseg.study import Source
+
+
+class Nifti(Format):
+    title = "NIfTI file"
+    endings = (".nii.gz", ".nii")
+    ndim = 3
+
+    def read(
+        self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
+    ) -> Volume:
+        return nifti.read(path, labels=labels, assume_ras=assume_ras)
+
+    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
+        """qform, sform, their codes, pixdim and units are copied field by field from the source's header."""
+        content = io.BytesIO()
+        _header(source, labels.shape).write_to(content)
+        content.write(labels.tobytes(order="F"))
+        data = content.getvalue()
+        return gzip.compress(data, compresslevel=6, mtime=0) if path.name.lower().endswith(".gz") else data
+
+
+def _header(source: Source, shape: tuple[int, ...]) -> Any:
+    fields = source.header
+    kind = nib.Nifti2Header if fields.get("sizeof_hdr") == 540 else nib.Nifti1Header
+    header = kind()
+    header.set_data_shape(shape)
+    header.set_data_dtype(np.uint8)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    if all(name in fields for name in nifti.GEOMETRY):
+        for name in nifti.GEOMETRY:
+            header[name] = fields[name]
+    else:  # not from a NIfTI file
+        header.set_xyzt_units("mm")
+        header.set_sform(source.grid.matrix, code=1)
+        header.set_qform(source.grid.matrix, code=1, strip_shears=True)
+    return header

@@ -1,0 +1,157 @@
+"""Pictures: PNG, JPEG and TIFF through Pillow, arrays as NPY; colour, or one value per pixel.
+
+Held as a volume of one slice, (1, P, L) or (1, P, L, 3): a pixel is 1 × 1, and the axes need no turning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io.format import MAX_VOXELS, Format, Volume, read_bytes
+from napari_mrseg.study import Grid, Note, Source
+
+Notes = tuple[Note, ...]
+
+_PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
+_CONTAINERS = ("PNG", "JPEG", "TIFF")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
+
+
+class Picture(Format):
+    title = "picture"
+    endings = _ENDINGS
+    ndim = 2
+
+    def read(
+        self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
+    ) -> Volume:
+        raw = read_bytes(path, "a picture")
+        values = _array(path, raw) if path.suffix.lower() == ".npy" else _pixels(path, raw)
+        values, notes = _checked(path, _as_channels(path, values, channels), labels)
+        source = Source(path, Grid.of((1, *values.shape[:2]), _PIXELS), hashlib.sha256(raw).hexdigest())
+        return values[None], source, notes
+
+    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
+        """Codes as grey values, so that every program reads them back as they are."""
+        from PIL import Image
+
+        if path.suffix.lower() != ".png":
+            raise InputError(f"{path.name}: label images are PNG, which loses nothing; end the name in .png.")
+        if labels.shape[0] != 1 or source.grid.shape[0] != 1:
+            raise InputError(
+                f"{path.name}: a picture cannot hold {labels.shape[0]} slices; end it in .nii.gz."
+            )
+        content = io.BytesIO()
+        Image.fromarray(labels[0]).save(content, "PNG")
+        return content.getvalue()
+
+
+def _pixels(path: Path, raw: bytes) -> npt.NDArray[Any]:
+    """(P, L) or (P, L, 3), as stored; a palette's indices, since that is how masks are kept."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        picture: Any
+        with Image.open(io.BytesIO(raw), formats=_CONTAINERS) as picture:
+            _fits(path, picture.height, picture.width)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise InputError(
+                    f"{path.name} holds {picture.n_frames} pictures; save the one that is meant."
+                )
+            if picture.mode in ("LA", "RGBA", "PA"):
+                if picture.getchannel("A").getextrema()[0] < 255:
+                    raise InputError(f"{path.name} has transparent pixels; save it without transparency.")
+                picture = picture.convert("RGB" if picture.mode == "RGBA" else picture.mode[:-1])
+            if picture.mode not in ("1", "L", "P", "RGB", "I;16", "I;16B", "I;16L", "I", "F"):
+                raise InputError(f"{path.name} is stored as {picture.mode}; save it as RGB or grey values.")
+            return np.asarray(picture)
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path.name} is no PNG, JPEG or TIFF picture, whatever its name says; convert it to .png."
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path.name} is damaged ({why}); copy or download it again.") from None
+
+
+def _array(path: Path, raw: bytes) -> npt.NDArray[Any]:
+    """(P, L) or (P, L, 3) of a NPY file. Its header is looked at before memory is taken."""
+    stream = io.BytesIO(raw)
+    try:
+        version = np.lib.format.read_magic(stream)
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(stream)
+        if (
+            dtype.kind in "iufb"
+            and int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw) - stream.tell()
+        ):
+            raise InputError(f"{path.name} is truncated; copy or download it again.")
+        array = np.load(io.BytesIO(raw), allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        raise InputError(f"{path.name} is no array of numbers (NPY); save it with numpy.save.") from None
+    if (
+        array.dtype.kind not in "iufb"
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] != 3)
+    ):
+        size = "×".join(map(str, array.shape))
+        raise InputError(
+            f"{path.name} holds {size} values of type {array.dtype}; save height × width, or × 3 for colour."
+        )
+    _fits(path, *array.shape[:2])
+    return array
+
+
+def _fits(path: Path, height: int, width: int) -> None:
+    if min(height, width) < 2:
+        raise InputError(
+            f"{path.name} has {width}×{height} pixels, which is no picture; give the image itself."
+        )
+    if height * width > MAX_VOXELS:
+        raise InputError(
+            f"{path.name} asks for {width}×{height} pixels; its header is damaged, or make it smaller."
+        )
+
+
+def _as_channels(path: Path, values: npt.NDArray[Any], channels: int) -> npt.NDArray[np.float32]:
+    """(P, L) for one channel, (P, L, 3) for three."""
+    colour = values.ndim == 3
+    if channels == 3 and not colour:
+        if values.dtype != np.uint8:
+            raise InputError(
+                f"{path.name} holds one value per pixel ({values.dtype}) and no colours; check which file it is."
+            )
+        values = np.repeat(values[..., None], 3, axis=2)  # a grey photograph
+    if channels == 1 and colour:
+        if (values != values[..., :1]).any():
+            raise InputError(
+                f"{path.name} is a colour image, where one value per pixel is needed; check which file it is."
+            )
+        values = values[..., 0]
+    return values.astype(np.float32)
+
+
+def _checked(
+    path: Path, values: npt.NDArray[np.float32], labels: bool
+) -> tuple[npt.NDArray[np.float32], Notes]:
+    """``values`` without infinities: 0 is where a sensor saw nothing. Raises InputError for what shows nothing."""
+    notes: Notes = ()
+    bad = int((~np.isfinite(values)).sum())
+    if bad and labels:
+        raise InputError(f"{path.name} has {bad:,} pixels that are NaN or infinite; relabel them.")
+    if bad:
+        values = np.where(np.isfinite(values), values, np.float32(0))
+        said = f"{path.name} has {bad:,} pixels that are NaN or infinite: read as 0."
+        notes = (Note("invalid_pixels", said),)
+    if not labels and float(values.min()) == float(values.max()):
+        raise InputError(f"{path.name} is constant (every pixel is {values.min():g}); give the image itself.")
+    return values, notes
