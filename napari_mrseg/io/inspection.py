@@ -12,7 +12,7 @@ from napari_mrseg.io import formats
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.open import Paths, build, settle
 from napari_mrseg.study import Note
-from napari_mrseg.tasks import DEFAULT, Task, key
+from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 
 def inspect(
@@ -97,7 +97,9 @@ def describe(inspection: Mapping[str, Any]) -> str:
     for entry in inspection["files"]:
         lines.append(f"  {entry['role'] or '–':<10} {entry['name']}")
         detail = entry["reason"]
-        if entry["shape"]:
+        if entry["shape"] and get_task(inspection["task"]).ndim == 2:
+            detail += f"; {entry['shape'][2]}×{entry['shape'][1]} pixels"
+        elif entry["shape"]:
             size = "×".join(map(str, entry["shape"]))
             spacing = "×".join(f"{v:g}" for v in entry["spacing"])
             detail += f"; {size} voxels of {spacing} mm, axes {entry['orientation']}"
