@@ -36,7 +36,7 @@ FOLDS = Path(__file__).parent / "splits" / "folds.json"
 BASE: dict[str, Any] = {"real_share": 0.15, "template_share": 0.4}
 # What a fold's run changes: fewer steps at a lower rate, and real lesions for half of its subjects.
 FOLD: dict[str, Any] = {
-    "data": {"simulate": {"train": 500, "real_share": 0.5, "template_share": 0.15}},
+    "data": {"simulate": {"real_share": 0.5, "template_share": 0.15}},
     "stages": {"supervised": {"steps": 3000, "learning_rate": 1.0e-3}},
 }
 
@@ -47,10 +47,11 @@ def configs(
     """The settings of each run by name: base, a, b. Raises InputError for a setting that is wrong."""
     folds = json.loads(FOLDS.read_text(encoding="utf-8"))
     shared = [o for o in overrides if not o.startswith("fold.")]
-    plan = load_config(settings, shared)
+    plan = load_config(settings)
     drawn = {"brains": folds["base"], "labelled": folds["base"], **BASE}
     named = {"name": f"{plan.model.name}-base"}
     base = changed(plan, {"model": named, "data": {"path": str(data), "simulate": drawn}})
+    base = changed(base, shared)
     found = {"base": base}
     own = [o.removeprefix("fold.") for o in overrides if o.startswith("fold.")]
     for name, test in folds["test"].items():
@@ -59,7 +60,7 @@ def configs(
         drawn = {"brains": brains, "labelled": brains, "seed": base.data.simulate.seed + 1}
         fold = changed(changed(base, {"data": {"simulate": drawn}}, name), FOLD, name)
         start = {"start": str(out / "base" / "model"), "model": {"name": f"{plan.model.name}-{name}"}}
-        found[name] = changed(changed(fold, start, name), own)
+        found[name] = changed(changed(fold, start, name), [*shared, *own])
     return found
 
 
@@ -73,6 +74,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
     parser.add_argument("--config", default="bundled", help="a shipped configuration or a settings file")
     parser.add_argument("--only", choices=("base", "a", "b"), help="train this one, and measure nothing")
+    parser.add_argument(
+        "--measure", type=Path, help="train nothing: the folds' models are in this folder, as a and b"
+    )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
     folds = json.loads(FOLDS.read_text(encoding="utf-8"))
@@ -81,14 +85,14 @@ def main(argv: list[str] | None = None) -> None:
     for name, config in runs.items():
         if args.only not in (None, name):
             continue
-        trained = train(config, args.out / name, resume=True)
+        trained = args.measure / name if args.measure else train(config, args.out / name, resume=True)
         if name in folds["test"] and args.only is None:
             documents[name] = measure(trained, args.data, args.out / name / "table", folds["test"][name])
             alarms[name] = false_positives(trained, args.data, folds["no_tumour"])
             whole[name] = whole_tumour(trained, args.data, folds["whole_tumour"])
     if args.only is not None:
         return
-    shipped = args.out / SHIPPED / "model"
+    shipped = args.measure / SHIPPED if args.measure else args.out / SHIPPED / "model"
     made_up = measure(
         shipped, simulated(runs["base"], args.out / "simulated"), args.out / SHIPPED / "simulated"
     )
@@ -102,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     write_atomically(args.out / "table.json", json.dumps(table, indent=1).encode())
     write_atomically(args.out / "table.md", report(summary, documents, alarms, made_up, whole).encode())
     model = load_model(shipped)
-    unseen = [*folds["test"][SHIPPED], *folds["no_tumour"]]
+    unseen = [*folds["test"][SHIPPED], *folds["no_tumour"], *folds["whole_tumour"]]
     rows = measured(documents, alarms)
     card = bundled_card(model.card, runs["base"], runs[SHIPPED], unseen, rows, summary)
     save_model(args.out / "model", model.network, card)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrseg_training.settings import Config
+from mrseg_training.settings import Config, StagePart
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.tasks import key
 
@@ -91,15 +91,21 @@ def commit() -> str:
         return "unknown"
 
 
+def _length(part: StagePart) -> str:
+    if part.minutes is not None:
+        return f"{part.minutes:.1f} minutes"
+    return f"{part.steps} steps" if part.steps is not None else f"{part.epochs} epochs"
+
+
 def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, ...]:
     """How, and one line per source with its licence."""
     runs = {"base": base, "fold": fold}
-    steps = [(name, part, run.stage(part).steps) for name, run in runs.items() for part in run.recipe]
+    steps = [(name, part, _length(run.stage(part))) for name, run in runs.items() for part in run.recipe]
     drawn, early = fold.data.simulate, base.data.simulate
     true = [brain for brain in drawn.labelled if brain not in early.labelled]
     lines = [
         f"How: mrseg_training.bundled, commit {commit()} ("
-        + ", ".join(f"{name}: {part} {number} steps" for name, part, number in steps)
+        + ", ".join(f"{name}: {part}, {length}" for name, part, length in steps)
         + "), on tumours painted into brains whose own lesion was covered by the mirrored other hemisphere, and on "
         f"real lesions, in their own brain or moved into another ({early.real_share:.0%} of the base's samples, "
         f"{drawn.real_share:.0%} of the fold's).",

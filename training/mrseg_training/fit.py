@@ -170,11 +170,25 @@ def run_stage(
         """How much is done before ``step``, of how much: steps, or seconds where those are given."""
         return (step, steps) if steps is not None else (spent(), 60 * (part.minutes or 0))
 
+    card = model_card(config, name, part, data.train)
+
+    def export(step: int) -> None:
+        """Write the model folder with the weights of ``step``'s or the best checkpoint, averaged ones if there are."""
+        path = folder / "checkpoints" / "best.safetensors"
+        if config.run.keep != "best" or not path.is_file():
+            path = checkpoint_of(folder / "checkpoints", step)
+        own = {key: value.clone() for key, value in stage.network.state_dict().items()}
+        stage.network.load_state_dict(load_weights(path))
+        save_model(folder / "model", stage.exported(), card)
+        stage.network.load_state_dict(own)
+
     def save(step: int, is_best: bool = False) -> None:
         seconds = spent()
         if fabric.global_rank == 0:
             state = State(step, identity, best, start.identity if start else None, seconds)
             save_checkpoint(folder / "checkpoints", stage.network, optimizer, state, average, best=is_best)
+            # While it learns, too: a model can be looked at early, and a machine that goes away leaves one.
+            export(step)
         fabric.barrier()
 
     log("start", stage=folder.name, step=first, steps=steps, processes=processes)
@@ -253,12 +267,7 @@ def run_stage(
     seconds = spent()
     model = folder / "model"
     if fabric.global_rank == 0:
-        kept = folder / "checkpoints" / "best.safetensors"
-        if config.run.keep != "best" or not kept.is_file():
-            kept = checkpoint_of(folder / "checkpoints", now)
-        stage.network.load_state_dict(load_weights(kept))
-        card = model_card(config, name, part, data.train)
-        save_model(model, stage.exported(), card)
+        export(now)
         about = {"config": identity, "steps": now, "seconds": round(seconds, 1)}
         write_atomically(folder / "done.json", json.dumps(about).encode())
     fabric.barrier()

@@ -7,19 +7,26 @@ all scanners.
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the usual short name
 import torch
 from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
 from torch import Generator, Tensor
 
+from mrseg_training.files import write_atomically
+from napari_mrseg.errors import InputError
 from napari_mrseg.inference.normalise import foreground
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.study import Grid, Source, Study
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 - the usual short name
 
 SPACING = 2.0  # mm; lengths in voxels below are of this size, and scaled for others
 MEDIAN = 8.0  # where the brain's median lies, so that all of it is above 0
@@ -92,6 +99,39 @@ def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy
     return Anatomy(study.case, healthy, white, fluid, certain), real
 
 
+def save_pair(path: Path, pair: tuple[Anatomy, Anatomy]) -> None:
+    """What :func:`from_study` gives at :data:`SPACING`, in one compressed file; images as float16."""
+    healthy, real = pair
+    assert real.labels is not None
+    images = real.images.half()
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream,
+        images=images.numpy(),
+        # Nearly 0 everywhere, so that it takes little room.
+        covered=(healthy.images.half() - images).numpy(),
+        certain=healthy.certain.bool().numpy(),
+        labels=real.labels.numpy(),
+    )
+    write_atomically(path, stream.getvalue())
+
+
+def load_pair(path: Path) -> tuple[Anatomy, Anatomy]:
+    """What :func:`save_pair` wrote. Raises InputError if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {
+                name: torch.from_numpy(file[name]) for name in ("images", "covered", "certain", "labels")
+            }
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise InputError(f"{path.name} is no packed brain or is damaged; pack it again.") from None
+    images = parts["images"].float()
+    healthy = images + parts["covered"].float()
+    white, fluid = tissues(healthy)
+    real = Anatomy(path.stem, images, white, fluid, torch.ones_like(white), parts["labels"])
+    return Anatomy(path.stem, healthy, white, fluid, parts["certain"].float()), real
+
+
 def _unit_spread(volume: Tensor, mask: Tensor) -> Tensor:
     """Background 0, intensities divided by their robust spread over ``mask``, median moved to 8 units."""
     inside = volume[mask]
@@ -137,6 +177,9 @@ def _registered(moving: Tensor, fixed: Tensor, weights: Tensor, zoom: float) -> 
 
     A step that does not bring the images nearer to each other where ``weights`` is 1 is left out.
     """
+    # Here, not above: brains that were covered before, such as a pack's, need no registration.
+    import SimpleITK as sitk  # noqa: N813
+
     target, mask = _itk(fixed), _itk((weights > 0).to(torch.uint8))
     source = _itk(moving[1])
     method = _by_correlation(mask)
@@ -171,6 +214,8 @@ def _registered(moving: Tensor, fixed: Tensor, weights: Tensor, zoom: float) -> 
 
 def _by_correlation(mask: sitk.Image) -> sitk.ImageRegistrationMethod:
     """A registration that looks at ``mask`` only."""
+    import SimpleITK as sitk  # noqa: N813
+
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsCorrelation()
     method.SetMetricFixedMask(mask)
@@ -179,10 +224,14 @@ def _by_correlation(mask: sitk.Image) -> sitk.ImageRegistrationMethod:
 
 
 def _itk(volume: Tensor) -> sitk.Image:
+    import SimpleITK as sitk  # noqa: N813
+
     return sitk.GetImageFromArray(volume.numpy())
 
 
 def _moved(volume: Tensor, target: sitk.Image, transform: sitk.Transform) -> Tensor:
+    import SimpleITK as sitk  # noqa: N813
+
     moved = sitk.Resample(_itk(volume), target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
     return torch.from_numpy(sitk.GetArrayFromImage(moved))
 

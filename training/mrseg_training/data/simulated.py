@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrseg_training.data.anatomy import SPACING, from_study
+from mrseg_training.data.anatomy import SPACING, Anatomy, from_study, load_pair
 from mrseg_training.data.simulate import Simulator
 from mrseg_training.data.splits import GROUPS
 from mrseg_training.data.subjects import PREPARATION, Prepared
@@ -33,7 +33,8 @@ GENERATOR = 5
 class Simulated:
     """Subjects of the generator, in the groups train, validation and test.
 
-    ``root`` is the folder that holds ``part.brains``. Raises InputError if one is not there.
+    ``root`` is the folder that holds ``part.brains``, as folders of scans or packed (``NAME.npz``, see
+    :func:`~.anatomy.save_pair`). Raises InputError if one is not there.
     """
 
     def __init__(self, part: SimulatePart, task: Task, spacing: float, root: Path | None = None) -> None:
@@ -41,7 +42,7 @@ class Simulated:
             raise InputError(f"There is no generator for the task {task.name}; use files.")
         self.part, self.task, self.spacing = part, task, spacing
         self.drawn_at = min(SPACING, spacing)  # mm; coarser grids are averaged from it
-        self.brains = [_folder(root, name) for name in part.brains]
+        self.brains = [_brain(root, name) for name in part.brains]
         self.split: Mapping[str, Sequence[str]] | None = {
             group: [f"sim-{group}-{k:04d}" for k in range(getattr(part, group))] for group in GROUPS
         }
@@ -86,7 +87,7 @@ class Simulated:
 
     @cached_property
     def _simulator(self) -> Simulator:
-        pairs = [from_study(open_study(folder), self.drawn_at) for folder in self.brains]
+        pairs = [_pair(brain, self.drawn_at) for brain in self.brains]
         return Simulator(
             brains=[covered for covered, _ in pairs],
             real=[
@@ -102,18 +103,29 @@ class Simulated:
         )
 
 
-def _folder(root: Path | None, name: str) -> Path:
+def _brain(root: Path | None, name: str) -> Path:
     folder = (root or Path()).expanduser() / name
-    if not folder.is_dir():
+    packed = folder.with_name(f"{name}.npz")
+    if not folder.is_dir() and not packed.is_file():
         raise InputError(
             f"{folder.parent} has no folder {name}, which simulate.brains names; check data.path."
         )
-    return folder
+    return folder if folder.is_dir() else packed
 
 
-def _digest(folder: Path) -> str:
+def _pair(brain: Path, spacing: float) -> tuple[Anatomy, Anatomy]:
+    if brain.is_dir():
+        return from_study(open_study(brain), spacing)
+    if spacing != SPACING:
+        raise InputError(
+            f"{brain.name} is packed at {SPACING:g} mm, not {spacing:g}; use the scans themselves."
+        )
+    return load_pair(brain)
+
+
+def _digest(brain: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(brain.iterdir()) if brain.is_dir() else [brain]:
         if path.is_file():
             digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -1,0 +1,185 @@
+"""The bundled recipe in the minutes of one GPU that has no network: packed here, trained there.
+
+    python -m mrseg_training.gpu pack -o runs/gpu-pack --data ../shared/data
+    python -m mrseg_training.gpu train --pack runs/gpu-pack -o OUT    # on the GPU machine, from the clone's root
+
+The pack holds every brain of ``splits/folds.json`` at 2 mm with its lesion covered, which takes a registration, and
+the wheels that a bare machine with PyTorch, Lightning, NumPy and SciPy lacks. ``train`` shares out its minutes: base,
+the fold to ship, a benchmark, the other fold; each draws its subjects on all cores first. Every two minutes the model
+in training is in ``OUT/NAME``, so that a machine that goes away leaves what it had. A part without time is left out,
+and ``told.json`` says so. ``python -m mrseg_training.bundled --measure OUT`` measures what came back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mrseg_training.bundled import FOLDS, configs
+from mrseg_training.bundled_table import SHIPPED
+from mrseg_training.config import changed
+from mrseg_training.data.anatomy import from_study, save_pair
+from mrseg_training.files import write_atomically
+from mrseg_training.fit import train
+from mrseg_training.settings import Config
+from napari_mrseg.io import open_study
+from napari_mrseg.models.store import load_model, save_model
+
+WHEELS = (
+    *("annotated-types", "monai", "nibabel", "platformdirs", "psygnal"),
+    *("pydantic", "pydantic-core", "typing-inspection"),
+)
+# What the bundled settings become where a GPU has a dozen cores beside it: more subjects, larger batches.
+HERE = (
+    *("run.device=auto", f"data.workers={max(1, (os.cpu_count() or 2) - 1)}"),
+    *("data.simulate.train=1500", "stages.supervised.batch=8"),
+)
+SHARES = {
+    "base": 0.5,
+    SHIPPED: 0.35,
+}  # of the minutes, drawing included; the rest is for benchmark and other fold
+DRAWING = 0.25  # of a run's minutes, at most
+COPIED = 110.0  # seconds between two copies of the model in training
+LEAST = 0.3  # minutes under which a run is not begun
+
+
+def pack(out: Path, data: Path, python: str = "3.12") -> int:
+    """Write the pack; returns its bytes. The wheels are those of this environment, for ``python`` on Linux."""
+    folds = json.loads(FOLDS.read_text(encoding="utf-8"))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in [*folds["base"], *(subject for test in folds["test"].values() for subject in test)]:
+        save_pair(out / f"{name}.npz", from_study(open_study(data / name)))
+        print(f"packed {name}")
+    pinned = subprocess.run(
+        [sys.executable, "-m", "pip", "freeze", "--exclude-editable"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    wanted = [line for line in pinned if line.partition("==")[0].lower().replace("_", "-") in WHEELS]
+    where = [
+        "--python-version",
+        python,
+        "--platform",
+        "manylinux2014_x86_64",
+        "--platform",
+        "manylinux_2_28_x86_64",
+    ]
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary=:all:",
+            *where,
+            "-d",
+            out,
+            *wanted,
+        ],
+        check=True,
+    )
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def train_within(pack: Path, out: Path, minutes: float, work: Path, overrides: list[str]) -> dict[str, Any]:
+    """Train as much of the recipe as ``minutes`` allow, in ``work``; the models go into ``out`` as they grow."""
+    deadline = time.monotonic() + 60 * minutes
+    told: dict[str, Any] = {}
+    runs = configs(pack, work, [*HERE, *overrides])
+    for name in ("base", SHIPPED, *(fold for fold in runs if fold not in ("base", SHIPPED))):
+        if name not in SHARES:
+            told["bench"] = _bench(out) if deadline - time.monotonic() > 60 * LEAST else "no time left"
+        left = (deadline - time.monotonic()) / 60
+        own = min(left, SHARES.get(name, 1.0) * minutes)
+        if own < LEAST:
+            told[name] = "no time left"
+            continue
+        began = time.monotonic()
+        training = own * (1 - DRAWING)
+        config = changed(runs[name], _within(runs[name], training), name)
+        train(config, work / name, resume=True, report=_copying(work / name, out / name))
+        _copy(work / name / "model", out / name)
+        told[name] = {"minutes": (time.monotonic() - began) / 60, "minutes_of_training": training}
+    write_atomically(out / "told.json", json.dumps(told, indent=1).encode())
+    return told
+
+
+def _within(config: Config, minutes: float) -> Mapping[str, Any]:
+    """Every stage of the recipe gets its part of the minutes instead of steps."""
+    each = {"steps": None, "epochs": None, "minutes": minutes / len(config.recipe)}
+    return {"stages": {stage: each for stage in config.recipe}, "run": {"checkpoint_seconds": COPIED}}
+
+
+def _copying(folder: Path, out: Path) -> Any:
+    """A report that copies each new checkpoint's weights to ``out`` as a model folder."""
+    copied = 0
+
+    def report(event: Mapping[str, Any]) -> None:
+        nonlocal copied
+        if event["kind"] == "step":
+            print(
+                f"{event['stage']} step {event['step']} loss {event['loss']:.3f} {event['rate']:.2f}/s",
+                flush=True,
+            )
+        found = max(folder.glob("*/model/model.json"), key=_changed, default=None)
+        if found is not None and _changed(found) > copied:
+            copied = _changed(found)
+            _copy(found.parent, out)
+
+    return report
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _copy(model: Path, out: Path) -> None:
+    loaded = load_model(model)
+    save_model(out, loaded.network, loaded.card)
+
+
+def _bench(out: Path) -> str:
+    """``mrseg bench`` on the GPU, its numbers in ``out``."""
+    command = [sys.executable, "-m", "napari_mrseg.cli", "bench", "--device", "cuda", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    write_atomically(out / "bench.json", done.stdout.encode())
+    return "bench.json" if done.returncode == 0 else done.stderr.strip()[-300:]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mrseg_training.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    jobs = parser.add_subparsers(dest="job", required=True)
+    one = jobs.add_parser("pack", help="here, before: the brains and the wheels, in one folder")
+    one.add_argument("-o", "--out", type=Path, required=True)
+    one.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
+    one = jobs.add_parser("train", help="there: as much of the recipe as the minutes allow")
+    one.add_argument("--pack", type=Path, required=True)
+    one.add_argument("-o", "--out", type=Path, required=True)
+    one.add_argument("--minutes", type=float, default=9.0)
+    one.add_argument(
+        "--work", type=Path, default=Path("runs/gpu-work"), help="folder for pools and checkpoints"
+    )
+    one.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
+    args = parser.parse_args(argv)
+    if args.job == "pack":
+        print(f"{pack(args.out, args.data) / 2**20:.1f} MiB in {args.out}")
+    else:
+        print(json.dumps(train_within(args.pack, args.out, args.minutes, args.work, args.settings), indent=1))
+
+
+if __name__ == "__main__":
+    main()
