@@ -61,6 +61,8 @@ def small_config(root: Path | None = None, **changes: Any) -> Config:
             "heads": [1, 1, 1, 1, 1],
             "attention_window": 2,
             "attention_pooling": [4, 2, 1, 1, 1],
+            # As the paper's, so that the tests of the stages see its norms.
+            **{"growth": [1, 2, 4, 8], "stem": 1, "residual": False, "deep": 0, "norm": "batch"},
         },
         "data": {"source": "brats", "path": str(root or "nowhere"), "proportions": [3, 1, 0], "prefetch": 1},
         "stages": {
