@@ -37,6 +37,7 @@ from mrseg_training.data.subjects import Files, find_brats
 from mrseg_training.settings import Config
 from mrseg_training.stages import Stage, make_stage
 from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.inference.fill import fill
 from napari_mrseg.inference.normalise import normalise
 from napari_mrseg.tasks import BRATS
 
@@ -178,7 +179,7 @@ def _plain_step(stage: Stage, files: Files, step: int, *, extent: int, device: t
     targets, prediction = [f.detach() for f in whole], logits.detach().sigmoid()
     for row in perturb.incomplete_combinations(4):
         kept = row[None].to(device)
-        features = network.encode(perturb.fill(x, row[None]), kept)
+        features = network.encode(fill(x, row[None], BRATS), kept)
         consistency = losses.feature_consistency(features, targets, valid)
         loss = (
             loss

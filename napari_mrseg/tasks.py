@@ -88,6 +88,8 @@ class Task:
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     organ_names
         Words that make a mask one of the whole organ, and no reference.
+    expects
+        What images a model of this task expects unless its card says otherwise; others are warned of.
     brighter_fluid, rising
         What the order of two modalities is known by: in the first, fluid is brighter, or white matter than cortex.
     """
@@ -105,6 +107,7 @@ class Task:
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
+    expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
     rising: tuple[tuple[str, str], ...] = ()
 
@@ -126,6 +129,11 @@ class Task:
     def channels(self) -> tuple[str, ...]:
         """The modality that each input channel of a network shows, e.g. ("rgb", "rgb", "rgb", "depth")."""
         return tuple(m.name for m in self.modalities for _ in range(m.channels))
+
+    def span(self, name: str) -> slice:
+        """Where a modality's channels stand among those of the network."""
+        first = self.channels.index(name)
+        return slice(first, first + self.modality(name).channels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -307,6 +315,7 @@ BRATS = Task(
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
     ),
     organ_names=("brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"),
+    expects="adult brain",
     # T1 and T1ce cannot be told apart reliably: not every tumour enhances.
     brighter_fluid=(("t2", "flair"), ("t2", "t1"), ("t2", "t1ce")),
     rising=(("t1", "flair"), ("t1ce", "flair")),

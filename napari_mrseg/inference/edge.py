@@ -110,8 +110,10 @@ def finding(
     size = sizes[outermost.name]
     if size == 0:
         return (Note("nothing_found", _nothing(task, combination, card)),)
+    if card.expects != "adult brain":
+        return ()
     brain = min(look.volume_ml for look in looks.values())
-    if card.expects == "adult brain" and size > LARGE_SHARE * brain:
+    if size > LARGE_SHARE * brain:
         message = (
             f"{outermost.name} ({outermost.title}) takes {size / brain:.0%} of the brain in "
             f"{_titles(task, combination)}, more than a tumour does: the result is probably wrong; look at the scans, "

@@ -14,10 +14,11 @@ from napari_mrseg.errors import DeviceError, ModelError
 from napari_mrseg.inference import edge
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.memory import reuse_freed_memory
+from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
 from napari_mrseg.inference.slow import slow_choices
-from napari_mrseg.inference.windows import blend, nearest_first, tile
+from napari_mrseg.inference.windows import STRIDE, blend, nearest_first, tile
 from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
 from napari_mrseg.study import Note, Study
@@ -249,9 +250,9 @@ class Engine:
             results = []
             for study, frame_probabilities in zip(group, found, strict=True):
                 check()
-                probabilities = to_scan(frame_probabilities, where)
-                whole = to_labels(self.task, probabilities, where, study.grid.shape, check)
-                results.append((study, whole, probabilities.to(torch.float16).cpu().numpy()))
+                on_scan = to_scan(frame_probabilities, where)
+                whole = to_labels(self.task, on_scan, where, study.grid.shape, check)
+                results.append((study, whole, on_scan.to(torch.float16).cpu().numpy()))
         notices = tuple(self._notices)
         if not preview:  # a preview is gone in a moment; the final says it too
             self._notices = []
@@ -283,12 +284,15 @@ class Engine:
         )
 
     def _doubts(self, study: Study) -> tuple[Note, ...]:
-        return edge.doubts(study, self._scans.looks(study), self.model.card)
+        return edge.doubts(study, self._looks(study), self.model.card)
+
+    def _looks(self, study: Study) -> dict[str, edge.Look]:
+        return self._scans.looks(study) if self.model.card.expects == "adult brain" else {}
 
     def _judged(self, prediction: Prediction, study: Study) -> Prediction:
         """The prediction with a warning if what it found, or did not find, calls for one."""
         notes = edge.finding(
-            self.task, prediction.combination, prediction.sizes, self._scans.looks(study), self.model.card
+            self.task, prediction.combination, prediction.sizes, self._looks(study), self.model.card
         )
         return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
 
@@ -301,11 +305,11 @@ class Engine:
         check: Check,
         progress: Callable[[float], None],
     ) -> Tensor:
-        """Probabilities (B, R, i, p, l), float32, of the whole frame, for inputs (B, M, i, p, l)."""
+        """Probabilities (B, R, i, p, l), float32, of the whole frame, for inputs (B, C, i, p, l)."""
         size = inputs.shape[2:]
         rows = [[name in study.images for name in self.task.names] for study in group]
         present = torch.tensor(rows, device=self.device)
-        windows = tile(size, largest)
+        windows = tile(size, (*[STRIDE] * (3 - len(largest)), *largest))
         outputs: dict[int, Tensor] = {}
         total = len(windows) * self._checks[bool(present.all())]
         done = 0
@@ -320,7 +324,7 @@ class Engine:
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
             logits = self._network(part, present, check=between_blocks)
-            found = torch.sigmoid(logits.float())
+            found = probabilities(logits.float(), self.task)
             outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
         return blend([outputs[i] for i in range(len(windows))], windows, size, check)
 
@@ -332,9 +336,8 @@ class Engine:
             nonlocal count
             count += 1
 
-        channels = len(self.task.names)
-        tiny = torch.zeros((1, channels, 8, 8, 8), dtype=self._dtype, device=self.device)
-        present = torch.ones((1, channels), dtype=torch.bool, device=self.device)
+        tiny = torch.zeros((1, len(self.task.channels), 8, 8, 8), dtype=self._dtype, device=self.device)
+        present = torch.ones((1, len(self.task.names)), dtype=torch.bool, device=self.device)
         present[0, 0] = complete
         with torch.inference_mode():
             self._network(tiny, present, check=between_blocks)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 FLOOR = 0.01  # of the 99th percentile of |intensity|: below it a voxel is background
+NO_FLOOR = -1.0  # below every |intensity|
 TAIL = 3.0  # robust standard deviations above which the scale turns logarithmic
 
 
@@ -35,12 +36,15 @@ def foreground(volume: Tensor) -> Tensor:
     return volume.abs() > foreground_floor(volume)
 
 
-def measure(volume: Tensor, mask: Tensor | None = None) -> Intensities:
+def measure(volume: Tensor, mask: Tensor | None = None, *, holes: bool = True) -> Intensities:
     """Median and robust spread over the subject's voxels (``mask``, by default :func:`foreground`).
+
+    Without ``holes`` every voxel counts, the dark ones too: a colour image has no background. Several channels are
+    measured as one, so that colours keep their proportions.
 
     The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero.
     """
-    floor = foreground_floor(volume)
+    floor = foreground_floor(volume) if holes else NO_FLOOR
     inside = volume[volume.abs() > floor if mask is None else mask]
     if inside.numel() == 0:
         return Intensities(floor, 0.0, 1.0)

@@ -12,31 +12,32 @@ import torch
 from torch import Tensor
 
 from napari_mrseg.inference.edge import Look, look_at
+from napari_mrseg.inference.fill import fill
 from napari_mrseg.inference.normalise import Intensities, measure, scale
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.inference.windows import Frame, frame
 from napari_mrseg.study import Image, Study
-from napari_mrseg.tasks import Task
+from napari_mrseg.tasks import Modality, Task
 
 KNOWN_IMAGES = 16  # images whose intensities stay measured
 PREPARED = 128 * 10**6  # bytes of images kept ready for the network; a brain's at 1 mm and 2 mm take 33 MB
 ROWS = 8  # labelled at a time on a CPU, whose cache holds them
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Known:
-    """What is learnt once per image: its intensities, the box of its foreground, and how it looks."""
+    """What is learnt once per image: its intensities, the box of its foreground, and, once asked, how it looks."""
 
     intensities: Intensities
     bounds: tuple[tuple[int, int], ...]
-    look: Look
+    look: Look | None = None
 
 
 class Scans:
     """Prepares studies for a network, and remembers what it measured of each image."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._prepared: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def forget(self) -> None:
@@ -45,16 +46,20 @@ class Scans:
 
     def frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of the study's modalities, at the network's ``spacing`` (mm)."""
-        known = [self._look_at(image) for image in study.images.values()]
+        known = [self._look_at(image, study.task.modality(name)) for name, image in study.images.items()]
         bounds = [
             (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
-            for axis in range(len(study.grid.shape))
+            for axis in range(3)
         ]
-        return frame(bounds, study.grid.spacing, spacing)
+        return frame(bounds, study.grid.spacing, spacing, study.task.ndim)
 
     def looks(self, study: Study) -> dict[str, Look]:
         """How each of the study's images looks, by modality."""
-        return {name: self._look_at(image).look for name, image in study.images.items()}
+        looks = {}
+        for name, image in study.images.items():
+            known = self._look_at(image, study.task.modality(name))
+            known.look = looks[name] = known.look or look_at(image, known.intensities)
+        return looks
 
     def inputs(
         self,
@@ -64,49 +69,59 @@ class Scans:
         dtype: torch.dtype,
         check: Callable[[], None],
     ) -> Tensor:
-        """(B, M, i, p, l) normalised, channels last, in the task's order; a missing modality filled as it says."""
+        """(B, C, i, p, l) normalised, channels last, in the task's order; a missing modality filled as it says."""
         task = group[0].task
-        shape = (len(group), len(task.names), *where.size)
+        shape = (len(group), len(task.channels), *where.size)
         found = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
         for sample, study in zip(found, group, strict=True):
-            rows = {}
-            for name, image in study.images.items():
-                check()
-                rows[name] = self._prepare(image, where, device, dtype)
-            first = next(iter(rows.values()))
-            for row, name in zip(sample, task.names, strict=True):
-                if name in rows:
-                    row.copy_(rows[name])
-                elif task.fill == "zero":
-                    row.zero_()
+            for modality in task.modalities:
+                rows = sample[task.span(modality.name)]
+                if modality.name in study.images:
+                    check()
+                    rows.copy_(self._prepare(study.images[modality.name], modality, where, device, dtype))
                 else:
-                    row.copy_(first)
-        return found
+                    rows.zero_()
+        if task.fill == "zero":
+            return found
+        kept = torch.tensor([[name in study.images for name in task.names] for study in group])
+        return fill(found, kept, task)
 
-    def _prepare(self, image: Image, where: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """(i, p, l): one image normalised and on the frame; kept, since most combinations share frame and image."""
+    def _prepare(
+        self, image: Image, modality: Modality, where: Frame, device: torch.device, dtype: torch.dtype
+    ) -> Tensor:
+        """(k, i, p, l): one image normalised and on the frame; kept, since most combinations share frame and image."""
         sides = tuple((side.start, side.stop) for side in where.box)
-        name = (image.source.sha256, sides, where.start, where.step, where.size, device, dtype)
+        name = (
+            image.source.sha256,
+            modality.holes,
+            sides,
+            where.start,
+            where.step,
+            where.size,
+            device,
+            dtype,
+        )
         kept = self._prepared  # another thread may have it forgotten meanwhile
         found = kept.pop(name, None)
         if found is None:
             origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
             part = torch.from_numpy(image.data[where.box].copy()).to(device)
-            scaled = scale(part, self._look_at(image).intensities)
-            found = resample(scaled[None], origin, where.step, where.size)[0].to(dtype)
+            scaled = scale(part, self._look_at(image, modality).intensities)
+            channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
+            found = resample(channels, origin, where.step, where.size).to(dtype)
         kept[name] = found
         while len(kept) > 1 and sum(t.nbytes for t in kept.values()) > PREPARED:
             kept.popitem(last=False)
         return found
 
-    def _look_at(self, image: Image) -> _Known:
+    def _look_at(self, image: Image, modality: Modality) -> _Known:
         """Measure an image once; it is recognised by the hash of its file."""
-        name = image.source.sha256
+        name = (image.source.sha256, modality.holes)
         if name not in self._known:
             volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
-            intensities = measure(volume)
+            intensities = measure(volume, holes=modality.holes)
             bounds = _bounds(image.data, intensities.floor)
-            self._known[name] = _Known(intensities, bounds, look_at(image, intensities))
+            self._known[name] = _Known(intensities, bounds)
             if len(self._known) > KNOWN_IMAGES:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)
@@ -146,7 +161,7 @@ def _bounds(data: npt.NDArray[np.float32], floor: float) -> tuple[tuple[int, int
     """First and one past the last voxel of the foreground, per axis."""
     mask = np.abs(data) > floor
     bounds = []
-    for axis in range(data.ndim):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(data.ndim) if a != axis)))
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         bounds.append((int(line[0]), int(line[-1]) + 1))
     return tuple(bounds)

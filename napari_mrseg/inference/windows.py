@@ -30,14 +30,15 @@ class Frame:
     size: tuple[int, ...]
 
 
-def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float) -> Frame:
+def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float, ndim: int = 3) -> Frame:
     """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
 
-    Depends on nothing but these numbers: not on free memory, not on the view.
+    ``ndim`` 2: the first axis is none of space and keeps its slices. Depends on nothing but these numbers: not on free
+    memory, not on the view.
     """
     start, step, size = [], [], []
-    for (low, high), millimetres in zip(bounds, spacing, strict=True):
-        ratio = wanted / millimetres
+    for axis, ((low, high), millimetres) in enumerate(zip(bounds, spacing, strict=True)):
+        ratio = wanted / millimetres if axis >= 3 - ndim else 1.0
         width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
         count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
         spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0

@@ -51,7 +51,7 @@ class ModelCard(BaseModel):
         One line per source of data: what, how many, licence, attribution.
     expects
         What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.edge`).
-        "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings.
+        "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings. Default: the task's.
     measured
         One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
         for a region that the case has not.
@@ -71,12 +71,18 @@ class ModelCard(BaseModel):
     normalisation: dict[str, Any]
     validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
     trained_on: tuple[str, ...]
-    expects: Literal["adult brain", "anything"] = "adult brain"
+    expects: Literal["adult brain", "anything"] = "anything"
     measured: tuple[dict[str, Any], ...] = ()
     measured_on: str = ""
     intended_use: str
     limitations: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expects_what_the_task_does(cls, data: Any) -> Any:
+        task = TASKS.get(str(data.get("task"))) if isinstance(data, dict) else None
+        return {"expects": task.expects, **data} if task else data
 
     @model_validator(mode="after")
     def _fits(self) -> ModelCard:

@@ -252,11 +252,12 @@ def _settings(folder: Path, card: ModelCard) -> Settings:
         settings = Settings.model_validate(card.architecture.settings)
     except ValidationError as error:
         _damaged(folder / CARD, "architecture.settings: " + _first(error))
-    if (settings.in_channels, settings.regions) != (len(card.modalities), len(card.regions)):
+    task = get_task(card.task)
+    if (settings.in_channels, settings.regions) != (len(task.channels), len(card.regions)):
         _damaged(
             folder / CARD,
             f"the network has {settings.in_channels} inputs and {settings.regions} outputs, the task "
-            f"{card.task} {len(card.modalities)} modalities and {len(card.regions)} regions",
+            f"{card.task} {len(task.channels)} channels and {len(card.regions)} regions",
         )
     return settings
 

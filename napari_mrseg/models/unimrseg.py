@@ -274,8 +274,10 @@ class UniMRSeg(nn.Module):
             raise ValueError(
                 f"Extents {tuple(x.shape[2:])} must be multiples of {STRIDE}; pad the image first."
             )
-        if present is not None and (present.shape != x.shape[:2] or present.dtype != torch.bool):
+        if present is not None and (
+            present.ndim != 2 or len(present) != len(x) or present.dtype != torch.bool
+        ):
             raise ValueError(
-                f"present must be a bool tensor of shape {tuple(x.shape[:2])}, "
+                f"present must be a bool tensor of shape ({len(x)}, modalities), "
                 f"not {present.dtype} of {tuple(present.shape)}."
             )

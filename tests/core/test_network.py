@@ -322,7 +322,7 @@ def test_pyramid_taps() -> None:
         (torch.zeros(1, 4, 16, 12, 16), None, "multiples of 8"),
         (torch.zeros(1, 3, 16, 16, 16), None, "4, I, P, L"),
         (torch.zeros(4, 16, 16, 16), None, "4, I, P, L"),
-        (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 3, dtype=torch.bool), "present"),
+        (torch.zeros(1, 4, 8, 8, 8), torch.ones(2, 4, dtype=torch.bool), "present"),
         (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 4), "present"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mrseg_training import perturb
-from napari_mrseg.tasks import BRATS
+from napari_mrseg.inference.fill import as_channels, by_channel, fill
+from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 
 def draws(count: int, step: int = 0) -> list[torch.Generator]:
@@ -77,7 +80,7 @@ def test_shuffle_moves_only_kept_modalities() -> None:
     """Dropped channels stay where they are; kept ones are permuted, and in the end take every place."""
     images = torch.arange(1, 5).float().view(1, 4, 1, 1, 1).repeat(64, 1, 2, 2, 2)
     kept = torch.tensor([[True, False, True, True]]).repeat(64, 1)
-    out = perturb.shuffle(perturb.fill(images, kept), kept, draws(64))[:, :, 0, 0, 0]
+    out = perturb.shuffle(fill(images, kept, BRATS), kept, draws(64))[:, :, 0, 0, 0]
     assert (out[:, 1] == 0).all()
     assert all(sorted(row.tolist()) == [0, 1, 3, 4] for row in out)
     assert set(out[:, 0].tolist()) == {1, 3, 4}
@@ -87,8 +90,21 @@ def test_fill_is_what_the_task_says() -> None:
     """Zeros for MRI, a copy of the first modality there for two-modality tasks."""
     images = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(2, 2, 1, 1, 1)
     kept = torch.tensor([[True, True], [False, True]])
-    assert perturb.fill(images, kept).flatten().tolist() == [1, 2, 0, 4]
-    assert perturb.fill(images, kept, "copy").flatten().tolist() == [1, 2, 4, 4]
+    two = replace(BRATS, modalities=BRATS.modalities[:2])
+    assert fill(images, kept, two).flatten().tolist() == [1, 2, 0, 4]
+    assert fill(images, kept, replace(two, fill="copy")).flatten().tolist() == [1, 2, 4, 4]
+
+
+def test_colour_and_depth_stand_in_for_each_other() -> None:
+    """Missing depth is the colour's luminance, missing colour is depth three times; nothing else changes."""
+    images = torch.tensor([[1.0, 2.0, 3.0, 9.0]] * 3).view(3, 4, 1, 1, 1)
+    kept = torch.tensor([[True, True], [True, False], [False, True]])
+    whole, colour, depth = (row.flatten().tolist() for row in fill(images, kept, RGBD_SOD))
+    assert whole == [1, 2, 3, 9]
+    assert colour == pytest.approx([1, 2, 3, 0.299 + 2 * 0.587 + 3 * 0.114])
+    assert depth == [9, 9, 9, 9]
+    assert by_channel(kept, RGBD_SOD).tolist() == [[True] * 4, [True] * 3 + [False], [False] * 3 + [True]]
+    assert as_channels(images[0, :3], 3).tolist() == images[0, :3].tolist()
 
 
 @pytest.mark.parametrize("ratio", [0.15, 0.5])

@@ -15,6 +15,7 @@ from mrseg_training import perturb
 from mrseg_training.ablate import AblationConfig, UpdatesPart, segment_config
 from mrseg_training.rows import ROWS
 from mrseg_training.stages import Batch, Stage, make_stage
+from napari_mrseg.inference.fill import fill
 from napari_mrseg.models.store import load_model, save_model
 
 
@@ -153,7 +154,7 @@ def test_stage_2_keeps_the_norm_statistics_of_both_versions() -> None:
     """One step moves the running mean of the first norm as complete and incomplete versions in one batch do."""
     data, stage = batch(2), stage_of("contrast")
     kept = perturb.incomplete(data.has, perturb.generators(0, 0, 0, 0, 2))
-    versions = [perturb.fill(data.images, has, stage.task.fill) for has in (data.has, kept)]
+    versions = [fill(data.images, has, stage.task) for has in (data.has, kept)]
     expected = copy.deepcopy(stage.network).train()
     expected.encode(torch.cat(versions))
     step(stage, data)

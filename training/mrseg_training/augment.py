@@ -19,11 +19,12 @@ TURNED = 0.5
 
 
 def augment(
-    images: Tensor, labels: Tensor, part: AugmentPart, draws: Sequence[Generator]
+    images: Tensor, labels: Tensor, part: AugmentPart, draws: Sequence[Generator], ndim: int = 3
 ) -> tuple[Tensor, Tensor]:
-    """``images`` (B, M, I, P, L) float, ``labels`` (B, I, P, L) integer codes -> the same, mirrored and turned.
+    """``images`` (B, C, I, P, L) float, ``labels`` (B, I, P, L) integer codes -> the same, mirrored and turned.
 
-    Images are interpolated linearly, labels by the nearest voxel; what comes from outside is 0.
+    ``ndim`` 2: only within slices. Images are interpolated linearly, labels by the nearest voxel; what comes from
+    outside is 0.
     """
     flips, angles = [], []
     mirrors = {True: (True, True, True), False: (False, False, False), "left-right": (False, False, True)}
@@ -31,9 +32,13 @@ def augment(
         numbers = torch.rand(
             7, generator=draw
         ).tolist()  # always seven, so that a switch changes nothing else
-        flips.append([may and n < 0.5 for may, n in zip(mirrors[part.flip], numbers[:3], strict=True)])
+        flip = [may and n < 0.5 for may, n in zip(mirrors[part.flip], numbers[:3], strict=True)]
         turned = part.rotate > 0 and numbers[3] < TURNED
-        angles.append([math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]])
+        turn = [math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]]
+        if ndim == 2:
+            flip[0], turn[1:] = False, [0.0, 0.0]
+        flips.append(flip)
+        angles.append(turn)
     out_images, out_labels = [], []
     for image, label, flip, angle, draw in zip(images, labels, flips, angles, draws, strict=True):
         axes = [axis for axis, mirrored in enumerate(flip) if mirrored]

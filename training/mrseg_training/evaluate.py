@@ -23,6 +23,7 @@ from mrseg_training.paper_table import feature_figure, reliability_figure, summa
 from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
+from napari_mrseg.inference.fill import fill
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
@@ -172,16 +173,18 @@ def mean_activations(model: Model, study: Study) -> dict[str, list[float]]:
     found = {}
     for combination in study.task.combinations(study.present):
         prepared = prepare(study.only(combination), max(2.0, model.card.validated[0].spacing_mm))
-        images = perturb.fill(prepared.images[None], prepared.has[None], study.task.fill)
+        images = fill(prepared.images[None], prepared.has[None], study.task)
         features = model.network.encode(images, prepared.has[None])
         found[key(combination)] = [float(f.mean()) for f in features]
     return found
 
 
 def order_robustness(engine: Engine, study: Study, shuffles: int) -> list[dict[str, Any]]:
-    """Dice with the modalities in their places, and with the same scans in shuffled places."""
+    """Dice with the modalities in their places, and with the same scans in shuffled places; none if they do not fit."""
     assert study.reference is not None
     task, truth = study.task, study.reference.labels
+    if len(task.channels) > len(task.names):
+        return []
     rows = []
     for number, combination in enumerate(task.combinations(study.present)):
         if len(combination) < 2:

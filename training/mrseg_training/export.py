@@ -20,7 +20,7 @@ def model_card(config: Config, stage: str, part: StagePart, data: Volumes) -> Mo
         "reconstruct": "Stage 1 only: it brings back modalities and has no segmentation head, so it finds nothing. ",
         "contrast": "Stages 1 and 2 only: no adapters yet. ",
     }
-    largest = tuple(max(extent[axis] for extent in part.extents) for axis in range(3))
+    largest = tuple(max(extent[axis] for extent in part.extents) for axis in range(3 - task.ndim, 3))
     return ModelCard(
         name=config.model.name,
         version=config.model.version,

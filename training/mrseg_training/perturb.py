@@ -116,18 +116,13 @@ def odds_of(task: Task, given: Mapping[str, float]) -> Tensor | None:
     return torch.tensor([given.get(name, 1.0) for name in names])
 
 
-def fill(images: Tensor, kept: Tensor, how: str = "zero") -> Tensor:
-    """``images`` (B, M, ...) with the modalities not ``kept`` (B, M) replaced: by zeros, or by the first kept."""
-    there = kept.view(*kept.shape, *[1] * (images.ndim - 2)).to(images.device)
-    if how == "zero":
-        return torch.where(there, images, torch.zeros((), dtype=images.dtype, device=images.device))
-    first = kept.float().argmax(1)
-    rows = torch.arange(len(images), device=images.device)
-    return torch.where(there, images, images[rows, first.to(images.device)][:, None])
-
-
 def shuffle(images: Tensor, kept: Tensor, draws: Sequence[Generator]) -> Tensor:
-    """The kept modalities of each sample in random order among their channels; (B, M, ...) -> same shape."""
+    """The kept modalities of each sample in random order among their channels; (B, M, ...) -> same shape.
+
+    Where a modality has several channels, all keep their places: a depth image does not fit a colour's.
+    """
+    if images.shape[1] != kept.shape[1]:
+        return images
     rows = []
     for image, keep, draw in zip(images, kept, draws, strict=True):
         there = torch.nonzero(keep).flatten()

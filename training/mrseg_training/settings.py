@@ -66,7 +66,7 @@ class ModelPart(Part):
             SIZES[self.size].model_dump()
             | changed
             | {"reverse": self.reverse, "mutual": self.mutual, "mixer": self.mixer}
-            | {"in_channels": len(task.names), "regions": outputs or len(task.regions)}
+            | {"in_channels": len(task.channels), "regions": outputs or len(task.regions)}
             | {"adapters": "reverse" if adapters else "none"}
         )
 

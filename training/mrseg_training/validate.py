@@ -12,6 +12,8 @@ from mrseg_training.augment import regions_of
 from mrseg_training.data.cache import Volumes
 from mrseg_training.stages import Batch, Stage
 from mrseg_training.stages.reconstruct import Reconstruct
+from napari_mrseg.inference.fill import by_channel, fill
+from napari_mrseg.inference.outputs import inside, probabilities
 
 
 @torch.no_grad()
@@ -28,11 +30,13 @@ def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
         has = volumes.has(subject)[None]
         with fabric.autocast():
             for kept in _looked_at(has):
-                seen = perturb.fill(images, kept, stage.task.fill)
+                seen = fill(images, kept, stage.task)
                 if isinstance(stage, Reconstruct):
-                    value = -losses.l1(stage.reconstruction(seen), losses.min_max(images), has)
+                    value = -losses.l1(
+                        stage.reconstruction(seen), losses.min_max(images), by_channel(has, stage.task)
+                    )
                 else:
-                    found = stage.logits(seen, kept.to(images.device)).float() > 0
+                    found = inside(stage.logits(seen, kept.to(images.device)).float(), stage.task)
                     truth = regions_of(labels, [r.codes for r in stage.task.regions]) > 0
                     value = _dice(found, truth)
                 total, count = total + float(value), count + 1
@@ -66,20 +70,20 @@ def pictures(stage: Stage, batch: Batch) -> Tensor:
         batch.regions[0, :, slab].amax(0, keepdim=True) if batch.regions.any() else batch.regions[0, :1, slab]
     )
     table = torch.cat(
-        [perturb.incomplete_combinations(images.shape[1]), torch.ones(1, images.shape[1]).bool()]
+        [perturb.incomplete_combinations(len(stage.task.names)), torch.ones(1, len(stage.task.names)).bool()]
     )
     rows = []
     for combination in table:
         kept = combination[None] & batch.has[:1]
         if not kept.any():
             continue
-        seen = perturb.fill(images, kept, stage.task.fill)
+        seen = fill(images, kept, stage.task)
         shown = [image[slab] for image in losses.min_max(seen)[0]]
         if isinstance(stage, Reconstruct):
             made = [image[slab].clamp(0, 1) for image in stage.reconstruction(seen)[0].float()]
         else:
             logits = stage.logits(seen, kept.to(images.device))[0].float()
-            made = [truth[0], *(p[slab] for p in logits.sigmoid())]
+            made = [truth[0], *(p[slab] for p in probabilities(logits[None], stage.task)[0])]
         rows.append(torch.cat([*shown, *made], dim=1))
     stage.train(training)
     return torch.cat(rows)[None].expand(3, -1, -1).float().cpu()

@@ -47,6 +47,7 @@ class Loader:
         self.seed, self.stage, self.rank, self.processes = seed, stage, rank, processes
         self.codes = [region.codes for region in task.regions]
         self.kinds = [label.code for label in task.labels]
+        self.ndim = task.ndim
         self.prefetch = prefetch
         self._order: tuple[int, list[int]] = (-1, [])
 
@@ -128,7 +129,7 @@ class Loader:
         images, labels, has, draws = raw
         images = images.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
-        images, labels = augment(images, labels, self.part.augment, draws)
+        images, labels = augment(images, labels, self.part.augment, draws, self.ndim)
         images = images.contiguous(memory_format=torch.channels_last_3d)
         return Batch(images, regions_of(labels, self.codes), has, draws)
 

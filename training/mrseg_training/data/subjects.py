@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference.normalise import foreground, normalise
+from napari_mrseg.inference.normalise import measure, scale
 from napari_mrseg.inference.resample import resample
 from napari_mrseg.inference.windows import frame
 from napari_mrseg.io import open_study
@@ -30,7 +30,7 @@ PREPARATION = 1
 class Prepared:
     """One subject as the network sees it.
 
-    ``images`` (M, I, P, L) float32, normalised, modalities that are not there 0; ``labels`` (I, P, L) uint8 codes;
+    ``images`` (C, I, P, L) float32, normalised, modalities that are not there 0; ``labels`` (I, P, L) uint8 codes;
     ``has`` (M,) bool. Extents are multiples of 8, at the data set's spacing.
     """
 
@@ -94,18 +94,19 @@ def prepare(study: Study, spacing: float) -> Prepared:
     assert study.reference is not None
     task, grid = study.task, study.grid
     volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
-    masks = {name: foreground(volume) for name, volume in volumes.items()}
-    inside = torch.stack(list(masks.values())).any(0)
+    known = {name: measure(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
+    masks = {name: volume.abs() > known[name].floor for name, volume in volumes.items()}
+    inside = torch.stack([m if m.ndim == 3 else m.any(-1) for m in masks.values()]).any(0)
     bounds = []
     for axis in range(3):
         line = torch.nonzero(inside.any(dim=[a for a in range(3) if a != axis])).flatten()
         bounds.append((int(line[0]), int(line[-1]) + 1))
-    where = frame(bounds, grid.spacing, spacing)
-    images = torch.zeros(len(task.names), *where.size)
-    for row, name in enumerate(task.names):
-        if name in volumes:
-            scaled = normalise(volumes[name], masks[name])
-            images[row] = resample(scaled[None], where.start, where.step, where.size)[0]
+    where = frame(bounds, grid.spacing, spacing, task.ndim)
+    images = torch.zeros(len(task.channels), *where.size)
+    for name, volume in volumes.items():
+        scaled = scale(volume, known[name], masks[name])
+        channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
+        images[task.span(name)] = resample(channels, where.start, where.step, where.size)
     codes = torch.tensor(study.reference.labels)
     kinds = [label.code for label in task.labels]
     shares = torch.stack([codes == code for code in kinds]).float()

@@ -8,6 +8,7 @@ from torch import Tensor
 from mrseg_training import losses, perturb
 from mrseg_training.settings import AdaptPart, Config
 from mrseg_training.stages.base import Batch, Stage, Terms
+from napari_mrseg.inference.fill import fill
 
 
 class Adapt(Stage):
@@ -45,7 +46,7 @@ class Adapt(Stage):
             batch.has.shape[1], self.part.combinations_per_step, batch.draws, self.odds
         )
         device = batch.images.device
-        images = perturb.fill(batch.images, batch.has, self.task.fill)
+        images = fill(batch.images, batch.has, self.task)
         # A complete input leaves the adapters out, so nothing here would get a gradient from a frozen encoder.
         learns = not (self.network.encoder_frozen and bool(batch.has.all()))
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
@@ -62,7 +63,7 @@ class Adapt(Stage):
         kept = self._combinations[number] & batch.has
         kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
         valid = batch.has.all(1).to(device)
-        images = perturb.fill(batch.images, kept, self.task.fill)
+        images = fill(batch.images, kept, self.task)
         features = self.network.encode(images, kept.to(device))
         terms = {}
         if self.part.feature:

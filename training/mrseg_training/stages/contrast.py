@@ -10,6 +10,7 @@ from torch import Tensor
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, ContrastPart, JointPart
 from mrseg_training.stages.base import Batch, Stage, Terms
+from napari_mrseg.inference.fill import fill
 
 
 class Contrast(Stage):
@@ -29,7 +30,7 @@ class Contrast(Stage):
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         kept = perturb.incomplete(batch.has, batch.draws, self.odds)
-        versions = [perturb.fill(batch.images, has, self.task.fill) for has in (batch.has, kept)]
+        versions = [fill(batch.images, has, self.task) for has in (batch.has, kept)]
         images = torch.cat(versions)
         features = self.network.encode(images)
         terms = {}

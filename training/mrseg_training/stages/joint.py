@@ -10,13 +10,14 @@ from mrseg_training.settings import Config, JointPart
 from mrseg_training.stages.base import Batch, Stage, Terms
 from mrseg_training.stages.contrast import contrast
 from mrseg_training.stages.reconstruct import perturbed
+from napari_mrseg.inference.fill import by_channel, fill
 from napari_mrseg.models.unimrseg import UniMRSeg
 
 
 class Joint(Stage):
     """Reconstruction, contrast, segmentation and both consistencies in one step.
 
-    The head has the regions' outputs and, after them, one per modality for the reconstruction. Part 0 is the
+    The head has the regions' outputs and, after them, one per channel for the reconstruction. Part 0 is the
     reconstruction, part 1 the complete input; the others are the incomplete combinations.
     """
 
@@ -24,7 +25,7 @@ class Joint(Stage):
 
     def __init__(self, config: Config, part: JointPart) -> None:
         task = config.model_task
-        super().__init__(config, adapters=True, outputs=len(task.regions) + len(task.names))
+        super().__init__(config, adapters=True, outputs=len(task.regions) + len(task.channels))
         self.part, self.model = part, config.model
         self.odds = perturb.odds_of(task, part.odds)
         if part.freeze_encoder:
@@ -49,16 +50,16 @@ class Joint(Stage):
     def _reconstruct(self, batch: Batch) -> Terms:
         if not self.part.reconstruct:
             return {}
-        seen, kept = perturbed(batch, self.part.perturb, self.task.fill)
+        seen, kept = perturbed(batch, self.part.perturb, self.task)
         output = self.network(seen, kept.to(seen.device))[:, len(self.task.regions) :].relu()
-        target = losses.min_max(batch.images)
-        return {"reconstruct": losses.l1(output, target, batch.has) + losses.ssim(output, target, batch.has)}
+        target, has = losses.min_max(batch.images), by_channel(batch.has, self.task)
+        return {"reconstruct": losses.l1(output, target, has) + losses.ssim(output, target, has)}
 
     def _segment(self, batch: Batch) -> Terms:
         # In one part: contrast needs the gradient of both versions' features.
         regions, device = len(self.task.regions), batch.images.device
         valid = batch.has.all(1).to(device)
-        images = perturb.fill(batch.images, batch.has, self.task.fill)
+        images = fill(batch.images, batch.has, self.task)
         whole = self.network.encode(images, batch.has.to(device))
         outputs = [logits[:, :regions] for logits in self.network.outputs(whole, images)]
         terms = {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
@@ -69,7 +70,7 @@ class Joint(Stage):
         for combination in chosen:
             kept = combination & batch.has
             kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
-            images = perturb.fill(batch.images, kept, self.task.fill)
+            images = fill(batch.images, kept, self.task)
             some = self.network.encode(images, kept.to(device))
             guesses = [logits[:, :regions] for logits in self.network.outputs(some, images)]
             _add(terms, "contrast", contrast(whole, some, batch, self.part))

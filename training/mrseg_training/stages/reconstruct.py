@@ -8,30 +8,32 @@ from torch import Tensor
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, PerturbPart, ReconstructPart
 from mrseg_training.stages.base import Batch, Stage, Terms
+from napari_mrseg.inference.fill import by_channel, fill
 from napari_mrseg.models.unimrseg import UniMRSeg
+from napari_mrseg.tasks import Task
 
 
 class Reconstruct(Stage):
-    """Encoder and decoder with one ReLU output per modality; L1 and SSIM to the min-max-normalised originals."""
+    """Encoder and decoder with one ReLU output per channel; L1 and SSIM to the min-max-normalised originals."""
 
     name = "reconstruct"
     segments = False
 
     def __init__(self, config: Config, part: ReconstructPart) -> None:
-        super().__init__(config, adapters=False, outputs=len(config.model_task.names))
+        super().__init__(config, adapters=False, outputs=len(config.model_task.channels))
         self.part = part
         self.model = config.model
         self.weights = {"l1": part.l1, "ssim": part.ssim}
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
-        seen, _ = perturbed(batch, self.part.perturb, self.task.fill)
+        seen, _ = perturbed(batch, self.part.perturb, self.task)
         output = torch.relu(self.network(seen))
-        target = losses.min_max(batch.images)
+        target, has = losses.min_max(batch.images), by_channel(batch.has, self.task)
         terms = {}
         if self.part.l1:
-            terms["l1"] = losses.l1(output, target, batch.has)
+            terms["l1"] = losses.l1(output, target, has)
         if self.part.ssim:
-            terms["ssim"] = losses.ssim(output, target, batch.has, self.part.ssim_window)
+            terms["ssim"] = losses.ssim(output, target, has, self.part.ssim_window)
         return terms
 
     def reconstruction(self, images: Tensor) -> Tensor:
@@ -50,10 +52,10 @@ class Reconstruct(Stage):
         return network
 
 
-def perturbed(batch: Batch, how: PerturbPart, fill: str) -> tuple[Tensor, Tensor]:
+def perturbed(batch: Batch, how: PerturbPart, task: Task) -> tuple[Tensor, Tensor]:
     """(what stage 1 sees, the modalities kept (B, M))."""
     kept = perturb.drop(batch.has, how.dropout, batch.draws, by=how.dropout_by)
-    seen = perturb.fill(batch.images, kept, fill)
+    seen = fill(batch.images, kept, task)
     if how.shuffle:
         seen = perturb.shuffle(seen, kept, batch.draws)
     if how.mask == "regions":

@@ -7,6 +7,7 @@ import torch
 from mrseg_training import perturb
 from mrseg_training.settings import Config, SupervisedPart
 from mrseg_training.stages.base import Batch, Stage, Terms
+from napari_mrseg.inference.fill import fill
 
 
 class Supervised(Stage):
@@ -27,6 +28,6 @@ class Supervised(Stage):
             kept = torch.where(fewer[:, None], perturb.incomplete(batch.has, batch.draws, self.odds), kept)
         elif self.part.dropout:
             kept = perturb.drop(batch.has, self.part.dropout, batch.draws, by=self.part.dropout_by)
-        images = perturb.fill(batch.images, kept, self.task.fill)
+        images = fill(batch.images, kept, self.task)
         outputs = self.network.outputs(self.network.encode(images), images)
         return {"truth": self._truth(outputs, batch, kept, self.part.truth)}
