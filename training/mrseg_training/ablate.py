@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 
+from mrseg_training.ablation_table import markdown
 from mrseg_training.config import changed
 from mrseg_training.data.cache import Volumes, fill_cache
 from mrseg_training.data.prepare import Data, prepare_data
@@ -24,7 +25,7 @@ from mrseg_training.log import Log, Progress, Report
 from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
-from mrseg_training.table import bootstrap, markdown
+from mrseg_training.statistics import bootstrap
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.device import resolve_precision

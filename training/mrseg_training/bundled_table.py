@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from mrseg_training.evaluate import FAR_MM
+from mrseg_training.markdown import NOTHING, number, table
+from mrseg_training.statistics import bootstrap
 from napari_mrseg.tasks import key
 
 SHIPPED = "a"  # the fold whose test has BraTS-GLI-00000-000, so that anyone can measure it again
 LEAST_ML = 0.5  # a region counts where the reference has this much of it
-DRAWS = 4000
 
 Summary = dict[str, Any]
 
@@ -25,7 +26,6 @@ def pooled(folds: Mapping[str, Mapping[str, Any]]) -> Summary:
     reference has at least ``LEAST_ML``.
     """
     rows = [row for document in folds.values() for row in document["by_subject"]]
-    random = np.random.default_rng(0)
     summary: Summary = {}
     for region in rows[0]["dice"]:
         counted = [row for row in rows if row["reference"][region] >= LEAST_ML]
@@ -35,14 +35,7 @@ def pooled(folds: Mapping[str, Mapping[str, Any]]) -> Summary:
         means = np.array(
             [np.mean([r["dice"][region] for r in counted if r["subject"] == s]) for s in subjects]
         )
-        draws = means[random.integers(0, len(means), (DRAWS, len(means)))].mean(1)
-        low, high = np.quantile(draws, (0.025, 0.975))
-        summary[region] = {
-            "mean": float(means.mean()),
-            "low": float(low),
-            "high": float(high),
-            "n": len(means),
-        }
+        summary[region] = bootstrap(means[None, :, None]) | {"n": len(means)}
         summary[region]["by_subject"] = dict(zip(subjects, means.tolist(), strict=True))
     return summary
 
@@ -91,83 +84,70 @@ def report(
     regions = list(summary)
     rows = [row for document in folds.values() for row in document["by_subject"]]
     fake = pooled({SHIPPED: made_up})
+    subjects = [["**mean**", *(_interval(summary[r]) for r in regions), "", ""]]
+    for fold, document in folds.items():
+        for subject in document["subjects"]:
+            own = [row for row in document["by_subject"] if row["subject"] == subject]
+            last = list(own[0]["dice"])[-1]
+            absent = own[0]["reference"][last] < LEAST_ML
+            false = max(row["size"][last] for row in own) if absent else None
+            cells = [number(summary[r]["by_subject"].get(subject)) for r in regions]
+            cells += [number(false, 1), number(max(row["far"] for row in own), 1)]
+            subjects.append([f"{subject} (model {fold})", *cells])
+    made = [_interval(fake[r]) if r in fake else NOTHING for r in regions]
+    subjects.append([f"*simulated (model {SHIPPED})*", *made, "", ""])
+    cases = {f"{case}, model {fold}": found for fold, all_ in alarms.items() for case, found in all_.items()}
+    combinations = [
+        [
+            name,
+            *(_mean_of(rows, name, r) for r in regions),
+            *(_mean_of(made_up["by_subject"], name, r) for r in regions),
+            *(number(found.get(name), 1) for found in cases.values()),
+        ]
+        for name in dict.fromkeys(key(row["combination"]) for row in rows)
+    ]
+    errors = [
+        [
+            count,
+            *(
+                number(document["calibration"][count][r]["ece_from_0.05"])
+                for document in folds.values()
+                for r in regions
+            ),
+        ]
+        for count in next(iter(folds.values()))["calibration"]
+    ]
     lines = [
         "Dice of subjects by the model that had not seen them, mean over the combinations; a region counts where its "
         f"reference has at least {LEAST_ML:g} mL. 95 % interval: subjects drawn again. Far: whole tumour found more "
         f"than {FAR_MM:g} mm from the reference, the most of any combination.",
         "",
-        _line("", *regions, "false ET, mL", "far, mL"),
-        "|---|" + "--:|" * (len(regions) + 2),
-        _line("**mean**", *(_interval(summary[r]) for r in regions), "", ""),
-    ]
-    for fold, document in folds.items():
-        for subject in document["subjects"]:
-            own = [row for row in document["by_subject"] if row["subject"] == subject]
-            cells = [summary[r]["by_subject"].get(subject) for r in regions]
-            last = list(own[0]["dice"])[-1]
-            absent = own[0]["reference"][last] < LEAST_ML
-            lines.append(
-                _line(
-                    f"{subject} (model {fold})",
-                    *("–" if cell is None else f"{cell:.3f}" for cell in cells),
-                    f"{max(row['size'][last] for row in own):.1f}" if absent else "–",
-                    f"{max(row['far'] for row in own):.1f}",
-                )
-            )
-    lines.append(
-        _line(
-            f"*simulated (model {SHIPPED})*",
-            *(_interval(fake[r]) if r in fake else "–" for r in regions),
-            "",
-            "",
-        )
-    )
-    cases = {f"{case}, model {fold}": found for fold, all_ in alarms.items() for case, found in all_.items()}
-    lines += [
+        *table(["", *regions, "false ET, mL", "far, mL"], subjects),
         "",
         "Mean over the subjects by combination, Dice on the simulated benchmark (s.), and mL found in scans without "
         "a tumour:",
         "",
-        _line("combination", *regions, *(f"{r} s." for r in regions), *cases),
-        "|---|" + "--:|" * (2 * len(regions) + len(cases)),
-    ]
-    for name in dict.fromkeys(key(row["combination"]) for row in rows):
-        lines.append(
-            _line(
-                name,
-                *(_mean_of(rows, name, r) for r in regions),
-                *(_mean_of(made_up["by_subject"], name, r) for r in regions),
-                *(f"{found[name]:.1f}" if name in found else "–" for found in cases.values()),
-            )
-        )
-    lines += [
+        *table(["combination", *regions, *(f"{r} s." for r in regions), *cases], combinations),
         "",
         "Expected calibration error over voxels with a probability of at least 0.05, by number of modalities:",
         "",
-        _line("modalities", *(f"{r}, model {fold}" for fold in folds for r in regions)),
-        "|---|" + "--:|" * (len(regions) * len(folds)),
+        *table(["modalities", *(f"{r}, model {fold}" for fold in folds for r in regions)], errors),
+        "",
+        "Whole tumour in scans that have no other labels, and that no model was trained on:",
+        "",
     ]
-    for number in next(iter(folds.values()))["calibration"]:
-        errors = (folds[fold]["calibration"][number][r]["ece_from_0.05"] for fold in folds for r in regions)
-        lines.append(_line(number, *("–" if e is None else f"{e:.3f}" for e in errors)))
-    lines += ["", "Whole tumour in scans that have no other labels, and that no model was trained on:", ""]
-    for fold, cases_of in whole.items():
-        names = list(dict.fromkeys(name for found in cases_of.values() for name in found))
-        lines += [_line(f"model {fold}", *names), "|---|" + "--:|" * len(names)]
-        lines += [_line(c, *(f"{found[n]:.3f}" for n in names)) for c, found in cases_of.items()]
-        means = (np.mean([found[n] for found in cases_of.values()]) for n in names)
-        lines += [_line("**mean**", *(f"{mean:.3f}" for mean in means)), ""]
+    for fold, found_in in whole.items():
+        names = list(dict.fromkeys(name for found in found_in.values() for name in found))
+        means = [float(np.mean([found[n] for found in found_in.values()])) for n in names]
+        each = [[case, *(number(found[n]) for n in names)] for case, found in found_in.items()]
+        lines += table([f"model {fold}", *names], [*each, ["**mean**", *map(number, means)]])
+        lines.append("")
     seconds = sorted(row["seconds"] for row in rows)
     lines += [
-        "",
         f"A final took {seconds[len(seconds) // 2]:.2f} s in the median and {seconds[-1]:.2f} s at most "
         f"({next(iter(folds.values()))['device']}, {os.cpu_count()} processors).",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _interval(of: Mapping[str, Any]) -> str:
@@ -180,4 +160,4 @@ def _mean_of(rows: Sequence[Mapping[str, Any]], name: str, region: str) -> str:
         for row in rows
         if key(row["combination"]) == name and row["reference"][region] >= LEAST_ML
     ]
-    return f"{np.mean(values):.3f}" if values else "–"
+    return number(float(np.mean(values)) if values else None)

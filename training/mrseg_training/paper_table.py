@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mrseg_training.markdown import number, table
 from napari_mrseg.compare.drawing import Drawing
 from napari_mrseg.tasks import Task
 
@@ -57,7 +58,7 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         + [f"{r} Dice, present" for r in regions]
         + [f"{r} HD95" for r in regions]
     )
-    lines = [_line(heads), _line([":-:"] * len(task.names) + ["--:"] * (len(heads) - len(task.names)))]
+    rows = []
     for row in document["rows"]:
         used = tuple(row["combination"])
         unseen = {region.name for region in task.estimated(used)}
@@ -66,7 +67,7 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
             for name in regions:
                 text = _number(row[name][kind], kind)
                 cells.append(f"({text})" if name in unseen else text)
-        lines.append(_line(cells))
+        rows.append(cells)
     for title in ("average", "sd"):
         cells = [title, *[""] * (len(task.names) - 1)]
         cells += [
@@ -74,7 +75,8 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
             for kind in ("dice", "dice_present", "hd95")
             for name in regions
         ]
-        lines.append(_line(cells))
+        rows.append(cells)
+    lines = table(heads, rows, words=len(task.names))
     lines += [
         "",
         f"{len(document['subjects'])} subjects of {document['data']}, model {document['model']['name']} "
@@ -91,9 +93,11 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         "Expected calibration error (voxels with a probability from 0.05), by number of modalities:",
         "",
     ]
-    lines += [_line(["modalities", *regions]), _line(["--:"] * (1 + len(regions)))]
-    for count, by_region in document["calibration"].items():
-        lines.append(_line([count, *(_number(by_region[r]["ece_from_0.05"], "ece") for r in regions)]))
+    errors = document["calibration"].items()
+    lines += table(
+        ["modalities", *regions],
+        ([count, *(number(by[r]["ece_from_0.05"]) for r in regions)] for count, by in errors),
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -155,16 +159,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _number(value: float | None, kind: str) -> str:
-    if value is None or np.isnan(value):
-        return "–"
-    return (
-        f"{100 * value:.1f}"
-        if kind.startswith("dice")
-        else f"{value:.3f}"
-        if kind == "ece"
-        else f"{value:.1f}"
-    )
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return number(value if value is None or kind == "hd95" else 100 * value, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,6 @@ from mrseg_training.data.tumour import chance, look_up, offsets, pick, smooth_no
 from napari_mrseg import degrade
 from napari_mrseg.inference.normalise import foreground, normalise
 
-T1CE = 2
 MULTIPLE = 8
 CAVITY = 0.06  # of the samples have a hole full of fluid that is no tumour
 CORE = (7.0, 33.0)  # radius of a tumour's core, mm
@@ -29,30 +27,13 @@ FURTHER = 0.6  # size of a second and third focus relative to that drawn for a f
 class Sample:
     """What the network sees and should say.
 
-    ``images`` (4, I, P, L) normalised, missing modalities 0, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and
-    1 in the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown; ``learn`` (3,), 0 for a region that
-    cannot be learned from this combination; ``present`` (4,) bool.
+    ``images`` (4, I, P, L) normalised, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and
+    1 in the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown.
     """
 
     images: Tensor
     regions: Tensor
     certain: Tensor
-    learn: Tensor
-    present: Tensor
-
-
-def _odds() -> tuple[list[tuple[int, ...]], list[float]]:
-    """All subsets of four modalities with their odds: each number kept alike, T1 alone and T1ce alone more often."""
-    subsets, odds = [], []
-    for size in range(1, 5):
-        group = list(combinations(range(4), size))
-        weights = [1.0 + (size == 1) * (s[0] in (1, T1CE)) + (size == 2) * (s == (1, T1CE)) for s in group]
-        subsets += group
-        odds += [w / sum(weights) for w in weights]
-    return subsets, odds
-
-
-SUBSETS, ODDS = _odds()
 
 
 @dataclass
@@ -74,8 +55,8 @@ class Simulator:
     template_share: float = 0.12
     spacing: float = SPACING
 
-    def sample(self, generator: Generator, subset: Sequence[int] | None = None) -> Sample:
-        """A sample; ``subset`` fixes the modalities kept (indices), default random."""
+    def sample(self, generator: Generator) -> Sample:
+        """A sample with all modalities."""
         real = bool(self.real) and chance(self.real_share, generator)
         moved = real and chance(self.moved_share, generator)
         fine = SPACING / self.spacing
@@ -116,8 +97,7 @@ class Simulator:
             images = signal.cavity(images, hole, generator)
             labels = torch.where(hole.core >= 0.5, 0, labels)
         images = scanner(images, brain, generator)
-        kept = SUBSETS[pick(ODDS, generator)] if subset is None else tuple(subset)
-        return finish(images, labels, certain, soft, kept)
+        return finish(images, labels, certain, soft)
 
     @cached_property
     def _donors(self) -> list[Donor]:
@@ -233,23 +213,16 @@ FAULTS = (
 )
 
 
-def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor, kept: Sequence[int]) -> Sample:
-    """Drop modalities, then crop, normalise and pad exactly as the viewer does with the files it has."""
-    present = torch.zeros(4, dtype=torch.bool)
-    present[list(kept)] = True
-    masks = torch.stack([foreground(images[k]) for k in kept])
+def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor) -> Sample:
+    """Crop, normalise and pad exactly as the viewer does with the files it has."""
+    masks = torch.stack([foreground(image) for image in images])
     first, size = bounding_box(masks)
     box = tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
-    seen = torch.zeros(4, *size)
-    for k, mask in zip(kept, masks, strict=True):
-        # The viewer resamples after normalising, so the edge of the brain fades into the background.
-        seen[k] = normalise(images[k], mask)[box] * soft[box]
+    # The viewer resamples after normalising, so the edge of the brain fades into the background.
+    seen = torch.stack([normalise(i, m)[box] * soft[box] for i, m in zip(images, masks, strict=True)])
     codes = labels[box]
     regions = torch.stack([codes > 0, (codes == 1) | (codes == 3), codes == 3]).float()
     # The spare room goes to both sides, as in the viewer.
     room = [-n % MULTIPLE for n in reversed(size)]
     padding = [p for n in room for p in (n // 2, n - n // 2)]
-    learn = torch.tensor([1.0, 1.0, 1.0 if T1CE in kept else 0.0])
-    return Sample(
-        F.pad(seen, padding), F.pad(regions, padding), F.pad(certain[box], padding, value=1.0), learn, present
-    )
+    return Sample(F.pad(seen, padding), F.pad(regions, padding), F.pad(certain[box], padding, value=1.0))

@@ -72,7 +72,7 @@ class Simulated:
         """((M, I, P, L) float32 normalised, (I, P, L) uint8 codes), ``drawn_at`` mm."""
         _, group, number = subject.split("-")
         generator = torch.Generator().manual_seed(mix(self.part.seed, GROUPS.index(group), int(number)))
-        sample = self._simulator.sample(generator, subset=range(len(self.task.names)))
+        sample = self._simulator.sample(generator)
         # What may be a lesion that no label shows is cut out: it must not be learnt as healthy.
         return sample.images * sample.certain, self.task.label_map(sample.regions).to(torch.uint8)
 
