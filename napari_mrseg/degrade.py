@@ -164,11 +164,9 @@ def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -
         if strength == 0 or name not in images:
             continue
         image = images[name]
-        generator = Generator().manual_seed(crc32(f"{image.source.sha256}{kind}".encode()))
-        # What counts as background here is near zero, not always zero, in resampled scans.
+        seed = crc32(f"{image.source.sha256}{kind}".encode())
         volume = torch.from_numpy(image.data.copy())
-        background = volume.abs() <= 1e-3 * volume.abs().max()
-        worse = DEGRADATIONS[kind](volume.masked_fill(background, 0.0), strength, generator)
+        worse = _each_channel(volume, DEGRADATIONS[kind], strength, seed)
         source = replace(image.source, sha256=f"{image.source.sha256}+{kind}:{strength:.4f}")
         images[name] = Image(worse.numpy(), source)
         title = study.task.modality(name).title
@@ -176,3 +174,12 @@ def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -
             Note("degraded", f"{title} was degraded on purpose: {kind}, strength {strength:.0%}.", name)
         )
     return replace(study, images=images, notes=tuple(notes))
+
+
+def _each_channel(volume: Tensor, degradation: Degradation, strength: float, seed: int) -> Tensor:
+    """(I, P, L), or (I, P, L, 3) whose colours are made worse alike."""
+    if volume.ndim == 4:
+        return torch.stack([_each_channel(v, degradation, strength, seed) for v in volume.unbind(-1)], -1)
+    # What counts as background here is near zero, not always zero, in resampled scans.
+    background = volume.abs() <= 1e-3 * volume.abs().max()
+    return degradation(volume.masked_fill(background, 0.0), strength, Generator().manual_seed(seed))

@@ -394,7 +394,9 @@ class Session:
         )
         parts += [note.message.rstrip(".") for note in shown.notes if note.code == "degraded"]
         parts.append(f"model {shown.model['name']} {shown.model['version']}")
-        parts.append(f"{'preview' if shown.preview else 'final'} at {shown.spacing:g} mm")
+        parts.append(
+            f"{'preview' if shown.preview else 'final'} at {shown.spacing:g} {shown.task.length_unit}"
+        )
         parts.append(f"{shown.device} {shown.precision}, {shown.seconds:.1f} s")
         if self.stale:
             wait = "computing" if self.running else "not computed"

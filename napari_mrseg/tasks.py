@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from napari_mrseg.errors import InputError
 
+Output = Literal["sigmoid", "softmax"]
+
 Combination = tuple[str, ...]
 """Names of the modalities in use, in the task's order."""
 
@@ -88,6 +90,8 @@ class Task:
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     organ_names
         Words that make a mask one of the whole organ, and no reference.
+    finding
+        What is looked for, in words.
     expects
         What images a model of this task expects unless its card says otherwise; others are warned of.
     brighter_fluid, rising
@@ -102,11 +106,12 @@ class Task:
     nested: bool
     fill: Literal["zero", "copy"]
     ndim: Literal[2, 3]
-    output: Literal["sigmoid", "softmax"] = "sigmoid"
+    output: Output = "sigmoid"
     aliases: tuple[tuple[int, int], ...] = ()
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
+    finding: str = "an object"
     expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
     rising: tuple[tuple[str, str], ...] = ()
@@ -315,6 +320,7 @@ BRATS = Task(
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
     ),
     organ_names=("brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"),
+    finding="a tumour",
     expects="adult brain",
     # T1 and T1ce cannot be told apart reliably: not every tumour enhances.
     brighter_fluid=(("t2", "flair"), ("t2", "t1"), ("t2", "t1ce")),

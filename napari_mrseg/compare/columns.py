@@ -52,7 +52,7 @@ def group_title(comparison: Comparison, kind: Kind) -> str:
         "size": "Volume, mL" if task.unit == "mL" else "Size, px",
         "versus": f"Dice to {short(comparison)}",
         "dice": "Dice to reference",
-        "hd95": f"HD95 to reference, {'mm' if task.ndim == 3 else 'px'}",
+        "hd95": f"HD95 to reference, {task.length_unit}",
         "seconds": "",
     }[kind]
 
@@ -111,7 +111,7 @@ def _dice(region: Region) -> Column:
 
 
 def _hd95(comparison: Comparison, region: Region) -> Column:
-    unit = "mm" if comparison.task.ndim == 3 else "px"
+    unit = comparison.task.length_unit
     how = (
         f"95th percentile of the distances from the surface of {region.title} to that of the reference, in "
         f"{unit}, the larger of both directions (MONAI's convention); {NO_VALUE} if one is empty."

@@ -133,7 +133,7 @@ def _nothing(task: Task, combination: Combination, card: ModelCard) -> str:
     many = f"on {len(dice)} scans of its card" if len(dice) > 1 else "on the scan of its card"
     worst = f", at worst {min(dice):.2f}" if len(dice) > 1 else ""
     return (
-        f"{said}{many}, with a tumour, {who} reached a Dice of {fmean(dice):.2f}{worst} for {region} with this "
+        f"{said}{many}, with {task.finding}, {who} reached a Dice of {fmean(dice):.2f}{worst} for {region} with this "
         "combination (1 is all of it, 0 is missed); look at the scans yourself."
     )
 

@@ -324,7 +324,7 @@ class Engine:
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
             logits = self._network(part, present, check=between_blocks)
-            found = probabilities(logits.float(), self.task)
+            found = probabilities(logits.float(), self.task.output)
             outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
         return blend([outputs[i] for i in range(len(windows))], windows, size, check)
 

@@ -132,7 +132,7 @@ def test_report_names_each_bad_subject(tmp_path: Path) -> None:
     assert "another grid" in by_subject["BraTS_grid"].message
     assert "7" in by_subject["BraTS_label"].message
     assert "t1ce" in by_subject["BraTS_lacks"].message
-    assert "no tumour" in by_subject["BraTS_empty"].message
+    assert "without a tumour" in by_subject["BraTS_empty"].message
 
 
 def test_bad_subjects_stop_the_run_or_are_left_out(tmp_path: Path) -> None:

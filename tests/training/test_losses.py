@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from monai.losses import SSIMLoss
+from torch.nn import functional as F
 
 from mrseg_training import losses
 
@@ -135,3 +136,16 @@ def test_losses_are_computed_in_full_precision() -> None:
         dice = losses.truth_dice(logits.bfloat16(), truth, torch.ones(1, 2))
     assert mixed.dtype == dice.dtype == torch.float32
     assert float(plain) == float(mixed)
+
+
+def test_exclusive_classes_cost_their_cross_entropy() -> None:
+    """With a softmax the loss is PyTorch's cross-entropy over the classes and none of them, as which logit 0 stands."""
+    torch.manual_seed(0)
+    logits, classes = torch.randn(2, 3, 4, 4, 4), torch.randint(0, 4, (2, 4, 4, 4))
+    regions = F.one_hot(classes, 4).movedim(-1, 1)[:, 1:].float()
+    own = losses.cross_entropy(logits, regions, torch.ones(2, 3), output="softmax")
+    whole = torch.cat((torch.zeros(2, 1, 4, 4, 4), logits), 1)
+    assert own == pytest.approx(float(F.cross_entropy(whole, classes)), rel=1e-5)
+    perfect = 40 * (regions - 0.5)
+    assert float(losses.truth_dice(perfect, regions, torch.ones(2, 3), output="softmax")) < 1e-3
+    assert float(losses.prediction_consistency(perfect, regions, torch.ones(2).bool(), "softmax")) < 1e-3

@@ -25,6 +25,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.fill import fill
 from napari_mrseg.io import open_study
+from napari_mrseg.io.formats import label_ending
 from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
@@ -113,7 +114,7 @@ def find_studies(data: Path, task: Task, subjects: Sequence[str] | None) -> dict
         labelled = {name: labelled[name] for name in subjects}
     if not labelled:
         raise InputError(
-            f"No subject under {data} has a reference to measure against; add ..._seg.nii.gz files."
+            f"No subject under {data} has a reference to measure against; add ..._seg{label_ending(task)} files."
         )
 
     def opener(roles: Mapping[str, Path]) -> Callable[[], Study]:

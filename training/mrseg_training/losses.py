@@ -11,6 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_mrseg.inference.outputs import probabilities
+from napari_mrseg.tasks import Output
+
 FOCUS = 2.0
 LEAST = 0.05
 
@@ -63,19 +66,29 @@ def _windowed(x: Tensor, window: int) -> Tensor:
     return x
 
 
-def truth_dice(logits: Tensor, regions: Tensor, weights: Tensor, smooth: float = 1e-5) -> Tensor:
+def truth_dice(
+    logits: Tensor, regions: Tensor, weights: Tensor, smooth: float = 1e-5, output: Output = "sigmoid"
+) -> Tensor:
     """1 − soft Dice of (B, R, I, P, L) logits against 0/1 ``regions``, mean over the (B, R) with weight."""
-    each = _dice(smooth, False, True)(logits.float(), regions.float()).flatten(1)  # (B, R)
+    found = probabilities(logits.float(), output)
+    each = _dice(smooth, False)(found, regions.float()).flatten(1)  # (B, R)
     return _weighted(each, weights)
 
 
-def cross_entropy(logits: Tensor, regions: Tensor, weights: Tensor, over: str = "volume") -> Tensor:
-    """Binary cross-entropy of the same, then mean over the (B, R) with weight.
+def cross_entropy(
+    logits: Tensor, regions: Tensor, weights: Tensor, over: str = "volume", output: Output = "sigmoid"
+) -> Tensor:
+    """Cross-entropy of the same, then mean over the (B, R) with weight: binary with a sigmoid, and with a softmax each
+    region's share of what its voxels cost, to which those in no region add alike.
 
     ``over`` "volume": mean over voxels. "region": summed, a region's voxels ``1 + FOCUS`` times, and divided by the
     region's voxels or a share ``LEAST`` of all, whichever is more.
     """
-    each = F.binary_cross_entropy_with_logits(logits.float(), regions.float(), reduction="none").flatten(2)
+    if output == "sigmoid":
+        each = F.binary_cross_entropy_with_logits(logits.float(), regions.float(), reduction="none")
+    else:
+        each = _exclusive_cross_entropy(logits.float(), regions.float())
+    each = each.flatten(2)
     if over == "volume":
         return _weighted(each.mean(2), weights)
     inside = regions.float().flatten(2)
@@ -83,23 +96,32 @@ def cross_entropy(logits: Tensor, regions: Tensor, weights: Tensor, over: str = 
     return _weighted((each * (1 + FOCUS * inside)).sum(2) / size, weights)
 
 
-def prediction_consistency(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def _exclusive_cross_entropy(logits: Tensor, regions: Tensor) -> Tensor:
+    """(B, R, ...): the mean over R is a voxel's cross-entropy over the regions and none of them."""
+    count = logits.shape[1]
+    log = torch.cat((torch.zeros_like(logits[:, :1]), logits), 1).log_softmax(1)
+    none = 1 - regions.sum(1, keepdim=True)
+    return -(count * regions * log[:, 1:] + none * log[:, :1])
+
+
+def prediction_consistency(
+    logits: Tensor, target: Tensor, valid: Tensor, output: Output = "sigmoid"
+) -> Tensor:
     """1 − soft Dice of incomplete logits against the complete prediction's probabilities (B, R, I, P, L).
 
     With squared terms in the denominator: without them two equal soft maps would not score 1. ``valid`` (B,)
     bool: samples that have a complete version.
     """
-    each = _dice(1e-5, True, True)(logits.float(), target.float()).flatten(1)
+    found = probabilities(logits.float(), output)
+    each = _dice(1e-5, True)(found, target.float()).flatten(1)
     return _weighted(each, valid[:, None].expand_as(each).float())
 
 
 @lru_cache(maxsize=8)
-def _dice(smooth: float, squared: bool, sigmoid: bool) -> Any:
+def _dice(smooth: float, squared: bool) -> Any:
     from monai.losses import DiceLoss
 
-    return DiceLoss(
-        sigmoid=sigmoid, squared_pred=squared, reduction="none", smooth_nr=smooth, smooth_dr=smooth
-    )
+    return DiceLoss(squared_pred=squared, reduction="none", smooth_nr=smooth, smooth_dr=smooth)
 
 
 def _weighted(each: Tensor, weights: Tensor) -> Tensor:

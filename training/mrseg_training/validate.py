@@ -36,7 +36,7 @@ def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
                         stage.reconstruction(seen), losses.min_max(images), by_channel(has, stage.task)
                     )
                 else:
-                    found = inside(stage.logits(seen, kept.to(images.device)).float(), stage.task)
+                    found = inside(stage.logits(seen, kept.to(images.device)).float(), stage.task.output)
                     truth = regions_of(labels, [r.codes for r in stage.task.regions]) > 0
                     value = _dice(found, truth)
                 total, count = total + float(value), count + 1
@@ -83,7 +83,7 @@ def pictures(stage: Stage, batch: Batch) -> Tensor:
             made = [image[slab].clamp(0, 1) for image in stage.reconstruction(seen)[0].float()]
         else:
             logits = stage.logits(seen, kept.to(images.device))[0].float()
-            made = [truth[0], *(p[slab] for p in probabilities(logits[None], stage.task)[0])]
+            made = [truth[0], *(p[slab] for p in probabilities(logits[None], stage.task.output)[0])]
         rows.append(torch.cat([*shown, *made], dim=1))
     stage.train(training)
     return torch.cat(rows)[None].expand(3, -1, -1).float().cpu()

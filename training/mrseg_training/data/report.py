@@ -68,7 +68,7 @@ def examine(source: Files, subject: str) -> tuple[list[Problem], Study | None]:
 def _doubts(subject: str, study: Study) -> list[Problem]:
     problems = [Problem(subject, note.message, False) for note in study.notes]
     if study.reference is not None and not study.reference.labels.any():
-        problems.append(Problem(subject, "has an empty segmentation: there is no tumour in it", False))
+        problems.append(Problem(subject, f"has an empty segmentation, without {study.task.finding}", False))
     return problems
 
 

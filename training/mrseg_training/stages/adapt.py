@@ -9,6 +9,7 @@ from mrseg_training import losses, perturb
 from mrseg_training.settings import AdaptPart, Config
 from mrseg_training.stages.base import Batch, Stage, Terms
 from napari_mrseg.inference.fill import fill
+from napari_mrseg.inference.outputs import probabilities
 
 
 class Adapt(Stage):
@@ -52,7 +53,8 @@ class Adapt(Stage):
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             features = self.network.encode(images, batch.has.to(device))
         outputs = self.network.outputs(features, images)
-        self._targets = [f.detach() for f in features], outputs[0].detach().float().sigmoid()
+        found = probabilities(outputs[0].detach().float(), self.task.output)
+        self._targets = [f.detach() for f in features], found
         return {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
 
     def _incomplete(self, batch: Batch, number: int) -> Terms:
@@ -71,7 +73,9 @@ class Adapt(Stage):
         if self.part.prediction or self.part.incomplete:
             outputs = self.network.outputs(features, images)
             if self.part.prediction:
-                terms["prediction"] = losses.prediction_consistency(outputs[0], prediction, valid)
+                terms["prediction"] = losses.prediction_consistency(
+                    outputs[0], prediction, valid, self.task.output
+                )
             if self.part.incomplete:
                 terms["incomplete"] = self._truth(outputs, batch, kept, self.part.truth)
         return terms

@@ -110,9 +110,11 @@ class Stage(nn.Module):
                 regions = F.adaptive_avg_pool3d(regions, (i, p, l))
             coarser = math.prod(regions.shape[2:]) / math.prod(batch.regions.shape[2:])
             if part.dice:
-                dice = losses.truth_dice(logits, regions, weights, part.smooth * coarser)
+                dice = losses.truth_dice(logits, regions, weights, part.smooth * coarser, self.task.output)
                 loss = loss + share * part.dice * dice
             if part.cross_entropy:
-                each = losses.cross_entropy(logits, regions, weights, part.cross_entropy_over)
+                each = losses.cross_entropy(
+                    logits, regions, weights, part.cross_entropy_over, self.task.output
+                )
                 loss = loss + share * part.cross_entropy * each
         return loss

@@ -11,6 +11,7 @@ from mrseg_training.stages.base import Batch, Stage, Terms
 from mrseg_training.stages.contrast import contrast
 from mrseg_training.stages.reconstruct import perturbed
 from napari_mrseg.inference.fill import by_channel, fill
+from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.models.unimrseg import UniMRSeg
 
 
@@ -63,7 +64,8 @@ class Joint(Stage):
         whole = self.network.encode(images, batch.has.to(device))
         outputs = [logits[:, :regions] for logits in self.network.outputs(whole, images)]
         terms = {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
-        targets, prediction = [f.detach() for f in whole], outputs[0].detach().float().sigmoid()
+        targets = [f.detach() for f in whole]
+        prediction = probabilities(outputs[0].detach().float(), self.task.output)
         chosen = perturb.draw_combinations(
             len(self.task.names), self.part.combinations_per_step, batch.draws, self.odds
         )
@@ -75,7 +77,11 @@ class Joint(Stage):
             guesses = [logits[:, :regions] for logits in self.network.outputs(some, images)]
             _add(terms, "contrast", contrast(whole, some, batch, self.part))
             _add(terms, "feature", losses.feature_consistency(some, targets, valid))
-            _add(terms, "prediction", losses.prediction_consistency(guesses[0], prediction, valid))
+            _add(
+                terms,
+                "prediction",
+                losses.prediction_consistency(guesses[0], prediction, valid, self.task.output),
+            )
             if self.part.incomplete:
                 _add(terms, "incomplete", self._truth(guesses, batch, kept, self.part.truth))
         return terms
