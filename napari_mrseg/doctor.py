@@ -13,7 +13,7 @@ from napari_mrseg.errors import MrsegError
 
 PACKAGES = (
     "napari-mrseg", "torch", "monai", "numpy", "nibabel", "SimpleITK", "napari", "PyQt6", "pydicom", "highdicom",
-    "lightning", "transformers",
+    "lightning",
 )  # fmt: skip
 LEAST_CUDNN = 91500  # earlier ones gave wrong or slow bf16 3-D convolutions
 

@@ -86,9 +86,9 @@ class OnScreen:
 
 def measure(job: Job) -> dict[str, Any]:
     """The job ``window``: sweep, gaps, waits during the sweep, cached toggles in 2-D and 3-D, memory."""
-    session = Session(device=job["device"], precision=job["precision"])
-    session.set_model(load_model(Path(job["model"])))
     study = Subject.of(job["subject"]).open()
+    session = Session(task=study.task, device=job["device"], precision=job["precision"])
+    session.set_model(load_model(Path(job["model"])))
     viewer, dock = open_window(session)
     try:
         session.set_study(study)

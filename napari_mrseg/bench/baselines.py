@@ -107,10 +107,11 @@ def slide(
 
 
 def _volume(model: Model, study: Study, *, crop: bool) -> Tensor:
-    """(1, M, i, p, l) normalised, at the spacing the model's final result is made at; missing ones zero."""
-    channels = {name: normalise(torch.from_numpy(image.data.copy())) for name, image in study.images.items()}
-    empty = torch.zeros(study.grid.shape)
-    stack = torch.stack([channels.get(name, empty) for name in study.task.names])  # (M, I, P, L)
+    """(1, C, i, p, l) normalised, at the spacing the model's final result is made at; missing ones zero."""
+    stack = torch.zeros(len(study.task.channels), *study.grid.shape)  # (C, I, P, L)
+    for name, image in study.images.items():
+        scaled = normalise(torch.from_numpy(image.data.copy()))
+        stack[study.task.span(name)] = scaled if scaled.ndim == 3 else scaled.movedim(-1, 0)
     if crop:
         inside = (stack != 0).any(0)
         for axis in range(3):

@@ -108,7 +108,8 @@ def waiting(job: Job) -> dict[str, Any]:
     from napari_mrseg.bench.waiting import interrupt_sweep
     from napari_mrseg.session import Session
 
-    session, study = Session(device=job["device"], precision=job["precision"]), _study(job)
+    study = _study(job)
+    session = Session(task=study.task, device=job["device"], precision=job["precision"])
     try:
         session.set_model(_model(job))
         return interrupt_sweep(session, study, repeats=job["repeats"])

@@ -45,7 +45,12 @@ class Subject:
 
 
 def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, task: Task = DEFAULT) -> Study:
-    """A textured ellipsoid of ``brain`` voxels with a bright ball in it, on zeros; all modalities, 1 mm."""
+    """A textured ellipsoid of ``brain`` voxels with a bright ball in it, on zeros; all modalities, 1 mm.
+
+    Of a 2-D task: one slice of it.
+    """
+    if task.ndim == 2:
+        shape, brain = (1, *shape[1:]), (1, *brain[1:])
     # Axes I, P, L of 1 mm, so that nothing needs to be turned.
     i0, p0, l0 = (n / 2 for n in shape)
     affine = np.array([[0, 0, -1, l0], [0, -1, 0, p0], [-1, 0, 0, i0], [0, 0, 0, 1]])
@@ -59,6 +64,8 @@ def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, ta
         texture = np.random.default_rng(index).standard_normal(shape, dtype=np.float32)
         data = np.where(inside, 400 + 60 * texture + 150 * (1 + index % 3) * lesion, 0).astype(np.float32)
         identity = f"made-up-{name}-{tuple(shape)}-{tuple(brain)}"
+        if task.modality(name).channels > 1:
+            data = np.repeat(data[..., None], task.modality(name).channels, -1)
         images[name] = Image(data, Source(Path(f"{name}.nii.gz"), grid, identity))
     return Study(task, "made-up", images)
 

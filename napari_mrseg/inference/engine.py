@@ -18,7 +18,7 @@ from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
 from napari_mrseg.inference.slow import slow_choices
-from napari_mrseg.inference.windows import STRIDE, blend, nearest_first, tile
+from napari_mrseg.inference.windows import blend, nearest_first, tile
 from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
 from napari_mrseg.study import Note, Study
@@ -309,7 +309,7 @@ class Engine:
         size = inputs.shape[2:]
         rows = [[name in study.images for name in self.task.names] for study in group]
         present = torch.tensor(rows, device=self.device)
-        windows = tile(size, (*[STRIDE] * (3 - len(largest)), *largest))
+        windows = tile(size, largest)
         outputs: dict[int, Tensor] = {}
         total = len(windows) * self._checks[bool(present.all())]
         done = 0

@@ -51,10 +51,13 @@ def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: f
 def tile(size: Sequence[int], largest: Sequence[int]) -> list[tuple[slice, ...]]:
     """Windows of at most ``largest`` voxels that cover ``size``; one if it fits.
 
+    Of a 2-D task ``largest`` has two extents: the first axis then takes the stride at a time.
+
     As few as that takes, and no larger than their overlap takes: two windows of the largest extent over little more
     than one of it would compute almost everything twice.
     """
     axes = []
+    largest = (*[STRIDE] * (len(size) - len(largest)), *largest)
     for whole, limit in zip(size, largest, strict=True):
         extent = min(whole, max(STRIDE, limit - limit % STRIDE))
         count = 1 if extent == whole else 1 + ceil((whole - extent) / (extent * (1 - OVERLAP)))

@@ -25,7 +25,7 @@ from napari_mrseg.inference.windows import frame
 from napari_mrseg.models.counting import Counter, count
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import Settings
-from napari_mrseg.tasks import BRATS
+from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 
 @pytest.fixture(autouse=True)
@@ -243,3 +243,13 @@ def test_a_network_without_adapters_is_not_called_incomplete_with_adapters(
     subject = asdict(Subject(shape=SHAPE, brain=(20, 24, 22)))
     found = jobs.run_job({**job, "subject": subject, "combination": ["flair"], "repeats": 1})
     assert found["adapters"] is False
+
+
+def test_made_up_frames_have_the_tasks_channels() -> None:
+    """Of a 2-D task one slice is made up, colour with three channels."""
+    frame = made_up_study((40, 48, 48), (30, 38, 30), RGBD_SOD)
+    assert {name: image.data.shape for name, image in frame.images.items()} == {
+        "rgb": (1, 48, 48, 3),
+        "depth": (1, 48, 48),
+    }
+    assert frame.grid.shape == (1, 48, 48)

@@ -145,3 +145,11 @@ def test_outliers_are_compressed() -> None:
     assert 3 < float(got[12, 12, 12]) < 10
     got[12, 12, 12] = plain[12, 12, 12]
     assert torch.allclose(got, plain, atol=0.02)
+
+
+def test_frames_of_a_2d_task_keep_their_slices() -> None:
+    """The first axis is not resampled, and windows of two extents take the stride of it at a time."""
+    where = frame([(0, 1), (0, 30), (0, 33)], (1.0, 1.0, 1.0), 2.0, ndim=2)
+    assert where.step == (1.0, 2.0, 2.0)
+    assert where.size == (8, 16, 24)
+    assert tile(where.size, (16, 16)) == tile(where.size, (8, 16, 16))
