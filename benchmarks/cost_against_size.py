@@ -20,8 +20,9 @@ from typing import Any
 
 from napari_mrseg.bench.jobs import run_job
 from napari_mrseg.bench.made_up import BRAIN, SHAPE, Subject, random_model
-from napari_mrseg.inference.windows import frame, tile
+from napari_mrseg.inference.windows import tile
 from napari_mrseg.models.store import load_model
+from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import BRATS
 
 FACTORS = (0.5, 1.0, 2.0, 4.0)

@@ -30,9 +30,9 @@ from scipy.ndimage import zoom
 from napari_mrseg.degrade import DEGRADATIONS, degrade_study
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference import edge
-from napari_mrseg.inference.normalise import measure
 from napari_mrseg.io import open_study
 from napari_mrseg.models.card import ModelCard
+from napari_mrseg.prepare import measure
 from napari_mrseg.study import Grid, Image, Study
 from napari_mrseg.tasks import BRATS, Combination
 

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from napari_mrseg.inference.normalise import foreground, normalise
 from napari_mrseg.io import open_study
+from napari_mrseg.prepare import foreground, normalise
 
 LOW, HIGH = -3.0, 4.0  # robust standard deviations shown black and white
 OUTLINE = (255, 160, 0)

@@ -38,7 +38,7 @@ from mrseg_training.settings import Config
 from mrseg_training.stages import Stage, make_stage
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.inference.normalise import normalise
+from napari_mrseg.prepare import normalise
 from napari_mrseg.tasks import BRATS
 
 REGIONS = tuple(region.codes for region in BRATS.regions)

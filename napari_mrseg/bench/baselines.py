@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from napari_mrseg.bench.machine import synchronise
-from napari_mrseg.inference.normalise import normalise
-from napari_mrseg.inference.resample import resample
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import STRIDE
+from napari_mrseg.prepare import normalise, resample
 from napari_mrseg.study import Study
 
 Way = Literal["published", "tuned", "one window"]

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_mrseg.inference.windows import frame, tile
+from napari_mrseg.inference.windows import tile
 from napari_mrseg.models.store import Model
+from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import Task
 
 Data = Mapping[str, Any]

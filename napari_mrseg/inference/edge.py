@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-from napari_mrseg.inference.normalise import Intensities
 from napari_mrseg.models.card import ModelCard
+from napari_mrseg.prepare import Intensities
 from napari_mrseg.study import Image, Note, Study
 from napari_mrseg.tasks import Combination, Task
 

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from napari_mrseg.inference.edge import Look, look_at
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.inference.normalise import Intensities, measure, scale
-from napari_mrseg.inference.resample import resample
-from napari_mrseg.inference.windows import Frame, frame
+from napari_mrseg.prepare import Frame, Intensities, bounds, frame, measure, on_frame, resample
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Modality, Task
 
@@ -29,7 +27,7 @@ class _Known:
     """What is learnt once per image: its intensities, the box of its foreground, and, once asked, how it looks."""
 
     intensities: Intensities
-    bounds: tuple[tuple[int, int], ...]
+    bounds: list[tuple[int, int]]
     look: Look | None = None
 
 
@@ -47,11 +45,11 @@ class Scans:
     def frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of the study's modalities, at the network's ``spacing`` (mm)."""
         known = [self._look_at(image, study.task.modality(name)) for name, image in study.images.items()]
-        bounds = [
+        box = [
             (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
             for axis in range(3)
         ]
-        return frame(bounds, study.grid.spacing, spacing, study.task.ndim)
+        return frame(box, study.grid.spacing, spacing, study.task.ndim)
 
     def looks(self, study: Study) -> dict[str, Look]:
         """How each of the study's images looks, by modality."""
@@ -104,11 +102,9 @@ class Scans:
         kept = self._prepared  # another thread may have it forgotten meanwhile
         found = kept.pop(name, None)
         if found is None:
-            origin = [begin - box.start for begin, box in zip(where.start, where.box, strict=True)]
-            part = torch.from_numpy(image.data[where.box].copy()).to(device)
-            scaled = scale(part, self._look_at(image, modality).intensities)
-            channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
-            found = resample(channels, origin, where.step, where.size).to(dtype)
+            known = self._look_at(image, modality).intensities
+            volume = torch.from_numpy(image.data[where.box].copy()).to(device)
+            found = on_frame(volume, known, where).to(dtype)
         kept[name] = found
         while len(kept) > 1 and sum(t.nbytes for t in kept.values()) > PREPARED:
             kept.popitem(last=False)
@@ -120,8 +116,7 @@ class Scans:
         if name not in self._known:
             volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
             intensities = measure(volume, holes=modality.holes)
-            bounds = _bounds(image.data, intensities.floor)
-            self._known[name] = _Known(intensities, bounds)
+            self._known[name] = _Known(intensities, bounds(volume.abs() > intensities.floor))
             if len(self._known) > KNOWN_IMAGES:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)
@@ -155,13 +150,3 @@ def to_labels(
         labels = task.label_map(found[:, first : first + rows])
         box[first : first + rows] = labels.to(torch.uint8).cpu().numpy()
     return whole
-
-
-def _bounds(data: npt.NDArray[np.float32], floor: float) -> tuple[tuple[int, int], ...]:
-    """First and one past the last voxel of the foreground, per axis."""
-    mask = np.abs(data) > floor
-    bounds = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        bounds.append((int(line[0]), int(line[-1]) + 1))
-    return tuple(bounds)

@@ -8,9 +8,10 @@ from functools import cache
 import torch
 
 from napari_mrseg.inference.device import has_bf16
-from napari_mrseg.inference.windows import STRIDE, tile
+from napari_mrseg.inference.windows import tile
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import Settings
+from napari_mrseg.prepare import STRIDE
 from napari_mrseg.study import Note
 
 BRAIN_MM = (144, 176, 144)  # the box of a large adult brain

@@ -1,51 +1,17 @@
-"""Where the network looks: the brain's box, and windows over it where one is not enough."""
+"""Windows over a frame that is larger than the network was validated at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
 import torch
 from torch import Tensor
 
-STRIDE = 8  # extents the networks accept are multiples of this
+from napari_mrseg.prepare import STRIDE
+
 OVERLAP = 0.25  # of a window's extent, where windows meet
-SAME_SPACING = 0.01  # relative difference below which voxels are taken as they are
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The network's sampling of a box of scan voxels.
-
-    ``box``: the scan's voxels covered, one slice an axis. Network voxel j of an axis begins at scan voxel
-    ``start + j · step`` (its lower face), ``size`` of them, a multiple of the stride; what reaches beyond the
-    scan is background.
-    """
-
-    box: tuple[slice, ...]
-    start: tuple[int, ...]
-    step: tuple[float, ...]
-    size: tuple[int, ...]
-
-
-def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float, ndim: int = 3) -> Frame:
-    """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
-
-    ``ndim`` 2: the first axis is none of space and keeps its slices. Depends on nothing but these numbers: not on free
-    memory, not on the view.
-    """
-    start, step, size = [], [], []
-    for axis, ((low, high), millimetres) in enumerate(zip(bounds, spacing, strict=True)):
-        ratio = wanted / millimetres if axis >= 3 - ndim else 1.0
-        width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
-        count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
-        spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0
-        start.append(low - int(spare // 2))  # it goes to both sides
-        step.append(width)
-        size.append(count)
-    return Frame(tuple(slice(a, b) for a, b in bounds), tuple(start), tuple(step), tuple(size))
 
 
 def tile(size: Sequence[int], largest: Sequence[int]) -> list[tuple[slice, ...]]:

@@ -21,10 +21,10 @@ from napari_mrseg.bench.made_up import BRAIN, headline, made_up_study, random_mo
 from napari_mrseg.bench.report import agreement, ratios
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.inference.windows import frame
 from napari_mrseg.models.counting import Counter, count
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import Settings
+from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 

@@ -18,10 +18,10 @@ from tiny import model, network, source
 from napari_mrseg import cli
 from napari_mrseg.inference import edge
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.inference.normalise import measure
 from napari_mrseg.io import open_study
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import Model, load_model, save_model
+from napari_mrseg.prepare import measure
 from napari_mrseg.resources import sample_study
 from napari_mrseg.study import Image, Note, Study
 from napari_mrseg.tasks import BRATS, Combination

@@ -225,8 +225,8 @@ def test_an_image_is_prepared_once(tiny: Model, monkeypatch: pytest.MonkeyPatch)
     """Combinations share their images, ready for the network, with the same bits; within a budget, and until told."""
     want = Engine(tiny, device="cpu").predict(study(), ["flair", "t2"])
     engine, scaled = Engine(tiny, device="cpu"), []
-    real = scans.scale
-    monkeypatch.setattr(scans, "scale", lambda *a: scaled.append(1) or real(*a))
+    real = scans.on_frame
+    monkeypatch.setattr(scans, "on_frame", lambda *a: scaled.append(1) or real(*a))
     engine.predict(study(), ["flair", "t1"])
     got = engine.predict(study(), ["flair", "t2"])
     assert len(scaled) == 3

@@ -9,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mrseg.inference.normalise import foreground, measure, normalise, scale
-from napari_mrseg.inference.resample import resample
-from napari_mrseg.inference.windows import OVERLAP, STRIDE, blend, frame, nearest_first, tile
+from napari_mrseg.inference.windows import OVERLAP, blend, nearest_first, tile
+from napari_mrseg.prepare import STRIDE, foreground, frame, measure, normalise, resample, scale
 
 extents = st.integers(1, 90)
 

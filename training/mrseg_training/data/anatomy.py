@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,7 @@ from torch import Generator, Tensor
 
 from mrseg_training.files import write_atomically
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference.normalise import foreground
-from napari_mrseg.inference.resample import resample
+from napari_mrseg.prepare import bounds, foreground, resample, resample_labels
 from napari_mrseg.study import Grid, Source, Study
 
 if TYPE_CHECKING:
@@ -56,25 +55,6 @@ class Anatomy:
     labels: Tensor | None = None
 
 
-def bounding_box(masks: Tensor) -> tuple[list[int], list[int]]:
-    """First index and size per axis of the box around any True voxel of (C, I, P, L)."""
-    inside = masks.any(0)
-    first, size = [], []
-    for axis in range(3):
-        hit = torch.nonzero(inside.any(dim=[a for a in range(3) if a != axis])).flatten()
-        first.append(int(hit[0]))
-        size.append(int(hit[-1] - hit[0]) + 1)
-    return first, size
-
-
-def to_spacing(
-    volume: Tensor, first: Sequence[int], size: Sequence[int], grid: Grid, spacing: float
-) -> Tensor:
-    """(C, I, P, L) cut to a box (in voxels of ``grid``) and sampled at ``spacing``."""
-    steps = [spacing / s for s in grid.spacing]
-    return resample(volume, first, steps, [max(1, round(n / s)) for n, s in zip(size, steps, strict=True)])
-
-
 def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy]:
     """(the brain with its lesion covered, the brain as it is with its labels) of a study with a reference.
 
@@ -83,16 +63,17 @@ def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy
     if study.present != study.task.names or study.reference is None:
         raise ValueError(f"{study.case}: all of {', '.join(study.task.names)} and a segmentation are needed.")
     raw = torch.from_numpy(np.stack([image.data for image in study.images.values()]))
-    codes = study.reference.labels
+    codes = torch.tensor(study.reference.labels)
     masks = torch.stack([foreground(v) for v in raw])
     scaled = torch.stack([_unit_spread(v, m) for v, m in zip(raw, masks, strict=True)])
-    first, size = bounding_box(masks)
-    inside = to_spacing(masks.float(), first, size, study.grid, spacing)
+    box = bounds(masks.any(0))
+    steps = [spacing / s for s in study.grid.spacing]
+    size = [max(1, round((high - low) / s)) for (low, high), s in zip(box, steps, strict=True)]
+    where = ([low for low, _ in box], steps, size)
+    inside = resample(masks.float(), *where)
     # Divided by the resampled mask: the edge of the brain is not mixed with the background.
-    low = to_spacing(scaled, first, size, study.grid, spacing) / inside.clamp_min(1e-3) * (inside >= 0.5)
-    soft = torch.from_numpy(np.stack([codes == k for k in (1, 2, 3)]).astype(np.float32))
-    share = to_spacing(soft, first, size, study.grid, spacing)
-    labels = torch.where(share.sum(0) >= 0.5, share.argmax(0) + 1, 0).to(torch.uint8)
+    low = resample(scaled, *where) / inside.clamp_min(1e-3) * (inside >= 0.5)
+    labels = resample_labels(codes, (1, 2, 3), *where)
     healthy, certain = cover(low, labels > 0, SPACING / spacing)
     white, fluid = tissues(healthy)
     real = Anatomy(study.case, low, white, fluid, torch.ones_like(white), labels)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from mrseg_training.data.anatomy import MEDIAN, Anatomy, bounding_box
+from mrseg_training.data.anatomy import MEDIAN, Anatomy
 from mrseg_training.data.tumour import chance, look_up, offsets, rotation, smooth_noise, uniform
+from napari_mrseg.prepare import bounds, most
 
 MARGIN = 2  # voxels kept around a tumour, so that its border is its own
 
@@ -30,8 +31,7 @@ def donor(real: Anatomy, spacing: float) -> Donor:
     """The tumour of a brain with ``labels``."""
     assert real.labels is not None
     tumour = real.labels > 0
-    first, size = bounding_box(tumour[None])
-    box = tuple(slice(max(0, a - MARGIN), a + n + MARGIN) for a, n in zip(first, size, strict=True))
+    box = tuple(slice(max(0, low - MARGIN), high + MARGIN) for low, high in bounds(tumour))
     codes = real.labels[box]
     shares = torch.stack([codes == code for code in (1, 2, 3)]).float()
     inside = (real.images[1] > 0)[box].float()
@@ -63,5 +63,5 @@ def graft(
         shifts = torch.tensor([uniform(-0.6, 0.6, generator) for _ in range(3)]).view(3, 1, 1, 1)
         value = MEDIAN + gain * (value / inside - MEDIAN) + (shares * shifts).sum(0)
         out.append(image + whole * (value - image))
-    labels = torch.where(whole >= 0.5, shares.argmax(0) + 1, 0).to(torch.uint8)
+    labels = most(shares, (1, 2, 3))
     return torch.stack(out), labels

@@ -16,7 +16,7 @@ from mrseg_training.augment import augment, regions_of
 from mrseg_training.data.cache import Volumes
 from mrseg_training.settings import Extents, StagePart
 from mrseg_training.stages import Batch
-from napari_mrseg.inference.resample import resample
+from napari_mrseg.prepare import resample, resample_labels
 from napari_mrseg.tasks import Task
 
 _EXTENTS = 2**40  # a place in the global batch that no sample has
@@ -140,6 +140,4 @@ def halved(image: Tensor, label: Tensor, kinds: Sequence[int]) -> tuple[Tensor, 
     (M, I, P, L) and (I, P, L) uint8 of ``kinds`` and 0 -> half the extents.
     """
     where = ((0, 0, 0), (2, 2, 2), [n // 2 for n in label.shape])
-    shares = resample(torch.stack([label == code for code in kinds]).float(), *where)
-    codes = torch.tensor(kinds, dtype=torch.uint8)[shares.argmax(0)]
-    return resample(image, *where), torch.where(shares.sum(0) >= 0.5, codes, 0).to(torch.uint8)
+    return resample(image, *where), resample_labels(label, kinds, *where)

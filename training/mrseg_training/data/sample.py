@@ -21,9 +21,10 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from torch import Generator, Tensor
 
 from mrseg_training.data import tumour
-from mrseg_training.data.anatomy import blur, bounding_box, template_maps
+from mrseg_training.data.anatomy import blur, template_maps
 from mrseg_training.data.tumour import look_up, offsets, smooth_noise
 from napari_mrseg import degrade
+from napari_mrseg.prepare import bounds
 from napari_mrseg.study import Grid
 
 COMMAND = "python -m mrseg_training.data.sample -o DIR"
@@ -103,8 +104,8 @@ def make(generator: Generator, maps: Tensor, grid: Grid) -> tuple[dict[str, Tens
 
 def _cut(maps: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
     """The maps cut (or padded) to ``SIZE`` around the brain, and the grid moved with them."""
-    first, size = bounding_box((maps[2] > 0.5)[None])
-    start = [a - (want - n) // 2 for a, n, want in zip(first, size, SIZE, strict=True)]
+    box = bounds(maps[2] > 0.5)
+    start = [low - (want - (high - low)) // 2 for (low, high), want in zip(box, SIZE, strict=True)]
     room = [
         (max(0, -s), max(0, s + want - n)) for s, want, n in zip(start, SIZE, maps.shape[1:], strict=True)
     ]

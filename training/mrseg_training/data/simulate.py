@@ -11,13 +11,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mrseg_training.data import signal, tumour
-from mrseg_training.data.anatomy import SPACING, Anatomy, bounding_box, from_template
+from mrseg_training.data.anatomy import SPACING, Anatomy, from_template
 from mrseg_training.data.graft import Donor, donor, graft
 from mrseg_training.data.tumour import chance, look_up, offsets, pick, smooth_noise, uniform
 from napari_mrseg import degrade
-from napari_mrseg.inference.normalise import foreground, normalise
+from napari_mrseg.prepare import bounds, foreground, frame, most, normalise, resample
 
-MULTIPLE = 8
 CAVITY = 0.06  # of the samples have a hole full of fluid that is no tumour
 CORE = (7.0, 33.0)  # radius of a tumour's core, mm
 FURTHER = 0.6  # size of a second and third focus relative to that drawn for a first
@@ -162,8 +161,7 @@ def resampled(anatomy: Anatomy, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     certain = torch.where(brain > 0, stack[6], 1.0).round()
     labels = torch.zeros(brain.shape, dtype=torch.uint8)
     if anatomy.labels is not None:
-        share = stack[8:]
-        labels = torch.where(share.sum(0) >= 0.5, share.argmax(0) + 1, 0).to(torch.uint8)
+        labels = most(stack[8:], (1, 2, 3))
     return images, stack[4] * brain, stack[5] * brain, certain, stack[7], labels
 
 
@@ -216,13 +214,12 @@ FAULTS = (
 def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor) -> Sample:
     """Crop, normalise and pad exactly as the viewer does with the files it has."""
     masks = torch.stack([foreground(image) for image in images])
-    first, size = bounding_box(masks)
-    box = tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
+    # Voxels stay as they are; the frame is the viewer's: a box with spare room on both sides.
+    where = frame(bounds(masks.any(0)), (1.0,) * 3, 1.0)
     # The viewer resamples after normalising, so the edge of the brain fades into the background.
-    seen = torch.stack([normalise(i, m)[box] * soft[box] for i, m in zip(images, masks, strict=True)])
-    codes = labels[box]
-    regions = torch.stack([codes > 0, (codes == 1) | (codes == 3), codes == 3]).float()
-    # The spare room goes to both sides, as in the viewer.
-    room = [-n % MULTIPLE for n in reversed(size)]
-    padding = [p for n in room for p in (n // 2, n - n // 2)]
-    return Sample(F.pad(seen, padding), F.pad(regions, padding), F.pad(certain[box], padding, value=1.0))
+    seen = torch.stack([normalise(i, m) * soft for i, m in zip(images, masks, strict=True)])
+    regions = torch.stack([labels > 0, (labels == 1) | (labels == 3), labels == 3]).float()
+    parts = torch.cat([seen, regions, 1 - certain[None]])[:, *where.box]
+    origin = [begin - side.start for begin, side in zip(where.start, where.box, strict=True)]
+    framed = resample(parts, origin, where.step, where.size)
+    return Sample(framed[:4], framed[4:7], 1 - framed[7])

@@ -22,8 +22,8 @@ from mrseg_training.log import Count, Say, silent
 from mrseg_training.perturb import mix
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference.resample import resample
 from napari_mrseg.io import open_study
+from napari_mrseg.prepare import resample, resample_labels
 from napari_mrseg.tasks import Task
 
 GENERATOR = 5
@@ -63,9 +63,7 @@ class Simulated:
         if abs(factor - 1) > 1e-6:
             extents = [8 * -(-int(n / factor + 0.5) // 8) for n in labels.shape]
             images = resample(images, (0, 0, 0), (factor,) * 3, extents)
-            shares = torch.stack([labels == code for code in (1, 2, 3)]).float()
-            shares = resample(shares, (0, 0, 0), (factor,) * 3, extents)
-            labels = torch.where(shares.sum(0) >= 0.5, shares.argmax(0) + 1, 0).to(torch.uint8)
+            labels = resample_labels(labels, (1, 2, 3), (0, 0, 0), (factor,) * 3, extents)
         return Prepared(images, labels, torch.ones(len(self.task.names), dtype=torch.bool))
 
     def draw(self, subject: str) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,9 @@ from torch import Tensor
 
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference.normalise import measure, scale
-from napari_mrseg.inference.resample import resample
-from napari_mrseg.inference.windows import frame
 from napari_mrseg.io import open_study
 from napari_mrseg.io.recognise import REFERENCE, recognise
+from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, on_frame
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Task
 
@@ -95,23 +93,14 @@ def prepare(study: Study, spacing: float) -> Prepared:
     task, grid = study.task, study.grid
     volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
     known = {name: measure(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
-    masks = {name: volume.abs() > known[name].floor for name, volume in volumes.items()}
-    inside = torch.stack([m if m.ndim == 3 else m.any(-1) for m in masks.values()]).any(0)
-    bounds = []
-    for axis in range(3):
-        line = torch.nonzero(inside.any(dim=[a for a in range(3) if a != axis])).flatten()
-        bounds.append((int(line[0]), int(line[-1]) + 1))
-    where = frame(bounds, grid.spacing, spacing, task.ndim)
+    masks = (volume.abs() > known[name].floor for name, volume in volumes.items())
+    inside = torch.stack([m if m.ndim == 3 else m.any(-1) for m in masks]).any(0)
+    where = frame(bounds(inside), grid.spacing, spacing, task.ndim)
     images = torch.zeros(len(task.channels), *where.size)
     for name, volume in volumes.items():
-        scaled = scale(volume, known[name], masks[name])
-        channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
-        images[task.span(name)] = resample(channels, where.start, where.step, where.size)
-    codes = torch.tensor(study.reference.labels)
+        images[task.span(name)] = on_frame(volume[where.box], known[name], where)
     kinds = [label.code for label in task.labels]
-    shares = torch.stack([codes == code for code in kinds]).float()
-    shares = resample(shares, where.start, where.step, where.size)
-    labels = torch.where(shares.sum(0) >= 0.5, torch.tensor(kinds)[shares.argmax(0)], 0).to(torch.uint8)
+    labels = labels_on_frame(torch.tensor(study.reference.labels), kinds, where)
     has = torch.tensor([name in volumes for name in task.names])
     return Prepared(images, labels, has)
 

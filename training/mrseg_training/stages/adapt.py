@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,15 @@ from mrseg_training.settings import AdaptPart, Config
 from mrseg_training.stages.base import Batch, Stage, Terms
 from napari_mrseg.inference.fill import fill
 from napari_mrseg.inference.outputs import probabilities
+
+
+@dataclass(frozen=True)
+class Complete:
+    """What the complete input gave, as constants, and the combinations (K, B, M) that are compared with it."""
+
+    features: list[Tensor]
+    prediction: Tensor
+    combinations: Tensor
 
 
 class Adapt(Stage):
@@ -36,14 +47,12 @@ class Adapt(Stage):
         }
         if part.freeze_encoder:
             self.network.freeze_encoder()
-        self._targets: tuple[list[Tensor], Tensor] | None = None
-        self._combinations: Tensor | None = None
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         return self._complete(batch) if part == 0 else self._incomplete(batch, part - 1)
 
     def _complete(self, batch: Batch) -> Terms:
-        self._combinations = perturb.draw_combinations(
+        combinations = perturb.draw_combinations(
             batch.has.shape[1], self.part.combinations_per_step, batch.draws, self.odds
         )
         device = batch.images.device
@@ -54,15 +63,14 @@ class Adapt(Stage):
             features = self.network.encode(images, batch.has.to(device))
         outputs = self.network.outputs(features, images)
         found = probabilities(outputs[0].detach().float(), self.task.output)
-        self._targets = [f.detach() for f in features], found
+        batch.carried = Complete([f.detach() for f in features], found, combinations)
         return {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
 
     def _incomplete(self, batch: Batch, number: int) -> Terms:
-        assert self._targets is not None, "part 0 comes first"
-        assert self._combinations is not None
-        targets, prediction = self._targets
+        assert isinstance(batch.carried, Complete), "part 0 comes first"
+        targets, prediction = batch.carried.features, batch.carried.prediction
         device = batch.images.device
-        kept = self._combinations[number] & batch.has
+        kept = batch.carried.combinations[number] & batch.has
         kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
         valid = batch.has.all(1).to(device)
         images = fill(batch.images, kept, self.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,21 +26,24 @@ class Batch:
     """Augmented samples on the device. Not a dataclass: Fabric would copy one, generators and all.
 
     ``images`` (B, M, I, P, L) normalised, modalities that the subject lacks 0; ``regions`` (B, R, I, P, L) of 0
-    and 1; ``has`` (B, M) bool on the CPU, the modalities the subject has; ``draws`` a generator per sample.
+    and 1; ``has`` (B, M) bool on the CPU, the modalities the subject has; ``draws`` a generator per sample;
+    ``carried``: what one part of a step leaves for the next.
     """
 
-    __slots__ = ("draws", "has", "images", "regions")
+    __slots__ = ("carried", "draws", "has", "images", "regions")
 
     def __init__(self, images: Tensor, regions: Tensor, has: Tensor, draws: list[Generator]) -> None:
         self.images, self.regions, self.has, self.draws = images, regions, has, draws
+        self.carried: Any = None
 
 
 class Stage(nn.Module):
     """One stage of training. ``forward(batch, part)`` gives the loss terms of one part of a step.
 
     A step has ``parts`` parts, each followed by its own backward, so that only one part's activations are held
-    at a time. The step's loss is the sum of all terms, each times its entry in ``weights``; a term without an
-    entry is only logged. Terms of weight 0 are not computed.
+    at a time; a stage keeps nothing between them but what is in ``batch.carried``. The step's loss is the sum of all
+    terms, each times its entry in ``weights``; a term without an entry is only logged. Terms of weight 0 are not
+    computed.
     """
 
     name: ClassVar[str]

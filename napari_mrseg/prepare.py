@@ -1,0 +1,203 @@
+"""From a scan to what a network sees: crop, normalise, resample, pad. One home for viewer, files and generator.
+
+:func:`measure` an image once, lay a :func:`frame` over the box of its foreground, then :func:`on_frame`; labels go the
+same way by :func:`labels_on_frame`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+STRIDE = 8  # extents the networks accept are multiples of this
+SAME_SPACING = 0.01  # relative difference below which voxels are taken as they are
+FLOOR = 0.01  # of the 99th percentile of |intensity|: below it a voxel is background
+NO_FLOOR = -1.0  # below every |intensity|
+TAIL = 3.0  # robust standard deviations above which the scale turns logarithmic
+
+
+class Intensities(NamedTuple):
+    """What normalisation needs to know of one volume, all in the volume's own units."""
+
+    floor: float
+    centre: float
+    spread: float
+
+
+def foreground_floor(volume: Tensor) -> float:
+    """The |intensity| up to which a voxel of ``volume`` (I, P, L) is background."""
+    sample = volume[::2, ::2, ::2].abs().reshape(-1)
+    rank = max(1, int(0.99 * sample.numel()))
+    return FLOOR * float(torch.kthvalue(sample, rank).values)
+
+
+def foreground(volume: Tensor) -> Tensor:
+    """The subject's voxels in one skull-stripped volume: (I, P, L) float → (I, P, L) bool.
+
+    Background need not be exactly zero (resampling leaves small values of either sign); the threshold scales
+    with the image, so units do not matter.
+    """
+    return volume.abs() > foreground_floor(volume)
+
+
+def measure(volume: Tensor, mask: Tensor | None = None, *, holes: bool = True) -> Intensities:
+    """Median and robust spread over the subject's voxels (``mask``, by default :func:`foreground`).
+
+    Without ``holes`` every voxel counts, the dark ones too: a colour image has no background. Several channels are
+    measured as one, so that colours keep their proportions.
+
+    The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero.
+    """
+    floor = foreground_floor(volume) if holes else NO_FLOOR
+    inside = volume[volume.abs() > floor if mask is None else mask]
+    if inside.numel() == 0:
+        return Intensities(floor, 0.0, 1.0)
+    centre = inside.median()
+    spread = 1.4826 * (inside - centre).abs().median()
+    if spread <= 0:
+        spread = inside.std(unbiased=False)
+    return Intensities(floor, float(centre), max(float(spread), 1e-20))
+
+
+def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Tensor:
+    """``volume``, or a part of it, with zero median and unit spread; background 0.
+
+    Values are cut at −5 and compressed logarithmically above 3, so that vessels and outliers do not drown the
+    rest.
+    """
+    mask = volume.abs() > known.floor if mask is None else mask
+    scaled = ((volume - known.centre) / known.spread).clamp_min_(-5.0)
+    tail = (scaled - TAIL).clamp_min_(0.0)
+    return (scaled - tail).add_(tail.log1p_()).mul_(mask)
+
+
+def normalise(volume: Tensor, mask: Tensor | None = None) -> Tensor:
+    """:func:`measure` and :func:`scale` of a whole volume: (I, P, L) float32 → the same shape."""
+    return scale(volume, measure(volume, mask), mask)
+
+
+def bounds(mask: Tensor) -> list[tuple[int, int]]:
+    """First and one past the last True voxel of (I, P, L) or (I, P, L, 3), per axis. Raises ValueError for none."""
+    sides = []
+    for axis in range(3):
+        line = torch.nonzero(mask.any(dim=[a for a in range(mask.ndim) if a != axis])).flatten()
+        if len(line) == 0:
+            raise ValueError("There is no foreground.")
+        sides.append((int(line[0]), int(line[-1]) + 1))
+    return sides
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The network's sampling of a box of scan voxels.
+
+    ``box``: the scan's voxels covered, one slice an axis. Network voxel j of an axis begins at scan voxel
+    ``start + j · step`` (its lower face), ``size`` of them, a multiple of the stride; what reaches beyond the
+    scan is background.
+    """
+
+    box: tuple[slice, ...]
+    start: tuple[int, ...]
+    step: tuple[float, ...]
+    size: tuple[int, ...]
+
+
+def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float, ndim: int = 3) -> Frame:
+    """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
+
+    ``ndim`` 2: the first axis is none of space and keeps its slices. Depends on nothing but these numbers: not on free
+    memory, not on the view.
+    """
+    start, step, size = [], [], []
+    for axis, ((low, high), millimetres) in enumerate(zip(bounds, spacing, strict=True)):
+        ratio = wanted / millimetres if axis >= 3 - ndim else 1.0
+        width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
+        count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
+        spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0
+        start.append(low - int(spare // 2))  # it goes to both sides
+        step.append(width)
+        size.append(count)
+    return Frame(tuple(slice(a, b) for a, b in bounds), tuple(start), tuple(step), tuple(size))
+
+
+def on_frame(boxed: Tensor, known: Intensities, where: Frame) -> Tensor:
+    """The scan's voxels in ``where.box``, (i, p, l) or (i, p, l, 3), normalised and on the frame: (1 or 3, *size)."""
+    scaled = scale(boxed, known)
+    origin = [begin - side.start for begin, side in zip(where.start, where.box, strict=True)]
+    channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
+    return resample(channels, origin, where.step, where.size)
+
+
+def labels_on_frame(labels: Tensor, kinds: Sequence[int], where: Frame) -> Tensor:
+    """(I, P, L) codes of the scan, of ``kinds`` and 0, -> (*size) uint8 on the frame."""
+    return resample_labels(labels, kinds, where.start, where.step, where.size)
+
+
+def resample_labels(
+    labels: Tensor, kinds: Sequence[int], start: Sequence[float], step: Sequence[float], size: Sequence[int]
+) -> Tensor:
+    """:func:`resample` for codes of ``kinds`` and 0: the commonest kind where at least half of a voxel has one."""
+    return most(resample(torch.stack([labels == code for code in kinds]).float(), start, step, size), kinds)
+
+
+def most(shares: Tensor, kinds: Sequence[int]) -> Tensor:
+    """(K, I, P, L) shares of each kind in a voxel -> (I, P, L) uint8: the commonest, 0 where together below a half."""
+    codes = torch.tensor(kinds, dtype=torch.uint8, device=shares.device)[shares.argmax(0)]
+    return torch.where(shares.sum(0) >= 0.5, codes, 0).to(torch.uint8)
+
+
+def resample(
+    volume: Tensor,
+    start: Sequence[float],
+    step: Sequence[float],
+    size: Sequence[int],
+    *,
+    extend: bool = False,
+) -> Tensor:
+    """Sample ``volume`` (C, I, P, L) on another axis-aligned grid → (C, *size).
+
+    Output voxel j of an axis covers the input indices from ``start + j·step − 0.5`` to one ``step`` further
+    (all in input voxels). Linear interpolation; when ``step`` > 1 the triangle widens with it, which averages
+    instead of skipping. Outside the input is 0, or with ``extend`` the value at its edge. With step 1 and a
+    whole ``start`` it is an exact copy.
+    """
+    for axis, (begin, width, count) in enumerate(zip(start, step, size, strict=True), start=1):
+        length = volume.shape[axis]
+        if width == 1 and float(begin).is_integer():
+            volume = _copy(volume, axis, int(begin), count)
+            continue
+        weights = _weights(length, begin, width, count, extend).to(volume)
+        volume = torch.movedim(torch.matmul(torch.movedim(volume, axis, -1), weights.T), -1, axis)
+    return volume.contiguous()
+
+
+def _weights(length: int, start: float, step: float, count: int, extend: bool) -> Tensor:
+    """(count, length) weights of input voxels for each output voxel."""
+    centres = start + (torch.arange(count, dtype=torch.float64) + 0.5) * step - 0.5
+    if extend:
+        centres = centres.clamp(0, length - 1)
+    reach = max(1.0, step)
+    margin = int(reach) + 1
+    index = torch.arange(-margin, length + margin, dtype=torch.float64)
+    weights = (1 - (index[None] - centres[:, None]).abs() / reach).clamp_min(0)
+    total = weights.sum(1, keepdim=True)
+    # Centres beyond the margin see nothing; the rest sum to 1 over the (zero-padded) line.
+    weights = torch.where(total > 0, weights / total.clamp_min(1e-12), weights)
+    return weights[:, margin : margin + length]
+
+
+def _copy(volume: Tensor, axis: int, start: int, count: int) -> Tensor:
+    length = volume.shape[axis]
+    low, high = max(start, 0), max(min(start + count, length), max(start, 0))
+    inner = volume.narrow(axis, min(low, length), min(high, length) - min(low, length))
+    before = min(max(-start, 0), count)
+    after = count - before - inner.shape[axis]
+    if before == 0 and after == 0:
+        return inner
+    pads = [[volume.shape[a] if a != axis else n for a in range(volume.ndim)] for n in (before, after)]
+    return torch.cat([volume.new_zeros(pads[0]), inner, volume.new_zeros(pads[1])], dim=axis)
