@@ -11,7 +11,7 @@ from made_up import save_nifti
 from safetensors.torch import load_file
 from small import NAMES_2023, small_config, write_subject, write_subjects
 
-from mrseg_training.augment import augment, regions_of
+from mrseg_training.augment import augment, faulty, regions_of
 from mrseg_training.data import cache
 from mrseg_training.data.cache import Volumes, fill_cache, is_sound
 from mrseg_training.data.loader import Loader
@@ -260,6 +260,22 @@ def test_augmentation_moves_image_and_labels_together() -> None:
     still = augment(images, labels, AugmentPart(flip=False, rotate=0), generators(0, 0, 0, 0, 8))
     assert torch.equal(still[0], images)
     assert torch.equal(still[1], labels)
+
+
+def test_files_can_get_a_scanners_faults() -> None:
+    """``faults`` 1 changes every modality, each by itself; background and median stay."""
+    image = torch.randn(4, 12, 14, 10, generator=torch.Generator().manual_seed(3))
+    image[:, :2] = 0
+    part = AugmentPart(faults=1.0)
+    for k in range(12):
+        first, again = (faulty(image, part, generators(0, 0, k, 0, 1)[0]) for _ in range(2))
+        assert torch.equal(first, again)
+        assert torch.equal(first[:, :2], image[:, :2])
+        assert torch.isfinite(first).all()
+        for before, after in zip(image[:, 2:], first[:, 2:], strict=True):
+            assert not torch.equal(before, after)
+            assert float(after.median()) == pytest.approx(float(before.median()), abs=0.02)
+    assert faulty(image, AugmentPart(), generators(0, 0, 0, 0, 1)[0]) is image
 
 
 def test_intensities_can_be_stretched_and_moved() -> None:

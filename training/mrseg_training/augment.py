@@ -12,6 +12,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mrseg_training.data.anatomy import MEDIAN
+from mrseg_training.data.simulate import FAULTS
+from mrseg_training.data.tumour import chance, pick, uniform
 from mrseg_training.settings import AugmentPart
 
 TURNED = 0.5
@@ -49,6 +52,26 @@ def augment(
         out_images.append(_recoloured(image, part, draw))
         out_labels.append(label)
     return torch.stack(out_images), torch.stack(out_labels)
+
+
+def faulty(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
+    """(C, I, P, L) normalised, on the CPU, a share ``part.faults`` of its channels with one fault of a scanner.
+
+    Background stays 0 and the median what it was: normalising a whole scan with that fault would bring it back.
+    """
+    if not part.faults:
+        return image
+    out = []
+    for channel in image:
+        inside = channel != 0
+        if chance(part.faults, draw) and bool(inside.any()):
+            fault = FAULTS[pick([odds for _, odds in FAULTS], draw)][0]
+            lifted = torch.where(inside, (channel + MEDIAN).clamp_min(0.1), 0.0)
+            worse = fault(lifted, uniform(0, 1, draw) ** 1.5, draw)
+            moved = channel[inside].median() - worse[inside].median()
+            channel = torch.where(inside, worse + moved, 0.0)
+        out.append(channel)
+    return torch.stack(out)
 
 
 def _recoloured(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:

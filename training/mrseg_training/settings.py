@@ -143,14 +143,16 @@ class DataPart(Part):
 class AugmentPart(Part):
     """On the device, per sample: mirror each axis (or left-right only), turn by up to ``rotate`` degrees, crop.
 
-    ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head. ``gain`` and
-    ``shift``: standard deviations of the logarithm of a factor and of a sum, drawn for each modality, that its
-    normalised intensities get.
+    ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head. ``faults``:
+    share of modalities that get one of the generator's scanner faults (gamma, bias field, noise, blur, thick slices),
+    for files: generated samples have theirs. ``gain`` and ``shift``: standard deviations of the logarithm of a factor
+    and of a sum, drawn for each modality, that its normalised intensities get.
     """
 
     flip: bool | Literal["left-right"] = True
     rotate: float = Field(default=10.0, ge=0, le=180)
     centred: Share = Field(default=0.5, ge=0, le=1)
+    faults: Share = Field(default=0.0, ge=0, le=1)
     gain: float = Field(default=0.0, ge=0, le=1)
     shift: float = Field(default=0.0, ge=0, le=1)
 
