@@ -131,7 +131,7 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.tab("Agreement and attribution")
     tour.click(bench.maps_panel.checks["agreement"], QPoint(8, 8))
     tour.until(lambda: "agreement" in bench.maps.layers, "the agreement")
-    tour.dock.set_overlay(False)
+    tour.dock.look.visible = False
     tour.picture("agreement")
     tour.click(bench.maps_panel.checks["agreement"], QPoint(8, 8))
     bench.maps_panel.region.setCurrentText(inner[-1])
@@ -140,7 +140,7 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.until(lambda: "attribution" in bench.maps.layers, "the attribution")
     tour.picture("attribution")
     tour.click(bench.maps_panel.checks["attribution"], QPoint(8, 8))
-    tour.dock.set_overlay(True)
+    tour.dock.look.visible = True
 
 
 def tables(tour: Tour, folder: Path) -> None:

@@ -94,7 +94,7 @@ def _open(paths: Sequence[str]) -> Study:
 
 
 def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
-    from napari_mrseg._qt.layers import contrast_limits
+    from napari_mrseg.display import contrast_limits
 
     layers: list[LayerData] = []
     for number, (name, image) in enumerate(reversed(list(study.images.items())), start=1):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_mrseg.display import titles, words_of
 from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
@@ -23,8 +24,6 @@ from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.models.store import Model
-
-RESEARCH_USE = "research use only"
 
 
 class Session:
@@ -40,7 +39,7 @@ class Session:
     study, model
         What is open, or None.
     combination
-        Modalities switched on, in the task's order; () while no study is open.
+        Modalities switched on, in the task's order; () if none is, or while no study is open.
     shown
         The prediction on screen, or None. While ``stale``, it belongs to an earlier combination, model or
         device, and its replacement is being computed or was cancelled.
@@ -276,11 +275,16 @@ class Session:
     # -- what is switched on ------------------------------------------------------------------------------
 
     def use(self, names: Iterable[str]) -> None:
-        """Switch to a combination. Raises InputError if it is empty or holds a modality that is not there."""
+        """Switch to a combination; with none on there is nothing to segment, and nothing is shown.
+
+        Raises InputError if it holds a modality that is not there.
+        """
         if self.study is None:
             raise InputError("Open a study first; there are no modalities to switch.")
-        combination = self.task.combination(names)
-        self.study.only(combination)
+        wanted = tuple(names)
+        combination = self.task.combination(wanted) if wanted else ()
+        if combination:
+            self.study.only(combination)
         with self._lock:
             if combination == self.combination:
                 return
@@ -302,14 +306,18 @@ class Session:
         """Show the present combination: from memory at once, else computed. A newer request replaces it."""
         with self._lock:
             study, combination = self.study, self.combination
-            if study is None or self.model is None or not combination:
+            if study is None or self.model is None:
                 return
             self.error = None
-            ready = self._live.cached(study, combination)
-            if ready is not None:
-                self.shown = ready
-            sweep = study.task.combinations(study.present) if self.sweep else ()
-            self._live.request(study, combination, sweep)
+            if combination:
+                self.shown = self._live.cached(study, combination) or self.shown
+                sweep = study.task.combinations(study.present) if self.sweep else ()
+                self._live.request(study, combination, sweep)
+            else:
+                self._live.stop()
+                self.shown = self.running = None
+        if not combination:
+            self.running_changed.emit()
         self.shown_changed.emit()
 
     def cancel(self) -> None:
@@ -378,34 +386,18 @@ class Session:
 
     def describe(self) -> str:
         """The line that says what is on screen. Nothing shown is ever unlabelled."""
-        if self.study is None:
-            return f"No study open · {RESEARCH_USE}"
-        shown = self.shown
-        parts = []
-        if self.study.simulated:
-            parts.append("simulated, not a patient")
-        if shown is None:
-            parts += [f"{self.titles(self.combination)}: no segmentation yet", RESEARCH_USE]
-            return " · ".join(parts)
-        everything = self.task.combinations()
-        parts.append(
-            f"combination {everything.index(shown.combination) + 1} of {len(everything)}: "
-            f"{self.titles(shown.combination)}"
-        )
-        parts += [note.message.rstrip(".") for note in shown.notes if note.code == "degraded"]
-        parts.append(f"model {shown.model['name']} {shown.model['version']}")
-        parts.append(
-            f"{'preview' if shown.preview else 'final'} at {shown.spacing:g} {shown.task.length_unit}"
-        )
-        parts.append(f"{shown.device} {shown.precision}, {shown.seconds:.1f} s")
-        if self.stale:
-            wait = "computing" if self.running else "not computed"
-            parts.insert(0, f"STALE: {self.titles(self.combination)} {wait}")
-        parts.append(RESEARCH_USE)
-        return " · ".join(parts)
+        with self._lock:
+            study, combination, shown, stale, running = (
+                self.study,
+                self.combination,
+                self.shown,
+                self.stale,
+                self.running is not None,
+            )
+        return " · ".join(words_of(self.task, study, combination, shown, stale=stale, running=running))
 
     def titles(self, combination: Iterable[str]) -> str:
-        return " + ".join(self.task.modality(name).title for name in combination)
+        return titles(self.task, combination)
 
     def save(
         self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any

@@ -27,7 +27,7 @@ def until_final(qtbot: QtBot, dock: MrsegDock, combination: tuple[str, ...] | No
             and not session.stale
             and dock.layers.prediction is not None
             and dock.layers.prediction.data is session.shown.labels
-            and dock.banner.property("state") == "final"
+            and dock.banner.property("state") in ("final", "edited")
             and dock.settled
         )
 

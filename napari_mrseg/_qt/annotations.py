@@ -8,20 +8,27 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from napari.components import ViewerModel
+from napari.components.overlays import TextOverlay
 
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg.session import Session
 
+_FIRST = 10**5  # in napari's order of overlays at one place: above the letter, which has 10**6
+_SPACER = "mrseg-spacer"
 _FONT = 9
-_WIDTH = 0.44  # of the canvas; the letter at the top stays free
-_CHARACTER = 8.6  # pixels, of the mean one
+_CHARACTER = 9.0  # pixels, of the mean one
+_LINE = 19  # pixels
+_MARGIN = 16  # pixels, at each side
 
 
 class Annotation:
-    """Keeps napari's text overlay in step with the session; ``marks`` says what only the canvas knows."""
+    """Keeps napari's text overlay in step: a strip across the top, which the camera leaves free (:mod:`fit`).
 
-    def __init__(self, viewer: ViewerModel, session: Session, marks: Callable[[], list[str]] = list) -> None:
-        self._viewer, self._session, self._marks = viewer, session, marks
+    ``words`` gives the parts of the line.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session, words: Callable[[], list[str]] = list) -> None:
+        self._viewer, self._session, self._words = viewer, session, words
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color", "box_color"
         self._before = {name: getattr(self._overlay, name) for name in fields}
@@ -29,21 +36,34 @@ class Annotation:
         self._overlay.position = "top_left"
         self._overlay.font_size = _FONT
         self._overlay.box_color = GROUND
+        # As high as the words and first at the middle of the top: the letter there lies below the words.
+        self._spacer = TextOverlay(
+            position="top_center", font_size=_FONT, order=_FIRST, box=False, visible=True
+        )
+        viewer.canvas.overlays[_SPACER] = self._spacer
         viewer.canvas.events.size.connect(self.refresh)
+
+    @property
+    def height(self) -> int:
+        """Pixels that the words take, for the camera."""
+        return _LINE * (1 + str(self._overlay.text).count("\n")) + _MARGIN if self._overlay.visible else 0
 
     def refresh(self, event: object = None) -> None:
         session, overlay, study = self._session, self._overlay, self._session.study
-        width = max(24, int(float(self._viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
-        lines: list[str] = [] if study is None else [study.case]
-        for part in [*self._marks(), *session.describe().split(" · ")]:
-            lines += textwrap.wrap(part, width, subsequent_indent="   ") or [""]
+        width = max(24, int((float(self._viewer.canvas.size[1]) - 2 * _MARGIN) / _CHARACTER))
+        parts = [*([] if study is None else [study.case]), *self._words()]
         looks: dict[str, object] = {
             "color": "#ffb74d" if session.stale else "#f2f5f7",
-            "text": "\n".join(lines),
+            "text": "\n".join(_lines(parts, width)),
             "visible": True,
         }
         changed = {name: value for name, value in looks.items() if self._shown.get(name) != value}
-        with self._places_kept() if self._shown else nullcontext():
+        rows = str(self._shown.get("text", "")).count("\n")
+        now = str(looks["text"]).count("\n")
+        same_room = bool(self._shown) and rows == now
+        if not same_room:
+            self._spacer.text = "\n".join([" "] * (now + 1))
+        with self._places_kept() if same_room else nullcontext():
             for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)
         self._shown = looks
@@ -54,5 +74,18 @@ class Annotation:
 
     def close(self) -> None:
         self._viewer.canvas.events.size.disconnect(self.refresh)
+        self._viewer.canvas.overlays.pop(_SPACER, None)
         for name, value in self._before.items():
             setattr(self._overlay, name, value)
+
+
+def _lines(parts: list[str], width: int) -> list[str]:
+    """As few lines as hold all parts, broken between parts where possible."""
+    lines = [""]
+    for part in parts:
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines += textwrap.wrap(part, width) or [""]
+    return [line for line in lines if line]

@@ -23,6 +23,16 @@ def files_at(paths: Sequence[str | Path], task: Task) -> tuple[FileChoice, ...]:
     return tuple(FileChoice(str(f.path), f.path.name, f.role, f.reason) for f in found)
 
 
+def is_unclear(paths: Sequence[str | Path], task: Task) -> bool:
+    """True if the names of the scans at ``paths`` are why they cannot be opened, so that the user has to say."""
+    from napari_mrseg.io import recognise
+
+    try:
+        return bool(recognise([str(path) for path in paths], task).problems(task))
+    except (MrsegError, OSError):
+        return False
+
+
 class AssignDialog(QDialog):
     """One row per file: its name, what its name says, and a drop-down for what it is."""
 

@@ -1,11 +1,6 @@
-"""What the drop-downs offer, and what the legend compares with: asked on a thread, since torch loads slowly."""
+"""What the drop-downs offer: asked on a thread, since torch loads slowly."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-from napari_mrseg.inference.prediction import Prediction
 
 
 def device_choices() -> list[tuple[str, str]]:
@@ -27,10 +22,3 @@ def model_choices() -> list[str]:
     from napari_mrseg.models.store import list_models
 
     return [model.name for model in list_models()]
-
-
-def dice_of(shown: Prediction, reference: Any) -> Mapping[str, float | None]:
-    """Dice of each region against the reference's codes."""
-    from napari_mrseg.compare.metrics import region_dice
-
-    return region_dice(shown.labels, reference, shown.task)

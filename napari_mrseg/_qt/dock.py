@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,31 +10,34 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
-from napari_mrseg._qt.assign import AssignDialog, files_at
+from napari_mrseg._qt.assign import AssignDialog, files_at, is_unclear
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
-from napari_mrseg._qt.choices import device_choices, dice_of, model_choices
+from napari_mrseg._qt.choices import device_choices, model_choices
 from napari_mrseg._qt.files import files_of
+from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.layers import StudyLayers, warm_up
+from napari_mrseg._qt.leaving import guard
+from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
+from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences
+from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
+from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg.errors import MrsegError
-from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
 
-_OVERLAY = frozenset({"combination", "shown", "model"})  # topics that change what the overlay is
-_PAUSE = 32  # ms, two frames: the canvas comes first
 _docks: WeakSet[MrsegDock] = WeakSet()
 
 
@@ -51,29 +54,21 @@ class MrsegDock(QWidget):
     def __init__(self, viewer: ViewerModel, session: Session | None = None) -> None:
         super().__init__()
         dismiss(viewer)
-        self.viewer, self.session = viewer, session or Session()
+        guard(viewer)
+        self.viewer, self.session, self.look = viewer, session or Session(), Look()
         self._preferences = Preferences(self.session)
         self._later: set[Later] = set()
-        self._dice: tuple[Prediction | None, Mapping[str, float | None]] = (None, {})
         self._opening = ""
         self._computed = 0, 0
         self._asked: tuple[str | Path, ...] = ()  # paths of an opening that has not succeeded yet
-        self._steps: Iterator[None] | None = None
-        self._pending: frozenset[str] = frozenset()
-        self._stepper = QTimer(self)
-        self._stepper.timeout.connect(self._step)
-        self._behind: frozenset[str] = frozenset()  # topics the dock does not show yet
-        self._images_there = False  # the images behind the overlay are ahead of the dock
-        self._follower = QTimer(self)
-        self._follower.setSingleShot(True)
-        self._follower.setInterval(_PAUSE)
-        self._follower.timeout.connect(self._follow)
+        self._subject = ""  # whose layers are there
+        self._found = False  # the view went to this subject's finding, or the user took it elsewhere
         self.setObjectName("MrsegDock")
         self._unstyle = follow_theme(self, viewer, DOCK)
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
         warm_up(self.session.task)
-        self.panel = Panel(self.session.task)
+        self.panel = Panel(self.session.task, self.look)
         QVBoxLayout(self).addWidget(self.panel)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.modalities, self.legend, self.runbar = (
@@ -82,11 +77,20 @@ class MrsegDock(QWidget):
             self.panel.runbar,
         )
         self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
-        self.layers = StudyLayers(viewer, self.session)
+        self.layers = StudyLayers(viewer, self.session, self.look)
+        self.result = Result(self.session, self.layers, self)
         self.letters = OrientationLetters(viewer)
-        self.annotation = Annotation(viewer, self.session, self.layers.marks)
+        self.annotation = Annotation(viewer, self.session, self.result.words)
+        self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
         self.saver = Saver(self)
         self.opener = Opener(self)
+        self.updates = Updates(
+            study=self._show_study,
+            canvas=self._show_canvas,
+            images=self.layers.show_combination,
+            rest=self._show_rest,
+            parent=self,
+        )
         self._connect()
         self.keys = Keys(self)
         self.bridge = SessionBridge(self.session, self)
@@ -116,7 +120,7 @@ class MrsegDock(QWidget):
     @property
     def settled(self) -> bool:
         """True while the dock shows all it has heard of; it is a frame or two behind the canvas, and asks threads."""
-        return self._steps is None and not self._follower.isActive() and not self._later
+        return self.updates.settled and self.result.settled and not self._later
 
     # -- requests -----------------------------------------------------------------------------------------
 
@@ -139,20 +143,12 @@ class MrsegDock(QWidget):
         self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
 
     def jump(self) -> None:
+        self._found = True
         if not self.layers.jump_to_largest():
             self.say("There is no finding to jump to: the segmentation on screen is empty or not there yet.")
 
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
-
-    def set_outline(self, outline: bool) -> None:
-        self.layers.set_outline(outline)
-        self.legend.show_outline(outline)
-
-    def set_overlay(self, visible: bool) -> None:
-        if self.layers.prediction is not None:
-            self.layers.prediction.visible = visible
-        self.legend.show_overlay(visible)
 
     def attempt(self, request: Callable[[], Any]) -> None:
         """Do it, or say why not."""
@@ -169,18 +165,19 @@ class MrsegDock(QWidget):
         job.destroyed.connect(lambda: self._later.discard(job))
 
     def say(self, sentence: str) -> None:
-        """Show an error: in the dock until the next request, and as napari's notification."""
+        """Show an error until the next request: in the dock, or where that is out of sight, in napari's corner."""
         if not self.session.opening:
             self._opening = ""
-        if self._steps is None:  # all that led to it is said with it
-            self._follower.stop()
-            self._catch_up()
-        self.error.setText(sentence)
+        self.updates.catch_up()  # all that led to it is said with it
+        study = self.session.study
+        kept = f" Still open: {study.case}." if self._asked and study is not None else ""
+        self.error.setText(sentence + kept)
         self.error.setVisible(True)
-        self.panel.which_button.setVisible(bool(self._asked and files_at(self._asked, self.session.task)))
-        self.modalities.show_study(*self._found())
+        self.panel.which_button.setVisible(bool(self._asked and is_unclear(self._asked, self.session.task)))
+        self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
-        show_error(sentence)
+        if not self.isVisible():
+            show_error(sentence)
 
     def which(self) -> None:
         """Ask which file is which, and open them so."""
@@ -198,49 +195,46 @@ class MrsegDock(QWidget):
     def _changed(self, topics: frozenset[str]) -> None:
         if "study" in topics:
             self._asked = ()
-            self._steps = self._show_study()
-            self._pending = frozenset(TOPICS) - {"study"}
-            self._follower.stop()  # what was left to show is of the old study
-            self._stepper.start()
-        elif self._steps is not None:
-            self._pending |= topics
-        else:
-            self._refresh(topics)
+        self.updates.changed(topics)
 
-    def _step(self) -> None:
-        """One layer of a new study a turn of the event loop; then everything else is brought up to date."""
-        if self._steps is not None and next(self._steps, self) is not self:
-            return
-        self._stepper.stop()
-        self._steps = None
-        self._refresh(self._pending)
+    def _show_study(self) -> Iterator[None]:
+        session = self.session
+        study = session.study
+        for layer in list(self.viewer.layers):
+            paths = layer.metadata.get("mrseg", {}).get("paths", ())
+            if paths and set(paths) <= set(session.paths):
+                self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
+        self.letters.follow(())
+        self.case.setText("Open or drop a subject's folder" if study is None else study.case)
+        self.modalities.show_study(*self._files())
+        self._show_notes()
+        another = session.subject != self._subject
+        self._subject = session.subject
+        if another:
+            self._found, self.look.hidden = False, frozenset()
+        for _ in self.layers.show_study():
+            if study is not None:
+                images = self.layers.images
+                self.letters.follow(images.values(), study.grid.axis_codes)
+                if another and len(images) == 1:
+                    self._describe()
+                    self.planes.name()
+                    self.fit.follow(next(iter(images.values())))
+            self._describe()
+            yield
+        self.look.visible = True
 
-    def _refresh(self, topics: frozenset[str]) -> None:
-        """The canvas at once, all else a frame later: laying out and painting the dock takes longer than a frame."""
+    def _show_canvas(self, topics: frozenset[str]) -> None:
         if "images" in topics:
             self.layers.show_images()
-        if topics & _OVERLAY:
+        if topics & OVERLAY:
             self.layers.show_prediction()
+            if not self._found and self.session.shown is not None and self.layers.copy is None:
+                self._found = self.layers.jump_to_largest()
             self.annotation.refresh()
-        self._behind |= topics
-        if "combination" in topics:
-            self._images_there = False
-        if not self._follower.isActive():
-            self._follower.start()
 
-    def _follow(self) -> None:
-        """What :meth:`_refresh` left, in two turns of the event loop: images behind the overlay, then all else."""
-        if "combination" in self._behind and not self._images_there:
-            self._images_there = True
-            self.layers.show_combination()
-            self._follower.start()
-        else:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
+    def _show_rest(self, topics: frozenset[str]) -> None:
         """Bring everything up to date with the session."""
-        topics, self._behind = self._behind, frozenset()
-        self._images_there = False
         session = self.session
         if "opening" in topics and not session.opening:
             self._opening = ""
@@ -251,10 +245,11 @@ class MrsegDock(QWidget):
         if "model" in topics:
             self.later(model_choices, done=self._list_models)
             self.runbar.show_device(session.device)
-        if topics & _OVERLAY:
+        if topics & OVERLAY:
             self.layers.name_prediction()
             self._show_legend()
             self._show_notes()
+            self.viewer.update_status_from_cursor()  # else the status bar speaks of the old one until the mouse moves
         if topics & {"predictions", "model"}:
             study = session.study
             every = () if study is None else study.task.combinations(study.present)
@@ -262,38 +257,12 @@ class MrsegDock(QWidget):
         self.runbar.show_session(session, self._computed, self._opening)
         self._describe()
 
-    def _show_study(self) -> Iterator[None]:
-        study = self.session.study
-        for layer in list(self.viewer.layers):
-            paths = layer.metadata.get("mrseg", {}).get("paths", ())
-            if paths and set(paths) <= set(self.session.paths):
-                self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
-        self.letters.follow(())
-        self.case.setText("Open or drop a subject's folder" if study is None else study.case)
-        self.modalities.show_study(*self._found())
-        self._show_notes()
-        for _ in self.layers.show_study():
-            if study is not None:
-                self.letters.follow(self.layers.images.values(), study.grid.axis_codes)
-            self._describe()
-            yield
-        self.set_overlay(True)
-
-    def _found(self) -> tuple[Any, ...]:
+    def _files(self) -> tuple[Any, ...]:
         study = self.session.study
         return (study.present if study else ()), files_of(self.session), study is not None
 
     def _show_legend(self) -> None:
-        session = self.session
-        study = session.study  # before what is shown, which another study takes away first
-        shown = session.shown
-        known, dice = self._dice
-        if known is not shown:
-            dice = {}
-            reference = None if study is None else study.reference
-            if shown is not None and reference is not None:
-                self.later(lambda: (shown, dice_of(shown, reference.labels)), done=self._compared)
-        self.legend.show_prediction(shown, dice, session.stale)
+        self.legend.show_measures(self.result.measures())
 
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
@@ -301,32 +270,29 @@ class MrsegDock(QWidget):
         self.panel.notes.setText("\n".join(dict.fromkeys(said)))
         self.panel.notes.setVisible(bool(said))
 
-    def _compared(self, found: tuple[Prediction, Mapping[str, float | None]]) -> None:
-        if found[0] is self.session.shown:
-            self._dice = found
-            self._show_legend()
-
     def _describe(self) -> None:
-        session = self.session
-        shown = session.shown
-        state = "none"
-        if shown is not None:
-            state = "stale" if session.stale else "preview" if shown.preview else "final"
+        state = self.result.state
         restyle(self.banner, "state", state)
-        self.banner.setText(" · ".join([*self.layers.marks(), session.describe()]))
+        self.banner.setText(" · ".join(self.result.words()))
         self.annotation.refresh()
-        finished = state == "final"
-        self.panel.edit_button.setEnabled(finished)
-        self.panel.jump_button.setEnabled(shown is not None)
-        self.panel.save_button.setEnabled(session.study is not None)
+        self.panel.edit_button.setEnabled(state in ("final", "edited"))
+        self.panel.jump_button.setEnabled(state != "none")
+        self.panel.save_button.setEnabled(self.session.study is not None)
+
+    def _measured(self) -> None:
+        self._show_legend()
+        self._describe()
 
     def _seen(self) -> None:
-        """The user showed or hid a layer in napari's own list."""
-        if self._steps is None:
-            prediction = self.layers.prediction
-            self.legend.show_overlay(prediction is None or bool(prediction.visible))
+        """Another result came to the front, or the user showed or hid a layer in napari's own list."""
+        if not self.updates.opening:
             self.modalities.show_views(self.layers.visible_images())
-            self._describe()
+            self._measured()
+
+    def _moved(self, event: Any = None) -> None:
+        """The user looks elsewhere: a result that comes now must not take the view away."""
+        if self.session.shown is None and not self.updates.opening:
+            self._found = True
 
     def _list_models(self, names: Sequence[str]) -> None:
         model = self.session.model
@@ -367,11 +333,10 @@ class MrsegDock(QWidget):
             lambda name: self._choose(self.session.set_device, name, self.session.precision)
         )
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
-        self.legend.hidden_changed.connect(self.layers.set_hidden)
-        self.legend.opacity_changed.connect(self.layers.set_opacity)
-        self.legend.outline_changed.connect(self.set_outline)
-        self.legend.overlay_changed.connect(self.set_overlay)
+        self.look.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
+        self.result.changed.connect(self._measured)
+        self.viewer.dims.events.current_step.connect(self._moved)
 
     def _choose(self, choose: Callable[..., None], *choice: str) -> None:
         """Take another model or device; if that fails, the drop-downs go back to what is in use."""
@@ -388,8 +353,14 @@ class MrsegDock(QWidget):
 
 def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
     """What ends with the dock; holds no reference to the widget, which is gone by then."""
-    session, bridge, follower, unstyle = dock.session, dock.bridge, dock._follower, dock._unstyle
-    parts = dock.keys, dock.letters, dock.annotation, dock.layers
+    session, bridge, unstyle, dims, moved = (
+        dock.session,
+        dock.bridge,
+        dock._unstyle,
+        dock.viewer.dims,
+        dock._moved,
+    )
+    parts = dock.updates, dock.keys, dock.letters, dock.annotation, dock.layers, dock.planes, dock.fit
 
     def end() -> None:
         if ended:
@@ -397,8 +368,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         ended.append(True)
         bridge.close()
         unstyle()
-        with suppress(RuntimeError):  # it goes with the dock
-            follower.stop()
+        dims.events.current_step.disconnect(moved)
         for part in parts:
             with suppress(Exception):  # with the window, the canvas is gone before the dock is
                 part.close()

@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 
 class Keys:
-    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+C comparison."""
+    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+M comparison."""
 
     def __init__(self, dock: MrsegDock) -> None:
         self._viewer = dock.viewer
         self._bound: list[str] = []
         for number, modality in enumerate(dock.session.task.modalities, start=1):
             self._bind(f"Alt-{number}", partial(dock.toggle, modality.name))
-        self._bind("Alt-0", lambda: dock.set_overlay(not dock.legend.overlay.isChecked()))
-        self._bind("Alt-O", lambda: dock.set_outline(not dock.layers.outline))
+        look = dock.look
+        self._bind("Alt-0", lambda: setattr(look, "visible", not look.visible))
+        self._bind("Alt-O", lambda: setattr(look, "outline", not look.outline))
         self._bind("Alt-J", dock.jump)
-        self._bind("Alt-C", dock.compare_asked.emit)
+        self._bind("Alt-M", dock.compare_asked.emit)
 
     def close(self) -> None:
         for key in self._bound:

@@ -11,46 +11,54 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_mrseg._qt.edits import Edits, copies_in
 from napari_mrseg._qt.finding import largest_finding
+from napari_mrseg._qt.look import OUTLINE, Look
 from napari_mrseg._qt.rays import draw_quickly
+from napari_mrseg.display import contrast_limits, estimated_codes, label_names, label_rgba, model_name, titles
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
-from napari_mrseg.tasks import Task, key
+from napari_mrseg.tasks import Combination, Task, key
 
 STALE_OPACITY = 0.4  # of the chosen opacity
-_OUTLINE = 2  # voxels
-_ROOM = 0.9  # of napari's own zoom; letters and text need a margin
 
 
 class StudyLayers:
     """Shows a session's study in a viewer. Only layers made here are ever changed or removed.
 
     The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
-    layer of their own, which belongs to its subject: over another one it is hidden, but kept.
+    layer of their own, which belongs to its subject: over another one it is hidden, but kept. One of them, the
+    overlay or a copy, is in front: the result that is drawn, named, measured and saved. Showing another one hides it.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        self.viewer, self.session = viewer, session
+    def __init__(self, viewer: ViewerModel, session: Session, look: Look) -> None:
+        self.viewer, self.session, self.look = viewer, session, look
         self.images: dict[str, Image] = {}
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
-        self.opacity = 0.6
-        self.outline = False
-        self.hidden: frozenset[int] = frozenset()
+        self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
+        self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
+        self.edits = Edits(viewer, lambda _: self.on_painted())
+        self._copy: Labels | None = None  # in front, unless it is None
+        self._combination: Combination = ()
+        self._showing = False  # while we show and hide layers ourselves
         self._subject = ""  # whose layers these are; the worker may open another study before we hear of it
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
-        self._on: dict[str, bool] = {}  # visibility of a modality's image when it was switched off
-        self._stand_in: str | None = None
-        self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
+        self._seen: set[str] = set()  # modalities whose images the user wants to see, also while they are off
         viewer.dims.events.current_step.connect(self._looked)
         viewer.dims.events.ndisplay.connect(self._aim)
+        viewer.layers.events.removed.connect(self._gone)
+        look.events.connect(self._look)
 
     def close(self) -> None:
         """Follow nothing any more; the layers stay with the user."""
         self.viewer.dims.events.current_step.disconnect(self._looked)
         self.viewer.dims.events.ndisplay.disconnect(self._aim)
+        self.viewer.layers.events.removed.disconnect(self._gone)
+        self.look.events.disconnect(self._look)
+        self.edits.close()
 
     # -- the session shown --------------------------------------------------------------------------------
 
@@ -62,9 +70,12 @@ class StudyLayers:
         """
         self._remove_ours()
         study, self._subject = self.session.study, self.session.subject
-        for copy in self._copies():
+        self._combination = self.session.combination
+        for copy in copies_in(self.viewer):
             if not self._is_ours(copy):
                 copy.visible = False
+        if self._copy is not None and not self._is_ours(self._copy):
+            self._copy = None
         if study is None:
             return
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": "mm"}
@@ -86,45 +97,39 @@ class StudyLayers:
             self.images[name] = self.viewer.add_layer(layer)
             draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)
+            self._seen = {names[0]}
             if len(self.images) == 1:
                 self._go_to(middle)
-                self.viewer.reset_view()
-                self.viewer.scene.camera.zoom *= _ROOM
                 self._aim()
             yield
         if study.reference is not None:
             self.reference = self._add_labels(
                 study.reference.labels, "Reference", visible=False, source=study.reference.source, **common
             )
-            self.reference.contour = _OUTLINE
+            self.reference.contour = OUTLINE
             yield
         empty = np.zeros(study.grid.shape, np.uint8)
-        self.prediction = self._add_labels(empty, "Segmentation: none yet", opacity=self.opacity, **common)
-        self._apply_looks()
-        self.viewer.layers.selection.active = self.prediction
+        self.prediction = self._add_labels(empty, "Segmentation: none yet", **common)
+        if self._copy is not None:
+            self.prediction.visible = False
+        self._apply_look()
+        self.viewer.layers.selection.active = self._copy or self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
 
     def show_combination(self) -> None:
-        """Hide and mark images of modalities that are off; what was visible comes back with them."""
+        """Hide and mark images of modalities that are off; while all that was seen is off, one in use stands in."""
         task, in_use = self.session.task, self.session.combination
-        for name, layer in self._there():
-            off = name not in in_use
-            title = task.modality(name).title
-            layer.name = f"{title} (off)" if off else title
-            if off and name not in self._on:
-                self._on[name] = bool(layer.visible)
-                _set_visible(layer, False)
-            elif not off and name in self._on:
-                _set_visible(layer, self._on.pop(name))
-                if layer.visible and self._stand_in is not None and self._stand_in != name:
-                    _set_visible(self.images[self._stand_in], False)
-                    self._stand_in = None
         there = dict(self._there())
-        if self._on and any(self._on.values()) and not any(layer.visible for layer in there.values()):
-            stand_in = next((name for name in in_use if name in there), None)
-            if stand_in is not None:
-                _set_visible(there[stand_in], True)
-                self._stand_in = stand_in
+        seen = {name for name in in_use if name in self._seen and name in there}
+        seen = seen or {name for name in in_use[:1] if name in there}
+        self._showing = True
+        try:
+            for name, layer in there.items():
+                title = task.modality(name).title
+                layer.name = title if name in in_use else f"{title} (off)"
+                _set_visible(layer, name in seen)
+        finally:
+            self._showing = False
 
     def show_images(self) -> None:
         """Take over voxels that changed while the study stayed (degraded on purpose, or put right again)."""
@@ -135,17 +140,19 @@ class StudyLayers:
 
     def show_only(self, name: str) -> None:
         """Put one modality's image behind the overlay."""
-        self._stand_in = None
-        for other, layer in self._there():
-            if other in self._on:
-                self._on[other] = other == name
-            _set_visible(layer, other == name)
+        self._seen = {name}
+        self.show_combination()
 
     def show_prediction(self) -> None:
         """Bring the overlay up to date; an old one stays, dimmed and marked, until the new one comes.
 
-        Nothing but the canvas changes here; the layer's name follows with :meth:`name_prediction`.
+        Nothing but the canvas changes here; the layer's name follows with :meth:`name_prediction`. Another combination
+        brings the overlay to the front.
         """
+        if self.session.combination != self._combination:
+            self._combination = self.session.combination
+            if self._copy is not None:
+                self._put_in_front(None)
         layer, study, shown = self.prediction, self._study(), self.session.shown
         if layer is None or study is None:
             return
@@ -160,13 +167,13 @@ class StudyLayers:
                 self._swap(layer, shown.labels)
             layer.editable = False
             layer.metadata = {"mrseg": self._about(shown, study)}
-        self._apply_looks()
+        self._apply_look()
 
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""
         layer, shown = self.prediction, self.session.shown
         if layer is not None and self._study() is not None:
-            layer.name = "Segmentation: none yet" if shown is None else overlay_name(self.session, shown)
+            layer.name = "Segmentation: none yet" if shown is None else _overlay_name(self.session, shown)
 
     @staticmethod
     def _swap(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
@@ -178,36 +185,77 @@ class StudyLayers:
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)
 
-    # -- looks --------------------------------------------------------------------------------------------
+    # -- what is in front ---------------------------------------------------------------------------------
 
-    def set_opacity(self, opacity: float) -> None:
-        self.opacity = min(max(opacity, 0.0), 1.0)
-        self._apply_looks()
+    @property
+    def copy(self) -> Labels | None:
+        """The copy edited by hand that is in front; None if the session's own result is."""
+        return self._copy
 
-    def set_outline(self, outline: bool) -> None:
-        self.outline = outline
-        self._apply_looks()
+    @property
+    def front(self) -> Labels | None:
+        """The layer whose labels are the result on screen."""
+        return self._copy or self.prediction
 
-    def set_hidden(self, codes: Iterable[int]) -> None:
-        """Label codes that are not drawn."""
-        self.hidden = frozenset(codes)
-        self._apply_looks()
+    def _put_in_front(self, copy: Labels | None) -> None:
+        """Draw ``copy`` (None: the overlay) as the look says, and no other result."""
+        self._copy = copy
+        self._showing = True
+        try:
+            for one in copies_in(self.viewer):
+                _set_visible(one, one is copy and self.look.visible)
+            if self.prediction is not None:
+                _set_visible(self.prediction, copy is None and self.look.visible)
+        finally:
+            self._showing = False
+        self.on_visible()
 
-    def _apply_looks(self) -> None:
-        layer = self.prediction
-        if layer is None or layer not in self.viewer.layers:
+    def _visible(self, event: Any = None) -> None:
+        """The user showed or hid a layer in napari's own list: a result that is shown comes to the front."""
+        if self._showing or event is None:
             return
+        layer = event.source
+        name = next((name for name, image in self._there() if image is layer), None)
+        if name is not None:
+            self._seen = (self._seen | {name}) if layer.visible else (self._seen - {name})
+        copy = layer if layer in copies_in(self.viewer) else None
+        if copy is not None or layer is self.prediction:
+            if layer.visible:
+                self.look.visible = True
+                self._put_in_front(copy)
+                return
+            if layer is self.front:
+                self.look.visible = False
+        self.on_visible()
+
+    def _gone(self, event: Any) -> None:
+        if event.value is self._copy:
+            self._put_in_front(None)
+
+    def _look(self, *_: Any) -> None:
+        self._apply_look()
+        front = self.front
+        if front is not None and front.visible != self.look.visible:
+            self._put_in_front(self._copy)
+
+    def _apply_look(self) -> None:
         shown = self.session.shown
         estimated = frozenset() if shown is None else estimated_codes(shown)
-        colours = self._colour_map(self.hidden, estimated)
-        if layer.colormap is not colours:
-            layer.colormap = colours
-        opacity = self.opacity * (STALE_OPACITY if self.session.stale else 1.0)
-        if layer.opacity != opacity:  # each assignment draws canvas and thumbnail anew
-            layer.opacity = opacity
-        contour = _OUTLINE if self.outline else 0
-        if layer.contour != contour:
-            layer.contour = contour
+        stale = STALE_OPACITY if self.session.stale else 1.0
+        layers = [
+            (copy, frozenset(copy.metadata["mrseg"]["estimated"]), 1.0) for copy in copies_in(self.viewer)
+        ]
+        if self.prediction is not None and self.prediction in self.viewer.layers:
+            layers.append((self.prediction, estimated, stale))
+        for layer, grey, part in layers:
+            colours = self._colour_map(self.look.hidden, grey)
+            if layer.colormap is not colours:
+                layer.colormap = colours
+            opacity = self.look.opacity * part
+            if layer.opacity != opacity:  # each assignment draws canvas and thumbnail anew
+                layer.opacity = opacity
+            if layer.contour != self.look.contour:
+                layer.contour = self.look.contour
 
     def _colour_map(self, hidden: frozenset[int], estimated: frozenset[int]) -> DirectLabelColormap:
         """Built once per look and shared, because building one takes longer than a frame."""
@@ -220,11 +268,12 @@ class StudyLayers:
 
     def jump_to_largest(self) -> bool:
         """Put all planes through the largest finding. False if there is none."""
-        shown, layer = self.session.shown, self.prediction
-        voxel = None if shown is None or layer is None else largest_finding(shown.labels)
-        if voxel is None or layer is None:
+        front = self.front
+        there = front is not None and (self._copy is not None or self.session.shown is not None)
+        voxel = largest_finding(np.asarray(front.data)) if there and front is not None else None
+        if voxel is None or front is None:
             return False
-        self._go_to(layer.data_to_world(voxel)[-3:])
+        self._go_to(front.data_to_world(voxel)[-3:])
         return True
 
     def looked_at(self) -> tuple[int, ...] | None:
@@ -237,49 +286,47 @@ class StudyLayers:
         return tuple(int(v) for v in np.clip(voxel, 0, np.array(layer.data.shape) - 1))
 
     def edit_copy(self) -> Labels:
-        """A layer with a copy of the final prediction, to paint in. Raises InputError if there is none."""
+        """A layer with a copy of the result in front, to paint in. Raises InputError if there is none."""
         study, shown = self._study(), self.session.shown
         if shown is None or study is None or shown.preview or self.session.stale:
             raise InputError("There is no finished segmentation to edit; wait for the final result first.")
-        model = f"{shown.model['name']} {shown.model['version']}"
-        copy = Labels(
-            shown.labels.copy(),
-            name=f"Edited {shown.case}: {self.session.titles(shown.combination)} · {model}",
-            opacity=self.opacity,
+        task, copy = shown.task, self._copy
+        labels = shown.labels if copy is None else np.asarray(copy.data)
+        about = {**self._about(shown, study), "estimated": estimated_codes(shown)}
+        layer = Labels(
+            labels.copy(),
+            name=f"Edited {shown.case}: {titles(task, shown.combination)} · {model_name(shown.model)}",
             scale=study.grid.spacing,
             units="mm",
-            colormap=label_colours(shown.task, estimated=estimated_codes(shown)),
-            features=label_names(shown.task),
-            metadata={"mrseg": {**self._about(shown, study), "edited": True}},
+            colormap=self._colour_map(frozenset(), estimated_codes(shown)),
+            features=label_names(task),
+            metadata={"mrseg": about},
         )
-        added = self.viewer.add_layer(copy)
+        self.edits.follow(layer)
+        added: Labels = self.viewer.add_layer(layer)
         added.events.visible.connect(self._visible)
-        if self.prediction is not None:
-            self.prediction.visible = False  # else its colours would show through what is erased
+        self.look.visible = True
+        self._apply_look()
+        self._put_in_front(added)  # nothing else is drawn: it would show through what is erased
         self.viewer.layers.selection.active = added
-        added.selected_label = shown.task.labels[0].code
+        added.selected_label = task.labels[0].code
         return added
 
     def edited(self) -> Labels | None:
-        """The edited copy that is selected, whosever it is, else the newest one of the study that is open."""
-        found = self._copies()
+        """The edited copy in front, or that is selected, whosever it is, else the newest one of the open study."""
+        found = copies_in(self.viewer)
         active = self.viewer.layers.selection.active
-        return active if active in found else next(filter(self._is_ours, reversed(found)), None)
+        if active in found:
+            return active
+        return self._copy or next(filter(self._is_ours, reversed(found)), None)
 
     def whose(self, copy: Labels) -> str:
         """The case an edited copy is of, and whether that is another study than the one that is open."""
         case = str(copy.metadata["mrseg"]["case"])
         return case if self._is_ours(copy) else f"{case} (ANOTHER STUDY)"
 
-    def _copies(self) -> list[Labels]:
-        ours = [la for la in self.viewer.layers if la.metadata.get("mrseg", {}).get("edited")]
-        return [layer for layer in ours if isinstance(layer, Labels)]
-
     def _is_ours(self, copy: Labels) -> bool:
         return bool(copy.metadata["mrseg"]["subject"] == self._subject)
-
-    def _visible(self, event: Any = None) -> None:
-        self.on_visible()
 
     def _looked(self, event: Any = None) -> None:
         self.session.look_at(self.looked_at())
@@ -292,17 +339,6 @@ class StudyLayers:
                 viewer.dims.ndim, viewer.dims.displayed
             )
 
-    def marks(self) -> list[str]:
-        """What the session cannot know about the canvas: a hidden overlay, copies edited by hand."""
-        marks = []
-        if self.session.shown is not None and self.prediction is not None and not self.prediction.visible:
-            marks.append("segmentation hidden")
-        return marks + [
-            f"EDITED BY HAND: {la.metadata['mrseg']['key']} of {self.whose(la)}"
-            for la in self._copies()
-            if la.visible
-        ]
-
     # -- within -------------------------------------------------------------------------------------------
 
     def _study(self) -> Study | None:
@@ -312,7 +348,8 @@ class StudyLayers:
 
     def _about(self, shown: Prediction, study: Study) -> dict[str, Any]:
         about = {"key": key(shown.combination), "case": shown.case, "model": dict(shown.model)}
-        return {**about, "subject": self._subject, "source": study.images[shown.combination[0]].source}
+        source = study.images[shown.combination[0]].source
+        return {**about, "combination": shown.combination, "subject": self._subject, "source": source}
 
     def _add_labels(
         self, labels: npt.NDArray[np.uint8], name: str, *, source: Any = None, **options: Any
@@ -346,7 +383,7 @@ class StudyLayers:
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.images, self.prediction, self.reference = {}, None, None
-        self._on, self._stand_in = {}, None
+        self._seen = set()
 
 
 def _set_visible(layer: Layer, visible: bool) -> None:
@@ -362,58 +399,15 @@ def warm_up(task: Task) -> None:
     Labels(nothing, units="mm", scale=(1, 1, 1), colormap=label_colours(task), features=label_names(task))
 
 
-def overlay_name(session: Session, shown: Prediction) -> str:
-    """The overlay's name: combination, then what is special about it."""
-    marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
-    mark = f" ({', '.join(marks)})" if marks else ""
-    return f"Segmentation: {session.titles(shown.combination)}{mark}"
-
-
-def estimated_codes(shown: Prediction) -> frozenset[int]:
-    """Codes of the labels whose border depends on a modality that is off."""
-    return frozenset(label.code for label in shown.task.estimated_labels(shown.combination))
-
-
-def contrast_limits(data: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Window from dark tissue to bright: percentiles 1 and 99.5 of the voxels above the background."""
-    sample = data[(slice(None, None, 3),) * data.ndim]
-    sample = sample[sample > sample.min()]
-    if sample.size == 0:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
-    low = min(low, 0.0) if low > 0 and low < 0.2 * high else low
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def label_names(task: Task) -> dict[str, list[Any]]:
-    """Features table that puts a label's name into the status bar."""
-    return {
-        "index": [0, *(label.code for label in task.labels)],
-        "region": ["none", *(f"{label.name}, {label.title}" for label in task.labels)],
-    }
-
-
 def label_colours(
     task: Task, hidden: Iterable[int] = (), estimated: Iterable[int] = ()
 ) -> DirectLabelColormap:
     """Colours by code: ``hidden`` transparent, ``estimated`` greyed."""
-    clear = np.zeros(4)
-    colours: dict[int | None, Any] = {None: clear, 0: clear}
-    for label in task.labels:
-        colour = np.array([*rgb(label.colour), 1.0])
-        if label.code in set(estimated):
-            colour[:3] = greyed(colour[:3])
-        colours[label.code] = clear if label.code in set(hidden) else colour
-    return DirectLabelColormap(color_dict=colours)
+    return DirectLabelColormap(color_dict=label_rgba(task, hidden, estimated))
 
 
-def rgb(colour: str) -> tuple[float, float, float]:
-    """``#rrggbb`` as fractions."""
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
-
-
-def greyed(colour: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The colour of an estimate: mostly grey, with enough hue left to tell it from the scan below."""
-    light = float(colour @ np.array([0.2126, 0.7152, 0.0722]))
-    grey = 0.3 + 0.5 * light
-    return 0.35 * colour + 0.65 * grey
+def _overlay_name(session: Session, shown: Prediction) -> str:
+    """The overlay's name: combination, then what is special about it."""
+    marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
+    mark = f" ({', '.join(marks)})" if marks else ""
+    return f"Segmentation: {titles(shown.task, shown.combination)}{mark}"

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
-
-from napari_mrseg._qt.layers import greyed, rgb
+from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
-from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.display import greyed, rgb
 from napari_mrseg.tasks import Region, Task
 
 _SWATCH = 12
+_NAME = 28  # pixels of a region's short name
 
 
 _DICE = (
@@ -29,16 +38,11 @@ def _how_sized(region: Region, task: Task) -> str:
 
 
 class Legend(QWidget):
-    """Regions with size and Dice, labels with a switch each, opacity, outline. Emits requests only."""
+    """Regions with size and Dice; how they are drawn, as a :class:`Look` says and may be told."""
 
-    hidden_changed = Signal(object)  # frozenset of label codes that are not drawn
-    opacity_changed = Signal(float)
-    outline_changed = Signal(bool)
-    overlay_changed = Signal(bool)
-
-    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+    def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._task = task
+        self._task, self._look = task, look
         self.sizes: dict[str, QLabel] = {}
         self.dices: dict[str, QLabel] = {}
         self.notes: dict[str, QLabel] = {}
@@ -51,27 +55,30 @@ class Legend(QWidget):
         layout.addLayout(self._regions())
         layout.addLayout(self._switches())
         layout.addLayout(self._looks())
-        self.show_prediction(None, {})
+        look.events.connect(self._show_look)
+        self._show_look()
+        self.show_measures(Measures())
 
-    def show_prediction(
-        self, shown: Prediction | None, dice: Mapping[str, float | None], stale: bool = False
-    ) -> None:
-        """Sizes and Dice of what is on screen; estimated regions greyed, with the reason."""
-        combination = shown.combination if shown else self._task.names
+    def show_measures(self, measures: Measures) -> None:
+        """Sizes and Dice of what is on screen; estimated regions greyed, with the reason in place of their title."""
+        combination, stale, dice = measures.combination or self._task.names, measures.stale, measures.dice
         estimated = {region.name for region in self._task.estimated(combination)}
         grey = {label.code for label in self._task.estimated_labels(combination)}
         for region in self._task.regions:
-            size, note = self.sizes[region.name], self.notes[region.name]
-            text = "–" if shown is None else f"{shown.sizes[region.name]:.1f}"
-            size.setText(f"{text} {self._task.unit}" + (" *" if stale and shown else ""))
+            size, note, name = self.sizes[region.name], self.notes[region.name], self._names[region.name]
+            text = "–" if measures.sizes is None else f"{measures.sizes[region.name]:.1f}"
+            size.setText(f"{text} {self._task.unit}" + (" *" if stale else ""))
             size.setToolTip(
                 _how_sized(region, self._task) + (" STALE: of the old one on screen." if stale else "")
             )
             self.dices[region.name].setToolTip(_DICE)
             is_estimate = region.name in estimated
             note.setText(region.unseen or "estimate")
+            note.setIndent(_NAME)
+            note.setToolTip(note.text())
             note.setVisible(is_estimate)
-            for widget in (size, self._names[region.name]):
+            name.setText(f"<b>{region.name}</b>" if is_estimate else f"<b>{region.name}</b> {region.title}")
+            for widget in (size, name):
                 restyle(widget, "estimated", "true" if is_estimate else "false")
             value = dice.get(region.name)
             self.dices[region.name].setText("" if value is None else f"{value:.2f}")
@@ -82,11 +89,15 @@ class Legend(QWidget):
             if swatch.styleSheet() != style:  # setting one lays the whole dock out anew
                 swatch.setStyleSheet(style)
 
-    def show_outline(self, outline: bool) -> None:
-        self.outline.setChecked(outline)
-
-    def show_overlay(self, visible: bool) -> None:
-        self.overlay.setChecked(visible)
+    def _show_look(self, *_: object) -> None:
+        look = self._look
+        boxes = [(self.overlay, look.visible), (self.outline, look.outline)]
+        boxes += [(check, code not in look.hidden) for code, check in self.labels.items()]
+        for box, checked in boxes:
+            with QSignalBlocker(box):
+                box.setChecked(checked)
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(round(100 * look.opacity))
 
     def _regions(self) -> QGridLayout:
         grid = QGridLayout()
@@ -95,27 +106,27 @@ class Legend(QWidget):
         grid.setColumnStretch(1, 1)
         size_head, self._dice_head = QLabel("size"), QLabel("Dice")
         self._dice_head.setToolTip(_DICE)
+        grid.setColumnMinimumWidth(3, 36)  # the sizes must not move when the Dice comes
         for column, head in ((2, size_head), (3, self._dice_head)):
             head.setProperty("role", "quiet")
             grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)
         for i, region in enumerate(self._task.regions):
-            row = 2 * i + 1
+            row = i + 1
             swatches = QHBoxLayout()
             swatches.setSpacing(2)
             for code in region.codes:
                 swatches.addWidget(self._swatch(code))
             swatches.addStretch()
             grid.addLayout(swatches, row, 0)
-            name = QLabel(f"<b>{region.name}</b> {region.title}")
+            name = QLabel()
             name.setProperty("role", "region")
             size, dice, note = QLabel(), QLabel(), QLabel()
             size.setProperty("role", "size")
             note.setProperty("role", "note")
-            note.setWordWrap(True)
             grid.addWidget(name, row, 1)
+            grid.addWidget(note, row, 1)
             grid.addWidget(size, row, 2, Qt.AlignmentFlag.AlignRight)
             grid.addWidget(dice, row, 3, Qt.AlignmentFlag.AlignRight)
-            grid.addWidget(note, row + 1, 1, 1, 3)
             self.sizes[region.name], self.dices[region.name] = size, dice
             self.notes[region.name], self._names[region.name] = note, name
         return grid
@@ -126,7 +137,6 @@ class Legend(QWidget):
         for label in self._task.labels:
             row = QHBoxLayout()
             check = QCheckBox(label.title)
-            check.setChecked(True)
             check.setToolTip(f"Show or hide {label.title}")
             check.toggled.connect(self._hidden)
             self.labels[label.code] = check
@@ -138,17 +148,15 @@ class Legend(QWidget):
     def _looks(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self.overlay = QCheckBox("Show")
-        self.overlay.setChecked(True)
         self.overlay.setToolTip("Show or hide the segmentation (Alt+0)")
-        self.overlay.toggled.connect(self.overlay_changed)
+        self.overlay.toggled.connect(lambda on: setattr(self._look, "visible", on))
         self.outline = QCheckBox("Outline")
         self.outline.setToolTip("Outline instead of fill (Alt+O)")
-        self.outline.toggled.connect(self.outline_changed)
+        self.outline.toggled.connect(lambda on: setattr(self._look, "outline", on))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setValue(60)
         self.opacity.setToolTip("Opacity of the segmentation")
-        self.opacity.valueChanged.connect(lambda percent: self.opacity_changed.emit(percent / 100))
+        self.opacity.valueChanged.connect(lambda percent: setattr(self._look, "opacity", percent / 100))
         row.addWidget(self.overlay)
         row.addWidget(self.outline)
         row.addWidget(QLabel("Opacity"))
@@ -162,13 +170,11 @@ class Legend(QWidget):
         return swatch
 
     def _hidden(self) -> None:
-        self.hidden_changed.emit(frozenset(c for c, check in self.labels.items() if not check.isChecked()))
+        self._look.hidden = frozenset(c for c, check in self.labels.items() if not check.isChecked())
 
 
 def _swatch_style(colour: str, estimated: bool) -> str:
     if not estimated:
         return f"background: {colour}; border-radius: 3px;"
-    import numpy as np
-
     red, green, blue = (int(v * 255) for v in greyed(np.array(rgb(colour))))
     return f"background: rgb({red},{green},{blue}); border: 1px dashed #eee; border-radius: 3px;"

@@ -1,6 +1,8 @@
-"""How the dock is laid out: what must stay in sight above, the rest scrolls. No behaviour."""
+"""How the dock is laid out: what must stay in sight above, the rest scrolls, what comes and goes below."""
 
 from __future__ import annotations
+
+import re
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -9,23 +11,31 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_mrseg._qt.legend import Legend
+from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.tasks import Task
+
+_BANNER = 66  # pixels: three lines, reserved
 
 
 class Panel(QWidget):
     """The dock's widgets, arranged for a width of 360 px."""
 
-    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+    def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.case, self.banner, self.error, self.notes = map(_label, ("case", "banner", "error", "note"))
+        self.case, self.banner, self.error, self.notes, self.saved = map(
+            Words, ("case", "banner", "error", "note", "quiet")
+        )
+        self.banner.setMinimumHeight(_BANNER)
+        self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button("Open folder", "A folder with one subject's NIfTI scans")
         self.files_button = _button("Open files", "One subject's scans, chosen one by one")
         self.sample_button = _button("Sample", "A simulated study that comes with the plugin; not a patient")
@@ -38,14 +48,14 @@ class Panel(QWidget):
         )
         self.compare_button = _button(
             "Compare combinations",
-            "All combinations side by side: table, contact sheet, agreement, attribution (Alt+C)",
+            "All combinations side by side: table, contact sheet, agreement, attribution (Alt+M)",
         )
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
         self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task), RunBar()
+        self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
         for hidden in (self.error, self.which_button, self.notes):
             hidden.setVisible(False)
         scroll = QScrollArea()
@@ -57,36 +67,48 @@ class Panel(QWidget):
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(6)
         column.addLayout(_row(self.folder_button, self.files_button, self.sample_button))
-        for widget in (self.case, self.banner, self.error, self.which_button):
-            column.addWidget(widget)
+        column.addWidget(self.case)
+        column.addWidget(self.banner)
         column.addWidget(scroll, 1)
+        # Below, so that nothing above moves under the pointer when they come and go.
+        for widget in (self.notes, self.error, self.which_button):
+            column.addWidget(widget)
 
     def _scrolled(self) -> QWidget:
         inner = QWidget()
         column = QVBoxLayout(inner)
-        column.setContentsMargins(8, 2, 8, 6)
-        column.setSpacing(7)
-        column.addWidget(_label("title", "MODALITIES"))
+        column.setContentsMargins(6, 0, 14, 2)  # on the right: a scroll bar
+        column.setSpacing(5)
         column.addWidget(self.modalities)
-        column.addWidget(self.notes)
         column.addWidget(_line())
-        column.addWidget(_label("title", "SEGMENTATION"))
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
         column.addWidget(self.compare_button)
+        column.addWidget(self.saved)
         column.addWidget(_line())
         column.addWidget(self.runbar)
         column.addStretch(1)
         return inner
 
 
-def _label(role: str, text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setProperty("role", role)
-    if not text:
-        label.setWordWrap(True)
-        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
+class Words(QLabel):
+    """Text that wraps, also within a long file name, and so never widens the dock. ``text()`` is as it was set."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._words = ""
+        self.setProperty("role", role)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def setText(self, words: str | None) -> None:  # noqa: N802
+        self._words = words or ""
+        super().setText(re.sub(r"(?<=[_/\\])(?=\S)", "\u200b", self._words))
+
+    def text(self) -> str:
+        return self._words
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.style import GROUND
-from napari_mrseg.session import RESEARCH_USE
+from napari_mrseg.display import RESEARCH_USE
 
 _HINT = "To segment this study: Plugins → MRSeg → MRSeg"
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -34,7 +34,7 @@ class RunBar(QWidget):
         self.models, self.devices = QComboBox(), QComboBox()
         for combo in (self.models, self.devices):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(6)
+            combo.setMinimumContentsLength(3)
             combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             combo.wheelEvent = lambda event: event.ignore()
         self.models.activated.connect(lambda _: self.model_chosen.emit(str(self.models.currentData())))
@@ -53,20 +53,21 @@ class RunBar(QWidget):
         self.stage.setProperty("role", "quiet")
         self.stage.setWordWrap(True)
         self._running = False
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(5)
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(QLabel("Model"), 0, 0)
-        row = QHBoxLayout()
-        row.addWidget(self.models, 1)
-        row.addWidget(self.about)
-        grid.addLayout(row, 0, 1)
-        grid.addWidget(QLabel("Device"), 1, 0)
-        grid.addWidget(self.devices, 1, 1)
-        grid.addWidget(self.button, 2, 0)
-        grid.addWidget(self.progress, 2, 1)
-        grid.addWidget(self.stage, 3, 0, 1, 2)
+        self.models.setToolTip("Model")
+        self.devices.setToolTip("Device")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        for row in (
+            ((QLabel("Model"), 0), (self.models, 3), (self.about, 0), (self.devices, 2)),
+            ((self.button, 0), (self.progress, 1)),
+        ):
+            line = QHBoxLayout()
+            line.setSpacing(5)
+            for widget, stretch in row:
+                line.addWidget(widget, stretch)
+            column.addLayout(line)
+        column.addWidget(self.stage)
 
     def show_models(self, names: Sequence[str], current: str | None) -> None:
         self.models.clear()

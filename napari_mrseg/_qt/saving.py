@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
+
+from napari_mrseg._qt.edits import mark_saved
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.dock import MrsegDock
@@ -30,7 +31,11 @@ class Saver:
         return menu
 
     def save_shown(self) -> None:
+        """What is on screen: the session's result, or the copy edited by hand that is drawn in its place."""
         session = self._dock.session
+        if self._dock.layers.copy is not None:
+            self.save_edited()
+            return
         shown = session.shown
         if shown is None or shown.preview or session.stale:
             self._dock.say("There is no finished segmentation to save; wait for the final result, then save.")
@@ -60,11 +65,13 @@ class Saver:
         folder = self._ask(f"Save the edited copy of {self._dock.layers.whose(layer)} into this folder")
         if folder is None or not self._may_replace(folder, [name]):
             return
-        labels = layer.data.copy()  # painting may go on while the file is written
-        self._dock.later(
-            lambda: write_labels(labels, about["source"], folder / name),
-            done=lambda _: show_info(f"Saved {name} of {about['case']} in {folder.name}."),
-        )
+        labels, changes = layer.data.copy(), about["changes"]  # painting may go on while the file is written
+
+        def done(_: object) -> None:
+            mark_saved(layer, changes)
+            self._saved(f"{name} of {about['case']}", folder)
+
+        self._dock.later(lambda: write_labels(labels, about["source"], folder / name), done=done)
 
     def _into(self, predictions: tuple[Prediction, ...]) -> None:
         from napari_mrseg.io.export import RESULT, label_file
@@ -78,8 +85,14 @@ class Saver:
         what = names[0] if len(names) == 2 else f"{len(names) - 1} label files"
         self._dock.later(
             lambda: session.save(folder, predictions, overwrite=there),
-            done=lambda _: show_info(f"Saved {what} and {RESULT} in {folder.name}."),
+            done=lambda _: self._saved(f"{what} and {RESULT}", folder),
         )
+
+    def _saved(self, what: str, folder: Path) -> None:
+        """Say so in the dock, where it stays, and refresh what said “not saved”."""
+        self._dock.panel.saved.setText(f"Saved {what} in {folder}")
+        self._dock.panel.saved.setToolTip(str(folder))
+        self._dock.result.changed.emit()
 
     def _ask(self, title: str = "Save into this folder") -> Path | None:
         from napari_mrseg._qt.opening import last_folder, remember_folder

@@ -40,9 +40,10 @@ DOCK = """
     background: #1d3b2c; color: #d9f2e3; }
 #MrsegDock QLabel[role="banner"][state="preview"] { background: #243b53; color: #d9e9fb; }
 #MrsegDock QLabel[role="banner"][state="none"] { background: #343b45; color: #e4e8ec; }
-#MrsegDock QLabel[role="banner"][state="stale"] { background: #7a4a00; color: #fff2da; font-weight: 600; }
+#MrsegDock QLabel[role="banner"][state="stale"] { background: #7a4a00; color: #fff2da; }
+#MrsegDock QLabel[role="banner"][state="edited"] { background: #4b2e63; color: #f3e6ff; }
 #MrsegDock QLabel[role="error"] { padding: 7px 9px; border-radius: 5px; background: #7d1f2a; color: #ffe9ec; }
-#MrsegDock QLabel[role="note"] { font-size: 12px; color: $note; }
+#MrsegDock QLabel[role="note"] { font-size: 11px; color: $note; }
 #MrsegDock QPushButton, #MrsegDock QToolButton {
     padding: 6px 7px; border-radius: 4px; background: $button; color: $on_button; }
 #MrsegDock QToolButton#save { padding-right: 24px; }

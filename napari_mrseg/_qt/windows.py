@@ -14,7 +14,7 @@ from napari_mrseg._qt.holder import holder_of
 from napari_mrseg.session import Session
 
 DOCK, COMPARISON = "MRSeg", "MRSeg comparison"
-WIDTH = 370  # pixels of the dock
+WIDTH = 384  # pixels of the dock
 
 
 class _Place(QWidget):
@@ -100,6 +100,7 @@ def open_comparison(viewer: Viewer) -> Workbench:
     if bench is None:
         place = ComparisonWindow(viewer)
         bench = place.bench
+        bench.make_room(viewer.window._qt_window)
         viewer.window.add_dock_widget(place, name=COMPARISON, area="bottom", add_vertical_stretch=False)
     holder, _ = holder_of(bench)
     if holder is not None:

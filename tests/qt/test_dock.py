@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.utils.shortcuts import default_shortcuts
 from pytestqt.qtbot import QtBot
 from tiny import study
 from waiting import PATIENCE, MakeStudy, until_error, until_final
@@ -27,6 +27,11 @@ from napari_mrseg.study import Note
 def looks(dock: MrsegDock) -> list[tuple[str, bool, int]]:
     """What a user sees in the layer list: names, visibility, and which arrays they are."""
     return [(layer.name, layer.visible, id(layer.data)) for layer in dock.viewer.layers]
+
+
+def overlay(dock: MrsegDock) -> Any:
+    assert dock.layers.prediction is not None
+    return dock.layers.prediction.data
 
 
 def opened(qtbot: QtBot, dock: MrsegDock, **options: Any) -> None:
@@ -194,13 +199,26 @@ def test_a_toggle_changes_nothing_that_looks_the_same(qtbot: QtBot, dock: MrsegD
     assert not layer.editable
 
 
-def test_the_last_modality_cannot_be_switched_off(qtbot: QtBot, dock: MrsegDock) -> None:
-    """Switching off the only modality is refused with a sentence, and its box stays ticked."""
+def test_with_all_modalities_off_nothing_is_segmented_and_nothing_is_wrong(
+    qtbot: QtBot, dock: MrsegDock
+) -> None:
+    """All off is a state, said in dock and canvas: an empty overlay, no volume, no error; on again it shows its own."""
     opened(qtbot, dock, names=("flair",))
+    before = overlay(dock).copy()
     dock.modalities.checks["flair"].click()
-    assert "switch on at least one" in until_error(qtbot, dock)
-    assert dock.modalities.checks["flair"].isChecked()
-    assert dock.session.combination == ("flair",)
+    qtbot.waitUntil(lambda: "all modalities are off" in dock.banner.text(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
+    assert dock.error.text() == ""
+    assert not dock.modalities.checks["flair"].isChecked()
+    assert "all modalities are off" in dock.viewer.canvas.overlays.text.text
+    assert not overlay(dock).any()
+    assert dock.legend.sizes["WT"].text() == "– mL"
+    assert dock.layers.visible_images() == ()
+    assert dock.session.running is None
+    dock.modalities.checks["flair"].click()
+    until_final(qtbot, dock, ("flair",))
+    assert np.array_equal(overlay(dock), before)
+    assert dock.layers.visible_images() == ("flair",)
 
 
 def test_an_image_switched_off_is_hidden_and_marked_and_comes_back(qtbot: QtBot, dock: MrsegDock) -> None:
@@ -244,22 +262,105 @@ def test_the_prediction_cannot_be_edited_but_a_copy_can(qtbot: QtBot, dock: Mrse
     assert copy in dock.viewer.layers
 
 
-def test_an_edited_copy_on_screen_is_marked_everywhere(qtbot: QtBot, dock: MrsegDock) -> None:
-    """While a copy edited by hand is visible, dock and canvas say so; the eye in napari's list counts too."""
-    opened(qtbot, dock)
-    assert "EDITED" not in dock.banner.text()
+def test_one_result_is_on_screen_and_it_is_named_measured_drawn_and_saved(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy edited by hand in front: label, volumes, Dice, outline, regions, jump and Save are the copy's."""
+    from qtpy.QtWidgets import QFileDialog
+
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    shown, study = dock.session.shown, dock.session.study
+    assert shown is not None
+    assert study is not None
+    assert study.reference is not None
+    before = shown.labels.copy()
     dock.panel.edit_button.click()
+    copy = dock.layers.copy
+    assert copy is not None
     assert "EDITED BY HAND: flair+t1+t1ce+t2" in dock.banner.text()
     assert "EDITED BY HAND" in dock.viewer.canvas.overlays.text.text
-    assert "segmentation hidden" in dock.banner.text()
-    assert not dock.legend.overlay.isChecked()
-    copy = dock.layers.edited()
+    assert "segmentation hidden" not in dock.banner.text()
+    assert "not saved" not in dock.banner.text()
+    copy.brush_size = 5
+    copy.paint((6, 7, 5), 3)
+    qtbot.waitUntil(lambda: sizes(dock) == measured(copy, dock), timeout=PATIENCE)
+    assert not np.array_equal(copy.data, before)
+    inside, truth = np.asarray(copy.data) == 3, study.reference.labels == 3
+    dice = 2 * (inside & truth).sum() / (inside.sum() + truth.sum())
+    assert dock.legend.dices["ET"].text() == f"{dice:.2f}"
+    assert "not saved" in dock.banner.text()
+    copy.undo()
+    qtbot.waitUntil(lambda: sizes(dock) == measured(copy, dock), timeout=PATIENCE)
+    assert np.array_equal(copy.data, before)
+    copy.redo()
+    dock.legend.outline.click()
+    dock.legend.labels[2].click()
+    dock.legend.opacity.setValue(30)
+    assert copy.contour > 0
+    assert copy.colormap.map(2)[3] == 0
+    assert copy.opacity == pytest.approx(0.3)
+    assert "NOT DRAWN: oedema" in dock.viewer.canvas.overlays.text.text
+    dock.panel.save_button.click()
+    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    qtbot.waitUntil(saved.exists, timeout=PATIENCE)
+    assert [file.name for file in out.iterdir()] == [saved.name]
+    read = study.images["flair"].source.to_ipl(np.asarray(nib.load(saved).dataobj))
+    assert np.array_equal(read, copy.data)
+    qtbot.waitUntil(lambda: "not saved" not in dock.banner.text(), timeout=PATIENCE)
+    assert saved.name in dock.panel.saved.text()
+    assert str(out) in dock.panel.saved.text()
+    assert np.array_equal(shown.labels, before)
+
+
+def test_a_toggle_brings_the_prediction_to_the_front_and_keeps_the_copy(
+    qtbot: QtBot, dock: MrsegDock
+) -> None:
+    """What was asked for is drawn, named and measured; the copy is hidden, unchanged, and comes back by its eye."""
+    opened(qtbot, dock)
+    dock.panel.edit_button.click()
+    copy = dock.layers.copy
     assert copy is not None
-    copy.visible = False
-    dock.layers.prediction.visible = True  # type: ignore[union-attr]
+    copy.paint((12, 16, 14), 3)
+    painted = copy.data.copy()
+    dock.modalities.checks["t1"].click()
+    until_final(qtbot, dock, ("flair", "t1ce", "t2"))
+    shown = dock.session.shown
+    assert shown is not None
+    assert not copy.visible
+    assert dock.layers.prediction is not None
+    assert dock.layers.prediction.visible
     assert "EDITED" not in dock.banner.text()
     assert "EDITED" not in dock.viewer.canvas.overlays.text.text
+    assert sizes(dock) == {name: f"{size:.1f} mL" for name, size in shown.sizes.items()}
+    assert np.array_equal(copy.data, painted)
+    copy.visible = True  # the eye in napari's list
+    assert not dock.layers.prediction.visible
+    assert "EDITED BY HAND: flair+t1+t1ce+t2" in dock.banner.text()
+    qtbot.waitUntil(lambda: sizes(dock) == measured(copy, dock), timeout=PATIENCE)
+    dock.legend.overlay.click()
+    assert not copy.visible
+    assert "segmentation hidden" in dock.banner.text()
+    dock.layers.prediction.visible = True
+    assert not copy.visible
+    assert "EDITED" not in dock.banner.text()
     assert dock.legend.overlay.isChecked()
+    dock.viewer.layers.remove(copy)
+    assert dock.layers.copy is None
+
+
+def sizes(dock: MrsegDock) -> dict[str, str]:
+    return {name: label.text() for name, label in dock.legend.sizes.items()}
+
+
+def measured(copy: Any, dock: MrsegDock) -> dict[str, str]:
+    """The sizes of what is drawn, counted here."""
+    voxel = float(np.prod(copy.scale)) / 1000
+    data = np.asarray(copy.data)
+    return {r.name: f"{np.isin(data, list(r.codes)).sum() * voxel:.1f} mL" for r in dock.session.task.regions}
 
 
 def test_a_new_study_replaces_our_layers_only(qtbot: QtBot, dock: MrsegDock) -> None:
@@ -442,18 +543,6 @@ def test_a_missing_device_is_said(qtbot: QtBot, dock: MrsegDock) -> None:
     assert "cuda:77" in until_error(qtbot, dock)
     assert dock.session.device == "cpu"
     assert dock.runbar.devices.currentData() == "cpu"
-
-
-def test_our_keys_are_not_naparis() -> None:
-    """None of the dock's keys is bound by napari, and Alt with its letters opens no menu of the window."""
-    from app_model.types import KeyBinding
-
-    ours = {
-        str(KeyBinding.validate(k)) for k in ("Alt+0", "Alt+1", "Alt+2", "Alt+3", "Alt+4", "Alt+O", "Alt+J")
-    }
-    theirs = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert not ours & theirs
-    assert not {"O", "J"} & set("FVLPWHSCT")  # menus' mnemonics, and Alt+S/C/T of the File menu
 
 
 def test_closing_the_dock_stops_the_session(qtbot: QtBot, session: Session) -> None:

@@ -18,6 +18,7 @@ from napari_mrseg._qt.card import card_dialog
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
+from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import FileChoice, short_names, swapped
 from napari_mrseg._qt.orientation import OrientationLetters, letters
 from napari_mrseg.errors import InputError
@@ -163,7 +164,7 @@ def test_signals_from_a_thread_arrive_on_the_main_thread_gathered(qtbot: QtBot) 
 
 def test_every_number_of_the_legend_says_how_it_is_computed(qtbot: QtBot) -> None:
     """Sizes and Dice have a tooltip with their definition, also before anything is shown."""
-    legend = Legend(BRATS)
+    legend = Legend(BRATS, Look())
     qtbot.addWidget(legend)
     for region in BRATS.regions:
         assert "volume of a voxel" in legend.sizes[region.name].toolTip()

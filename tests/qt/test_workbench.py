@@ -204,7 +204,8 @@ def test_two_of_four_modalities_give_three_rows_and_say_so(qtbot: QtBot, bench: 
     """A study with FLAIR and T2 only: three rows, and the window says 3 of 15 and why."""
     opened(qtbot, bench, names=("flair", "t2"))
     assert bench.matrix.model.rowCount() == 3
-    assert "3 of 15 combinations: this study has FLAIR and T2 only" in bench.coverage.text()
+    assert bench.coverage.text() == "all 3 computed, 12 not possible"
+    assert "this study has no T1 and no T1ce" in bench.coverage.toolTip()
     assert not bench.choices.filters["t1"].isEnabled()
 
 
@@ -224,7 +225,7 @@ def test_the_difference_shows_only_a_only_b_and_both(qtbot: QtBot, bench: Workbe
     np.testing.assert_array_equal(data == BOTH, a & b)
     assert f"only A {(a & ~b).sum() / 1000:.1f}" in bench.pair_panel.legend.text()
     assert not bench.dock.layers.prediction.visible  # type: ignore[union-attr]
-    assert "only A, FLAIR" in bench.pair._text.text
+    assert "only A, FLAIR" in " ".join(bench.dock.result.instead)
     qtbot.mouseClick(bench.pair_panel.modes["off"], Qt.MouseButton.LeftButton)
     assert bench.dock.layers.prediction.visible  # type: ignore[union-attr]
     assert not any(la.metadata.get("mrseg", {}).get("pair") for la in bench.viewer.layers)
@@ -250,7 +251,7 @@ def test_the_split_has_a_on_the_left_and_b_on_the_right(qtbot: QtBot, bench: Wor
             np.testing.assert_array_equal(data[..., :at], np.moveaxis(a, axis, -1)[..., :at])
             right = np.moveaxis(b, axis, -1)[..., at + 1 :]
             np.testing.assert_array_equal(data[..., at + 1 :], right + 32 * (right > 0))
-    assert "left of the line: A, FLAIR" in bench.pair._text.text
+    assert "left of the line: A, FLAIR" in " ".join(bench.dock.result.instead)
 
 
 def test_swap_exchanges_the_rows(qtbot: QtBot, bench: Workbench) -> None:
@@ -288,13 +289,13 @@ def test_a_pair_goes_with_its_subject_whatever_the_folder_is_called(
     qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
     monkeypatch.setattr(bench.session._live, "request", lambda *args: None)  # nothing new to take its place
     bench.session.degrade("flair", "noise", 0.8)
-    qtbot.waitUntil(lambda: "STALE" in bench.pair._text.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "STALE" in " ".join(bench.dock.result.instead), timeout=PATIENCE)
     assert bench.pair.layer in bench.viewer.layers
     same_name = study(spacing=2.0)
     assert same_name.case == bench.session.study.case  # type: ignore[union-attr]
     bench.session.set_study(same_name)
     qtbot.waitUntil(lambda: bench.pair.layer is None, timeout=PATIENCE)
-    assert not bench.pair._text.visible
+    assert bench.dock.result.instead == []
     assert not any(la.metadata.get("mrseg", {}).get("pair") for la in bench.viewer.layers)
 
 
@@ -545,7 +546,7 @@ def test_the_workbench_goes_without_a_trace(qtbot: QtBot, dock: MrsegDock) -> No
     qtbot.waitUntil(lambda: len(dock.viewer.layers) == before - 1, timeout=PATIENCE)
     assert dock.layers.prediction is not None
     assert dock.layers.prediction.visible
-    assert "mrseg_pair" not in dock.viewer.canvas.overlays
+    assert dock.result.instead == []
     assert not dock.closed
 
 

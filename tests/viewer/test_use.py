@@ -12,7 +12,10 @@ import napari
 import nibabel as nib
 import numpy as np
 import pytest
+from app_model.types import KeyBinding
 from napari import Viewer
+from napari._app_model import get_app_model
+from napari.utils.shortcuts import default_shortcuts
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QImage
@@ -21,7 +24,10 @@ from tiny import model
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg._qt.app import launch
+from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session
 
@@ -32,8 +38,7 @@ LEFT, ALT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.AltModifier
 def dock(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> MrsegDock:
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
-    made = MrsegDock(viewer, session)
-    viewer.window.add_dock_widget(made, name="MRSeg", area="right", add_vertical_stretch=False)
+    made = open_dock(viewer, session)
     qtbot.waitExposed(viewer.window._qt_window)
     return made
 
@@ -99,6 +104,44 @@ def test_keys_for_outline_overlay_and_jump(qtbot: QtBot, dock: MrsegDock, make_s
     dock.viewer.dims.set_current_step((0, 1, 2), (0, 0, 0))
     qtbot.keyClick(canvas(dock), Qt.Key.Key_J, ALT)
     assert layer.data[tuple(dock.layers.looked_at() or ())] > 0
+
+
+def test_our_keys_are_not_naparis(dock: MrsegDock) -> None:
+    """None of our keys is one of napari's: not of its shortcuts, its menus' actions, or their Alt+letter."""
+    ours = {KeyBinding.validate(k) for k in dock.viewer.keymap}
+    assert len(ours) >= 8
+    theirs = {KeyBinding.validate(key) for keys in default_shortcuts.values() for key in keys}
+    theirs |= {found.keybinding for found in get_app_model().keybindings}
+    bar = dock.viewer.window._qt_window.menuBar()
+    for action in bar.actions():
+        menu, mnemonic = action.menu(), action.text().partition("&")[2]
+        theirs.add(KeyBinding.from_str(f"Alt+{mnemonic[0].upper()}"))
+        for inner in menu.actions():
+            text = inner.shortcut().toString()
+            if text:
+                theirs.add(KeyBinding.from_str(text.split(", ")[0]))
+    assert KeyBinding.from_str("Alt+C") in theirs
+    assert KeyBinding.from_str("Alt+P") in theirs
+    assert ours & theirs == set()
+
+
+def test_the_comparison_opens_by_its_key_after_a_click_into_the_canvas(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """Alt+M, with the canvas, the dock or the layer list in focus."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    layers = dock.viewer.window._qt_viewer.layers
+    for widget in (canvas(dock), dock.runbar.button, layers):
+        qtbot.mouseClick(widget, LEFT, pos=QPoint(5, 5))
+        qtbot.keyClick(widget, Qt.Key.Key_M, ALT)
+        qtbot.waitUntil(lambda: workbench_of(dock.viewer) is not None, timeout=PATIENCE)
+        bench = workbench_of(dock.viewer)
+        assert bench is not None
+        qtbot.waitUntil(bench.isVisible, timeout=PATIENCE)
+        holder, _ = holder_of(bench)
+        assert holder is not None
+        holder.hide()
 
 
 def test_correct_an_assignment_by_mouse(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
@@ -287,7 +330,7 @@ def test_the_screenshot_waits_for_the_dock(
 ) -> None:
     """The dock is behind the canvas on a slow machine; the picture shows it with modalities on and volumes."""
     monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
-    monkeypatch.setattr("napari_mrseg._qt.dock._PAUSE", 1500)
+    monkeypatch.setattr("napari_mrseg._qt.updates._PAUSE", 1500)
     seen = []
 
     def spy(dock: MrsegDock) -> None:

@@ -14,7 +14,8 @@ from tiny import study
 from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
-from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 
@@ -39,8 +40,7 @@ def session(tiny: Model) -> Iterator[Session]:
 def bench(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> Workbench:
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1440, 900)
-    dock = MrsegDock(viewer, session)
-    viewer.window.add_dock_widget(dock, name="MRSeg", area="right", add_vertical_stretch=False)
+    dock = open_dock(viewer, session)
     qtbot.waitExposed(viewer.window._qt_window)
     qtbot.mouseClick(dock.panel.compare_button, LEFT)
     made = workbench_of(viewer)
@@ -75,7 +75,7 @@ def tab(qtbot: QtBot, bench: Workbench, page: QWidget) -> None:
 
 def test_the_table_lies_below_the_picture_and_shows_its_rows(qtbot: QtBot, bench: Workbench) -> None:
     """At 1440 × 900 beside the main dock: below the canvas, with all columns and at least ten rows to be seen."""
-    holder, window = bench._holder()
+    holder, window = holder_of(bench)
     assert isinstance(holder, QDockWidget)
     assert window is not None
     qtbot.waitUntil(lambda: window.dockWidgetArea(holder) == Qt.DockWidgetArea.BottomDockWidgetArea)
@@ -102,7 +102,7 @@ def test_sort_then_compare_two_then_swap_by_key(qtbot: QtBot, bench: Workbench) 
     qtbot.mouseClick(bench.pair_panel.modes["difference"], LEFT)
     qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
     qtbot.waitUntil(lambda: bool((picture(bench) != before).any()), timeout=PATIENCE)
-    assert bench.pair._text.visible
+    assert bench.dock.result.instead
     canvas(bench).setFocus()
     qtbot.keyClick(canvas(bench), Qt.Key.Key_X, ALT)
     assert bench.session.combination == ALL
@@ -120,7 +120,6 @@ def test_the_split_line_follows_the_slider_on_screen(qtbot: QtBot, bench: Workbe
     qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
     for layer in bench.viewer.layers:
         layer.visible = layer is bench.pair.layer
-    bench.viewer.canvas.overlays["mrseg_pair"].visible = False
     bench.viewer.canvas.overlays.text.visible = False
     bench.dock.letters.follow(())
     bench.viewer.canvas.overlays.scale_bar.visible = False
@@ -154,7 +153,7 @@ def test_maps_are_drawn_where_the_combinations_differ(qtbot: QtBot, bench: Workb
     """The agreement and attribution layers change the picture, with a colour bar, and go without a trace."""
     tab(qtbot, bench, bench.maps_panel)
     bench.dock.jump()
-    bench.dock.set_overlay(False)
+    bench.dock.look.visible = False
     before = picture(bench)
     for kind in ("agreement", "attribution"):
         check = bench.maps_panel.checks[kind]  # type: ignore[index]

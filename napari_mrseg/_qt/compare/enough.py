@@ -8,6 +8,8 @@ from napari_mrseg._qt.compare.looks import quiet, wrapped
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.sufficient import EXPLANATION, THRESHOLD, default_lines
 
+_HEIGHT = 62  # pixels, four lines: reserved, so that a longer sentence does not push the window apart
+
 
 class Enough(QWidget):
     """A spin box for the Dice, and the sentences."""
@@ -27,7 +29,9 @@ class Enough(QWidget):
         self.text.setToolTip(wrapped(EXPLANATION))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(quiet("What is enough for a Dice of", wrap=False))
+        self.text.setProperty("role", "small")
+        self.text.setFixedHeight(_HEIGHT)
+        row.addWidget(quiet("Enough for a Dice of", wrap=False))
         row.addWidget(self.threshold)
         row.addWidget(self.text, 1)
 
@@ -42,3 +46,4 @@ class Enough(QWidget):
             return
         lines = default_lines(comparison, self.threshold.value())
         self.text.setText("\n".join(line.text for line in lines))
+        self.text.setToolTip(wrapped("\n".join([*(line.text for line in lines), EXPLANATION])))

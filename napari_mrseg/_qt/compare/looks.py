@@ -21,6 +21,7 @@ WORKBENCH = """
 #MrsegWorkbench QTabWidget::pane { border: none; }
 #MrsegWorkbench QLabel[role="title"] { font-size: 12px; font-weight: 700; color: $title; }
 #MrsegWorkbench QLabel[role="quiet"] { font-size: 12px; color: $quiet; }
+#MrsegWorkbench QLabel[role="small"] { font-size: 12px; }
 #MrsegWorkbench QLabel[role="warn"] { font-size: 13px; padding: 4px 7px; border-radius: 4px;
     background: #7a4a00; color: #fff2da; font-weight: 600; }
 #MrsegWorkbench QTableView { background: #20252b; gridline-color: transparent; border: none;

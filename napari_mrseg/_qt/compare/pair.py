@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from napari.components.overlays import TextOverlay
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
@@ -19,10 +17,9 @@ from napari_mrseg._qt.bridge import Later
 from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR, BOTH_COLOUR
 from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.layers import label_colours, rgb
-from napari_mrseg._qt.style import GROUND
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.metrics import lookup
+from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
@@ -31,11 +28,6 @@ Second = Combination | Literal["reference"]
 REFERENCE: Literal["reference"] = "reference"
 ONLY_A, ONLY_B, BOTH = 1, 2, 3
 _OTHER_SIDE, _LINE = 32, 255  # added to the codes right of the line; the code of the line itself
-_OVERLAY = "mrseg_pair"
-_WIDTH, _CHARACTER = (
-    0.42,
-    8.6,
-)  # of the canvas, so that the letter at the top stays free; pixels of the mean one
 
 
 @dataclass(frozen=True)
@@ -78,22 +70,16 @@ class Pair(QObject):
         self._busy = False
         self._again = False
         self._colours: dict[Any, DirectLabelColormap] = {}
-        self._text = TextOverlay(
-            text="", position="top_right", font_size=9, color="#f2f5f7", box_color=GROUND, visible=False
-        )
-        self.viewer.canvas.overlays[_OVERLAY] = self._text
         self.viewer.dims.events.order.connect(self._turned)
         self.viewer.scene.camera.events.orientation.connect(self._turned)
-        dock.legend.hidden_changed.connect(self._look)
-        dock.legend.opacity_changed.connect(self._look)
-        dock.legend.outline_changed.connect(self._look)
+        dock.look.events.connect(self._look)
 
     def close(self) -> None:
         self.viewer.dims.events.order.disconnect(self._turned)
         self.viewer.scene.camera.events.orientation.disconnect(self._turned)
         self.mode = "off"  # what still comes from a thread is not shown
         self._remove()
-        self.viewer.canvas.overlays.pop(_OVERLAY, None)
+        self.dock.look.events.disconnect(self._look)
         self.deleteLater()
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -201,8 +187,7 @@ class Pair(QObject):
             or self.layer.data.shape != found.data.shape
         ):
             self._remove(keep=True)
-            if self.dock.layers.prediction is not None:
-                self.dock.set_overlay(False)
+            self.dock.look.visible = False
             self.layer = Labels(
                 found.data,
                 name="pair",
@@ -227,32 +212,39 @@ class Pair(QObject):
         colours = self._colour_map(shown)
         if layer.colormap is not colours:
             layer.colormap = colours
-        layer.opacity = self.dock.layers.opacity
-        layer.contour = 2 if self.dock.layers.outline else 0
+        layer.opacity = self.dock.look.opacity
+        layer.contour = self.dock.look.contour
 
     def _name(self) -> None:
         """The layer's name and the words on the canvas."""
         layer, shown = self.layer, self.shown
         if layer is None or shown is None:
-            self._text.visible = False
+            self._say([])
             return
         stale = (shown.mode, shown.a, shown.b) != (self.mode, self.a, self.b)
         stale = stale or shown.study is not self.state.session.study
         a, b = self.title(shown.a), self.title(shown.b)
         if shown.mode == "difference":
             layer.name = f"Difference {shown.region}: {a} / {b}"
-            words = f"Difference, {shown.region}\norange: only A, {a}\nblue: only B, {b}\nwhite: both"
+            words = [
+                f"Difference in {shown.region}",
+                f"orange: only A, {a}",
+                f"blue: only B, {b}",
+                "white: both",
+            ]
         else:
             layer.name = f"Split: {a} | {b}"
-            words = f"left of the line: A, {a}\nright of the line: B, {b}"
+            words = [f"left of the line: A, {a}", f"right of the line: B, {b}"]
         if stale:
             layer.name += " (STALE)"
-            words = f"STALE\n{words}"
-        width = max(20, int(float(self.viewer.canvas.size[1]) * _WIDTH / _CHARACTER))
-        wrapped = [textwrap.wrap(line, width) or [""] for line in words.splitlines()]
-        self._text.text = "\n".join(line for lines in wrapped for line in lines)
-        self._text.color = "#ffb74d" if stale else "#f2f5f7"
-        self._text.visible = True
+            words[0] = f"STALE {words[0]}"
+        self._say(words)
+
+    def _say(self, words: list[str]) -> None:
+        """On the canvas, before what the dock says there."""
+        if self.dock.result.instead != words and not self.dock.closed:
+            self.dock.result.instead = words
+            self.dock.result.changed.emit()
 
     def _remove(self, keep: bool = False) -> None:
         """Take the layer away; unless ``keep``, also what it shows, and the dock's overlay comes back."""
@@ -262,9 +254,9 @@ class Pair(QObject):
         self.layer = None
         if not keep:
             self.shown = None
-            self._text.visible = False
+            self._say([])
             if there and not self.dock.closed:
-                self.dock.set_overlay(True)
+                self.dock.look.visible = True
 
     def _turned(self, event: Any = None) -> None:
         if self.mode == "split" and self.shown is not None:
@@ -277,7 +269,7 @@ class Pair(QObject):
 
     def _colour_map(self, found: Pictured) -> DirectLabelColormap:
         """Built once per look, because building one takes longer than a frame."""
-        task, hidden = found.study.task, self.dock.layers.hidden
+        task, hidden = found.study.task, self.dock.look.hidden
         place = found.mode, hidden, _grey(task, found.a), _grey(task, found.b), task.name
         if place not in self._colours:
             self._colours[place] = (
@@ -357,10 +349,10 @@ def _difference_colours() -> DirectLabelColormap:
 
 
 def _split_colours(task: Task, hidden: frozenset[int], found: Pictured) -> DirectLabelColormap:
-    left = label_colours(task, hidden, _grey(task, found.a)).color_dict
-    right = label_colours(task, hidden, _grey(task, found.b)).color_dict
-    shifted = {code + _OTHER_SIDE: colour for code, colour in right.items() if code}
-    return DirectLabelColormap(color_dict={**left, **shifted, _LINE: np.ones(4)})
+    left = label_rgba(task, hidden, _grey(task, found.a))
+    right = label_rgba(task, hidden, _grey(task, found.b))
+    both: dict[int | None, Any] = {code + _OTHER_SIDE: colour for code, colour in right.items() if code}
+    return DirectLabelColormap(color_dict={**both, **left, _LINE: np.ones(4)})
 
 
 def _features(found: Pictured, title: Callable[[Second], str]) -> dict[str, list[Any]]:

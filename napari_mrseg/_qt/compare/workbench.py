@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QProgressBar,
     QScrollArea,
     QTabWidget,
@@ -120,9 +121,7 @@ class Workbench(QWidget):
         total = len(comparison.task.combinations())
         text = f"{done} of {possible} computed" if comparison.missing else f"all {possible} computed"
         if possible < total:
-            there = [comparison.task.modality(name).title for name in comparison.study.present]
-            names = " and ".join(part for part in (", ".join(there[:-1]), there[-1]) if part)
-            text = f"{possible} of {total} combinations: this study has {names} only · {text}"
+            text += f", {total - possible} not possible"  # the tooltip says why: the corner is narrow
         self.coverage.setText(text)
         self.coverage.setToolTip(wrapped(comparison.coverage))
 
@@ -291,20 +290,26 @@ class Workbench(QWidget):
         self.said.setText("")
         self.dock.say(sentence)
 
+    def make_room(self, window: QMainWindow) -> None:
+        """Hide napari's controls in a low window: they would leave the table four rows, or push the window apart.
+
+        napari's Window menu brings them back.
+        """
+        controls = window.findChild(QDockWidget, "layer controls")
+        if controls is not None and controls.isVisible() and window.height() < _TALL:
+            controls.hide()
+            self._hidden.append(controls)
+
     def go_below(self) -> None:
         """napari puts a plugin's dock on the right; the table wants to lie below the picture."""
         holder, window = holder_of(self)
         if holder is None or window is None or holder.isFloating():
             return
+        self.make_room(window)
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         if window.dockWidgetArea(holder) != Qt.DockWidgetArea.BottomDockWidgetArea:
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
         wanted = min(HEIGHT, int(window.height() * 0.53))
-        controls = window.findChild(QDockWidget, "layer controls")
-        if controls is not None and controls.isVisible() and window.height() < _TALL:
-            # It would leave the table four rows; napari's Window menu brings it back.
-            controls.hide()
-            self._hidden.append(controls)
         window.resizeDocks([holder], [wanted], Qt.Orientation.Vertical)
 
 

@@ -1,0 +1,174 @@
+"""The pictures of docs/window.md: each fault of the window that was mended, in the real window, by mouse and keys.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
+        python benchmarks/window_pictures.py ../shared/data/BraTS2021_01478 -o docs/images/window \\
+            [--grids FOLDER] [--sizes 1366x768 1600x1000] [--only edit keys ...]
+
+``--grids`` names a folder whose scans lie on different grids. Scans under CC BY 4.0 (BraTS): name their sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.windows import open_comparison
+from napari_mrseg.session import Session
+
+_PATIENCE = 300.0  # seconds
+_LARGEST = 300_000  # bytes of a picture; a larger one gets fewer colours
+_ALT = Qt.KeyboardModifier.AltModifier
+
+
+class Tour:
+    """One window of one size, and what a user does in it."""
+
+    def __init__(self, size: tuple[int, int], out: Path, only: list[str]) -> None:
+        self.size, self.out, self.only = size, out, only
+        self.session = Session(sweep=False)
+        self.session.load_model(None)
+        self.viewer, self.dock = open_window(self.session)
+        self.viewer.window.resize(*size)
+        QTest.qWait(600)
+
+    def until(self, ready: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + _PATIENCE
+        while not ready():
+            if time.monotonic() > end:
+                raise SystemExit(f"{what} did not come within {_PATIENCE:.0f} s")
+            QTest.qWait(30)
+
+    def final(self) -> None:
+        session = self.session
+
+        def there() -> bool:
+            shown = session.shown
+            ready = shown is not None and not shown.preview and not session.stale
+            return (ready or not session.combination) and self.dock.settled and session.running is None
+
+        QTest.qWait(100)
+        self.until(there, "the final result")
+
+    def picture(self, name: str) -> None:
+        if self.only and name not in self.only:
+            return
+        QTest.qWait(600)
+        QApplication.processEvents()
+        found = self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
+        path = self.out / f"{name}-{self.size[0]}x{self.size[1]}.png"
+        image = Image.fromarray(np.ascontiguousarray(found))
+        image.save(path, optimize=True)
+        if path.stat().st_size > _LARGEST:
+            image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+    def click(self, widget: QWidget) -> None:
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=QPoint(10, widget.height() // 2))
+        QTest.qWait(150)
+
+    def key(self, key: Qt.Key) -> None:
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(20, canvas.height() - 20))
+        QTest.keyClick(canvas, key, _ALT)
+        QTest.qWait(300)
+
+    def close(self) -> None:
+        self.viewer.close()
+        self.session.close()
+
+
+def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
+    dock, session = tour.dock, tour.session
+    dock.open(paths)
+    tour.until(lambda: session.study is not None, "the study")
+    tour.final()
+    tour.picture(
+        "opened"
+    )  # 5: head large, at the finding, words above it; 4: all in sight; 9: the slider says axial
+    dock.viewer.dims.roll()
+    tour.picture("sagittal")
+    dock.viewer.dims.roll()
+    tour.picture("coronal")  # 6: upright
+    dock.viewer.dims.roll()
+    tour.click(dock.legend.labels[2])
+    tour.picture("hidden")  # 8: the canvas says what is not drawn
+    tour.click(dock.legend.labels[2])
+    tour.click(dock.modalities.checks["t1ce"])
+    tour.final()
+    tour.picture("without")  # 4: the same rows at the same places
+    tour.click(dock.modalities.checks["t1ce"])
+    tour.final()
+    tour.click(dock.panel.edit_button)
+    copy = dock.layers.copy
+    assert copy is not None
+    place = dock.layers.looked_at()
+    assert place is not None
+    copy.brush_size = 25
+    copy.n_edit_dimensions = 3
+    copy.paint(place, 3)
+    QTest.qWait(800)
+    tour.until(lambda: dock.settled, "the measures")
+    tour.key(Qt.Key.Key_O)
+    tour.picture("edit")  # 1: named, measured and drawn as the copy
+    tour.key(Qt.Key.Key_O)
+    tour.click(dock.modalities.checks["flair"])
+    tour.final()
+    tour.picture("toggled")  # 1: the prediction again, everywhere; 7: FLAIR off, one image stands in
+    for name in session.combination:
+        tour.click(dock.modalities.checks[name])
+    tour.final()
+    tour.picture("off")  # 3: a state
+    for check in dock.modalities.checks.values():
+        tour.click(check)
+    tour.final()
+    if grids:
+        dock.open([grids])
+        tour.until(lambda: bool(dock.error.text()), "the refusal")
+        tour.picture("refused")  # 8: said once, below; nothing is cut, nothing is offered that does not help
+        dock.hush()
+    tour.viewer.theme = "light"
+    tour.picture("light")  # 0
+    tour.viewer.theme = "dark"
+    tour.key(Qt.Key.Key_M)  # 2: after a click into the canvas
+    bench = open_comparison(tour.viewer)
+    session.sweep = True
+    session.run()
+    tour.until(lambda: bench.state.comparison is not None and bench.state.comparison.complete, "the sweep")
+    tour.final()
+    tour.picture("compare")  # 5
+    dock.session.use(("t1",))
+    tour.final()
+    assert session.study is not None
+    bench.hold_against(session.study.present)
+    tour.click(bench.pair_panel.modes["split"])
+    tour.until(lambda: bench.pair.shown is not None, "the split")
+    tour.picture("split")  # 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("paths", nargs="+")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/images/window"))
+    parser.add_argument("--grids", default=None)
+    parser.add_argument("--sizes", nargs="*", default=["1366x768", "1600x1000"])
+    parser.add_argument("--only", nargs="*", default=[])
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for size in asked.sizes:
+        width, height = map(int, size.split("x"))
+        tour = Tour((width, height), asked.out, asked.only)
+        walk(tour, asked.paths, asked.grids)
+        tour.close()
+
+
+if __name__ == "__main__":
+    main()
