@@ -52,6 +52,7 @@ class Saver:
 
     def save_edited(self) -> None:
         from napari_mrseg.io.export import write_labels
+        from napari_mrseg.io.formats import label_ending
 
         layer = self._dock.layers.edited()
         if layer is None:
@@ -61,7 +62,7 @@ class Saver:
             )
             return
         about = layer.metadata["mrseg"]
-        name = f"{about['key']}_edited.nii.gz"
+        name = f"{about['key']}_edited{label_ending(self._dock.session.task)}"
         folder = self._ask(f"Save the edited copy of {self._dock.layers.whose(layer)} into this folder")
         if folder is None or not self._may_replace(folder, [name]):
             return
