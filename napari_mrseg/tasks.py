@@ -237,7 +237,7 @@ BRATS = Task(
                 "t2_tirm_tra_dark_fluid",
                 "t2_tirm_cor_dark_fluid",
                 "t2_tirm_sag_dark_fluid",
-            ),
+            ),  # fmt: skip
             tail=(-1.0, 0.55),
             rise=(-9.0, 0.5),
         ),
@@ -285,7 +285,7 @@ BRATS = Task(
                 "ce-gado_t1w",
                 "t1km",
                 "t1_km",
-            ),
+            ),  # fmt: skip
             tail=(-1.0, 0.4),
             rise=(0.05, 9.0),
         ),
