@@ -89,7 +89,9 @@ class Task:
     doubtful_names
         Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
     organ_names
-        Words that make a mask one of the whole organ, and no reference.
+        Words that make a mask one of the whole organ or a part of it, and no reference.
+    finding_names
+        Words by which such a mask is a reference all the same ("brain_tumor_seg").
     finding
         What is looked for, in words.
     expects
@@ -111,6 +113,7 @@ class Task:
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
+    finding_names: tuple[str, ...] = ()
     finding: str = "an object"
     expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
@@ -245,6 +248,11 @@ BRATS = Task(
                 *("t1_gadolinium", "t1wce", "t1w-ce", "t1w_ce", "t1wpost", "t1w_post", "t1_gad"),
                 *("t1gad", "postcontrast", "ce-gad_t1w", "ce-gadolinium_t1w", "ce-gd_t1w"),
                 *("ce-gado_t1w", "t1km", "t1_km"),
+                # Words for contrast in other languages, and agents, apart from "T1": asked about.
+                *(f"t1_{word}" for word in ("contraste", "contrasto", "kontrast", "mdc", "gado")),
+                *(f"t1_{agent}" for agent in ("gadovist", "gadavist", "dotarem", "prohance", "magnevist")),
+                *(f"t1_{agent}" for agent in ("multihance", "omniscan", "clariscan", "vueway", "elucirem")),
+                *(f"t1_{agent}" for agent in ("gadobutrol", "gadoterate", "kontrastmittel")),
             ),
             tail=(-1.0, 0.4),
             rise=(0.05, 9.0),
@@ -278,8 +286,47 @@ BRATS = Task(
         *("star", "swi", "swan", "gre", "hemo", "stir", "tof", "mra"),
         *("map", "mapping", "ratio", "difference", "subtraction"),
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
+        *("rcbv", "cbv", "rcbf", "cbf", "mtt", "ttp", "tmax", "ktrans", "fa", "md", "trace", "phase", "mag"),
+        *(
+            "prob",
+            "probability",
+            "probabilities",
+            "biasfield",
+            "bias",
+            "pred",
+            "prediction",
+            "predicted",
+            "residual",
+        ),
     ),
-    organ_names=("brain", "bet", "head", "skull", "hdbet", "synthstrip", "brainmask"),
+    organ_names=(
+        *(
+            "brain",
+            "bet",
+            "head",
+            "skull",
+            "hdbet",
+            "synthstrip",
+            "brainmask",
+            "ventricle",
+            "ventricles",
+            "csf",
+        ),
+        *(
+            "wm",
+            "gm",
+            "tissue",
+            "tissues",
+            "hippocampus",
+            "aseg",
+            "aparc",
+            "synthseg",
+            "parcellation",
+            "vessel",
+            "vessels",
+        ),
+    ),
+    finding_names=("tumor", "tumour", "lesion", "lesions", "glioma", "gbm", "brats", "wt", "tc", "et", "gtv"),
     finding="a tumour",
     expects="adult brain",
     # T1 and T1ce cannot be told apart reliably: not every tumour enhances.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.formats import formats_of, is_readable, label_ending, stem
-from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, words_of
+from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, unsaid, words_of
 from napari_mrseg.tasks import DEFAULT, Task
 
 REFERENCE = "reference"
@@ -238,8 +238,9 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
     shared = common[0] if any(c.start >= common[0] for c in claims) else 0
     reference = [w for w in words[shared:] if w in task.reference_names]
     if reference:
-        if "mask" in reference and not set(words).isdisjoint(task.organ_names):
-            return Found(path, None, "looks like a brain mask, not a reference")
+        organs = [w for w in words[shared:] if w in task.organ_names]
+        if organs and set(words[shared:]).isdisjoint(task.finding_names):
+            return Found(path, None, f"“{organs[0]}” in its name: a mask of that, not a reference")
         note = ", named as computed by a program" if is_computed(path) else ""
         return Found(path, REFERENCE, f"word “{reference[-1]}”{note}")
     if len({c.modality for c in claims}) > 1:
@@ -263,9 +264,11 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
         other, bases = apart.get(words[i], ("", frozenset()))
         if names[0] in bases and not is_negated(words, i):
             return Found(path, None, said, doubt=(names[0], other))
-        if words[i] in task.doubtful_names:
+        if re.sub(r"\d+d?$", "", words[i]) in task.doubtful_names:
             return Found(path, None, said, doubt=(names[0],))
-    return Found(path, names[0], f"word “{claims[0].text}”")
+    beside = unsaid(words, used, common)
+    also = f", beside {_join([f'“{w}”' for w in beside])}" if beside else ""
+    return Found(path, names[0], f"word “{claims[0].text}”{also}")
 
 
 def _looks_like_output(path: Path, task: Task) -> bool:

@@ -8,13 +8,35 @@ from dataclasses import dataclass
 
 from napari_mrseg.tasks import Task
 
-# After one of these words comes the space a file was moved into, not what it shows ("T1_to_FLAIR").
-_TARGET_WORDS = frozenset({"to", "regto", "reg2", "in", "into", "on", "space"})
+# After one of these words comes the space a file was moved into, not what it shows ("T1_to_FLAIR"). "space" is none of
+# them: SPACE is a sequence as well ("t2_space_flair"), so both words count and the user is asked.
+_TARGET_WORDS = frozenset({"to", "regto", "reg2", "in", "into", "on"})
 # BIDS entities that say nothing about the contrast; their values may look like a modality ("acq-T1").
 _BIDS_IGNORED = frozenset({"sub", "ses", "acq", "rec", "run", "echo", "part", "chunk", "space", "res", "dir"})
 # Planes and grammar, which say nothing about the contrast; and words that take back the one after them.
-_NEUTRAL = frozenset({"tra", "cor", "sag", "with"})
-_NEGATIONS = frozenset({"pre", "no", "non", "without", "wo", "before"})
+_NEUTRAL = frozenset(
+    {"tra", "cor", "sag", "with", "con", "avec", "mit", "ax", "axial", "coronal", "sagittal"}
+)
+_NEGATIONS = frozenset(
+    {
+        "pre",
+        "no",
+        "non",
+        "without",
+        "wo",
+        "before",
+        "sin",
+        "senza",
+        "sans",
+        "ohne",
+        "sem",
+        "bez",
+        "nativ",
+        "native",
+    }
+)
+# "+C" and the like, as consoles write it: an agent was given.
+_PLUS = re.compile(r"\+[\s_.-]*(c|k|gd|gad|gado|contrast|contrast media|km|ce)(?![a-z0-9])")
 
 Words = tuple[str, ...]
 
@@ -58,7 +80,7 @@ def qualifiers(task: Task) -> dict[str, tuple[str, frozenset[str]]]:
         for name in map(_split, modality.names):
             bases = {plain[w] for w in name if w in plain} - {modality.name}
             for word in name:
-                if bases and word not in plain and len(word) > 1 and word not in _NEUTRAL:
+                if bases and word not in plain and word not in _NEUTRAL:
                     found[word] = (modality.name, frozenset(bases))
     return found
 
@@ -76,6 +98,8 @@ def words_of(stem: str) -> Words:
     """Lower-case words of a file name without its ending; BIDS entities that do not matter are left out."""
     text = stem.lower()
     if re.match(r"sub-[a-z0-9]+_", text):  # BIDS: key-value pairs, then what it is
+        # An agent named where BIDS leaves the words free ("acq-gd") is one all the same.
+        text = re.sub(r"(?<=_)acq-[a-z0-9]*(gd|gad|contrast)[a-z0-9]*", "ce-gad", text)
         parts = [p for p in text.split("_") if p.partition("-")[0] not in _BIDS_IGNORED or "-" not in p]
         # Labels of the "ce" entity are free text: any agent counts, wherever it stands.
         agent = [p for p in parts if p.startswith("ce-")]
@@ -86,7 +110,18 @@ def words_of(stem: str) -> Words:
     text = re.sub(
         r"(?<![a-z])(pre|post)[\s_.-]*(op|operative|surgery|surgical|processed)(?![a-z])", r"\1\2", text
     )
-    return _split(text)
+    return _split(_PLUS.sub(" gad ", text))
+
+
+def unsaid(words: Words, used: set[int], ends: tuple[int, int]) -> tuple[str, ...]:
+    """Words of a name that decided nothing: not ``used``, not shared by all names, no number, no grammar."""
+    said = _NEUTRAL | _NEGATIONS | _TARGET_WORDS
+    inside = range(ends[0], len(words) - ends[1])
+    return tuple(
+        w
+        for i in inside
+        if i not in used and (w := words[i]) not in said and not re.fullmatch(r"[a-z]?\d+[a-z]?", w)
+    )
 
 
 def common_ends(names: Sequence[Words]) -> tuple[int, int]:

@@ -99,6 +99,12 @@ def test_doubt_is_not_guessed(tmp_path: Path, name: str, candidates: tuple[str, 
         ("T1w_enhanced_p2", ("t1", "t1ce")),
         ("T1_axial_postGd", ("t1", "t1ce")),
         ("t2_tirm_cor", ("flair", "t2")),
+        ("Ax T1 FSPGR +C", ("t1", "t1ce")),
+        ("AX_T1_FSPGR_C", ("t1", "t1ce")),
+        ("t1_mprage_sag_con_contraste", ("t1", "t1ce")),
+        ("T1_se_mdc", ("t1", "t1ce")),
+        ("t1_vibe_Gadovist", ("t1", "t1ce")),
+        ("t2_space_flair_sag_iso", ("flair", "t2")),
         ("t2_spc_space_dark-fluid", ("flair", "t2")),
     ],
 )
@@ -111,7 +117,9 @@ def test_flair_and_contrast_are_never_taken_for_the_plain_scan(
     assert sorted(found.doubt) == list(candidates)
 
 
-@pytest.mark.parametrize("name", ["T2_star", "t2_swi", "T1_map", "t1_adc", "T2_perf", "t2_stir_cor"])
+@pytest.mark.parametrize(
+    "name", ["T2_star", "t2_swi", "T1_map", "t1_adc", "T2_perf", "t2_stir_cor", "t2_swi3d"]
+)
 def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None:
     """A map or another sequence with "T1" or "T2" in its name gets no role, and the sentence says the mend."""
     found = recognise(touch(tmp_path, name))
@@ -120,6 +128,50 @@ def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None
     (problem,) = found.problems(BRATS)
     assert name.partition("_")[2].partition("_")[0] in problem
     assert f"{name[:2].lower()}={name}.nii.gz" in problem
+
+
+@pytest.mark.parametrize("name", ["T2_rCBV", "T1_prob", "T1_biasfield", "T2_pred", "T1_swi3"])
+def test_what_a_program_made_of_a_scan_is_no_scan(tmp_path: Path, name: str) -> None:
+    """Perfusion maps, probabilities, bias fields and predictions get no role; the reason names the word."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role is None
+    assert f"“{name.partition('_')[2].lower()}”" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("x_brain_segmentation", None), ("ventricle_mask", None), ("x_wm_seg", None),
+        ("brain_tumor_seg", "reference"), ("lesion_mask", "reference"), ("x_seg", "reference"),
+    ],
+)  # fmt: skip
+def test_masks_of_the_brain_and_its_parts_are_no_reference(
+    tmp_path: Path, name: str, role: str | None
+) -> None:
+    """A segmentation of the brain, the ventricles or a tissue is set aside; one of the tumour in it is taken."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role == role
+
+
+@pytest.mark.parametrize("name", ["sub-01_acq-gd_T1w", "sub-01_acq-mpragegad_T1w", "T1+C", "T1 +Gd"])
+def test_an_agent_is_seen_wherever_it_is_named(tmp_path: Path, name: str) -> None:
+    """An agent in a free word of BIDS, or after a plus sign, makes T1 a post-contrast one, or asks."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role == "t1ce" or found.doubt == ("t1", "t1ce")
+
+
+@pytest.mark.parametrize("name", ["t1_mprage_sin_contraste", "T1_ohne_Kontrast", "t1_senza_mdc"])
+def test_without_an_agent_in_other_languages(tmp_path: Path, name: str) -> None:
+    """Negated words of contrast leave plain T1."""
+    (found,) = recognise(touch(tmp_path, name)).files
+    assert found.role == "t1"
+
+
+def test_unknown_words_beside_a_modality_are_shown(tmp_path: Path) -> None:
+    """The reason names the words that decided nothing, but not those that all files share, nor numbers."""
+    touch(tmp_path, "pat7_t1_fancyseq_3", "pat7_t2_3", "pat7_flair_3")
+    reasons = {found.path.name[5:7]: found.reason for found in recognise(tmp_path).files}
+    assert reasons == {"t1": "word “t1”, beside “fancyseq”", "t2": "word “t2”", "fl": "word “flair”"}
 
 
 def test_another_kind_of_image_beside_the_scans_is_ignored(tmp_path: Path) -> None:
@@ -263,7 +315,10 @@ def test_real_folders(real_data: Path) -> None:
         found = recognise(folder)
         count = {name: len(found.of(name)) for name in (*BRATS.names, "reference")}
         if folder.name.startswith(("BraTS", "tcga")):
-            assert count == {**four, "reference": 1}, folder.name
+            labelled = folder.name != "BraTS-GLI-00027-000"
+            assert count == {**four, "reference": int(labelled)}, folder.name
+        elif folder.name.startswith("dvn2"):
+            assert count == {"flair": 1, "t1": 1, "t1ce": 0, "t2": 0, "reference": 1}, folder.name
         elif folder.name.startswith("ms-cross"):
             assert count == {**four, "reference": 0}, folder.name
             assert found.of("t1ce")[0].path.name.startswith("T1POST")
