@@ -17,7 +17,7 @@ MUST_HAVE = (
     "napari_mrseg/napari.yaml",
     "napari_mrseg/resources/sample/simulated.json",
     "napari_mrseg/resources/models",
-    "mrseg_training/plain.py",
+    "mrseg_training/fit.py",
     "mrseg_training/data/template.npz",
     "mrseg_training/configs/tiny.yaml",
     "mrseg_training/splits/first.json",
