@@ -61,7 +61,7 @@ def measure(volume: Tensor, mask: Tensor | None = None, *, holes: bool = True) -
     spread = 1.4826 * (inside - centre).abs().median()
     if spread <= 0:
         spread = inside.std(unbiased=False)
-    return Intensities(floor, float(centre), max(float(spread), 1e-20))
+    return Intensities(floor, float(centre), float(spread) or 1.0)  # units do not matter, however small
 
 
 def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Tensor:

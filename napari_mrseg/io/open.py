@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
+from napari_mrseg.io.background import Background, find_background, without_background
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.recognise import (
     REFERENCE,
@@ -126,11 +127,19 @@ def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
         for found in recognition.of(name):
             data, source, doubts = reader(found.path, name)
             ipl = np.ascontiguousarray(source.to_ipl(data), dtype=np.float32)
+            if task.modality(name).holes and ipl.ndim == 3 and (outside := find_background(ipl)) is not None:
+                ipl = without_background(ipl, outside)
+                doubts = (*doubts, _background_note(found.path.name, outside))
             images[name] = Image(ipl, replace(source, reason=found.reason))
             notes += [replace(note, modality=name) for note in doubts]
     simulated = (recognition.folder / SIMULATED).is_file()
     study = Study(task, recognition.case, images, notes=tuple(notes), simulated=simulated)
     return _with_reference(study, recognition.of(REFERENCE), reader)
+
+
+def _background_note(file: str, outside: Background) -> Note:
+    what = f"background is {outside.level:g}" if outside.level else "background is not empty"
+    return Note("background", f"{file}: its {what}; what is connected to the border was taken for 0.")
 
 
 def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Study:

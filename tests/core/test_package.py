@@ -20,7 +20,7 @@ MUST_HAVE = (
     "mrseg_training/fit.py",
     "mrseg_training/data/template.npz",
     "mrseg_training/configs/tiny.yaml",
-    "mrseg_training/splits/first.json",
+    "mrseg_training/splits/folds.json",
 )
 
 

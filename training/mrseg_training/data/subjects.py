@@ -20,7 +20,7 @@ from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, on_fra
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Task
 
-PREPARATION = 1
+PREPARATION = 2
 """Raised when :func:`prepare` gives other values, so that no older cache is used."""
 
 
