@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     parser.add_argument("--against", type=Path)
-    parser.add_argument("--model", default="first")
+    parser.add_argument("--model", default="compact")
     args = parser.parse_args()
     found = golden(args.data, args.model)
     if args.out:

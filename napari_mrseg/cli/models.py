@@ -35,7 +35,7 @@ def models_info(
 ) -> None:
     """Show a model's card.
 
-    Example: mrseg models info first
+    Example: mrseg models info compact
     """
     from napari_mrseg.models.store import load_model
 

@@ -234,8 +234,8 @@ def test_models_list_info_verify_add(run, tiny: Path, tmp_path: Path, monkeypatc
     assert {"name": "tiny", "bundled": False} in rows
     card = json.loads(run("models", "info", "tiny", "--json")[1])
     assert card["limitations"] == "finds nothing"
-    words = run("models", "info", "first")[1]
-    assert words.startswith("first ")
+    words = run("models", "info", "compact")[1]
+    assert words.startswith("compact ")
     assert "Limits: " in words
     assert "Licence: BSD-3-Clause" in words
     assert [line.split()[0] for line in words.splitlines() if line.startswith("  flair ")] == ["flair"]
