@@ -426,7 +426,7 @@ class Session:
 
     def save_session(self, path: Path, view: Mapping[str, Any] | None = None) -> None:
         """Write a session file: paths and hashes, model, combination, results, and the window's ``view``."""
-        from napari_mrseg.io.saved import Saved, files_of, write_saved
+        from napari_mrseg.saved import Saved, files_of, write_saved
 
         if self.study is None or self._intact is None or self.model is None:
             raise InputError("There is no session to save; open a study first.")
@@ -457,8 +457,8 @@ class Session:
     def _open_session(self, number: int, path: Path) -> dict[str, Any]:
         from napari_mrseg.degrade import degrade_study
         from napari_mrseg.io import open_study
-        from napari_mrseg.io.saved import fits, read_saved
         from napari_mrseg.models.store import load_model
+        from napari_mrseg.saved import fits, read_saved
 
         saved = read_saved(path)
         if saved.task != self.task.name:

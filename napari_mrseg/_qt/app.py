@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
@@ -18,8 +20,18 @@ WIDTH, HEIGHT = 1440, 900
 _PATIENCE = 900.0  # seconds a screenshot waits for the final result
 
 
-def launch(session: Session, *, screenshot: Path | None = None, show: bool = True) -> None:
+def launch(
+    session: Session,
+    *,
+    paths: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    screenshot: Path | None = None,
+    show: bool = True,
+) -> None:
     """Show ``session`` in a new window and return when it is closed.
+
+    ``paths`` are read in the window, with ``options`` of :meth:`Session.open`. What cannot be read is said there, and
+    raised as InputError once the window is closed if nothing else was opened in it.
 
     With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
     whole window and return. Raises MrsegError if the result does not come or the picture cannot be written.
@@ -28,7 +40,15 @@ def launch(session: Session, *, screenshot: Path | None = None, show: bool = Tru
         raise InputError(f"{screenshot.name}: a picture's name must end in .png or .jpg.")
     viewer, dock = open_window(session, show=show)
     if screenshot is None:
+        refused: list[str] = []
+        opened: list[bool] = []
+        session.failed.connect(refused.append)
+        session.study_changed.connect(lambda: opened.append(True))
+        if paths:
+            dock.open(paths, **(options or {}))
         napari.run()
+        if paths and refused and not opened:
+            raise InputError(refused[-1])
         return
     try:
         _wait_for_final(session, dock)

@@ -12,7 +12,7 @@ from napari.layers import Layer
 from napari_mrseg._qt.rays import content_box
 
 _ROOM = 0.94  # of the space there is
-_SIDE = 30  # pixels for a letter
+_SIDE, _LOW = 30, 400  # pixels for a letter, which in a canvas lower than that may lie on the head
 
 
 class Fit:
@@ -51,9 +51,10 @@ class Fit:
         middle = box.mean(axis=1)
         size = box[:, 1] - box[:, 0]
         shown = list(viewer.dims.displayed)
+        above = _SIDE if height > _LOW else _SIDE / 4
         if viewer.dims.ndisplay == 2:
             row, column = shown
-            zoom = min((height - top - 2 * _SIDE) / size[row], (width - 2 * _SIDE) / size[column]) * _ROOM
+            zoom = min((height - top - 2 * above) / size[row], (width - 2 * _SIDE) / size[column]) * _ROOM
             if zoom <= 0:
                 return
             centre = (0.0, middle[row] - top / 2 / zoom, middle[column])

@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_mrseg._qt.dock import MrsegDock
+    from napari_mrseg._qt.host import Host
 
 
 class Keys:
     """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+M comparison."""
 
-    def __init__(self, dock: MrsegDock) -> None:
+    def __init__(self, dock: Host) -> None:
         self._viewer = dock.viewer
         self._bound: list[str] = []
         for number, modality in enumerate(dock.session.task.modalities, start=1):

@@ -21,7 +21,7 @@ from napari_mrseg.display import greyed, rgb
 from napari_mrseg.tasks import Region, Task
 
 _SWATCH = 12
-_NAME = 28  # pixels of a region's short name
+_NAME = 24  # pixels of a region's short name
 
 
 _DICE = (

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSettings, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 if TYPE_CHECKING:
-    from napari_mrseg._qt.dock import MrsegDock
+    from napari_mrseg._qt.host import Host
 
 _FILES = "Scans (*.nii *.nii.gz);;All files (*)"
 
@@ -17,7 +17,7 @@ _FILES = "Scans (*.nii *.nii.gz);;All files (*)"
 class Opener:
     """The ways a study gets into the dock. Reading is the session's work."""
 
-    def __init__(self, dock: MrsegDock) -> None:
+    def __init__(self, dock: Host) -> None:
         self._dock = dock
         self._offered: list[str] = []
 

@@ -23,6 +23,7 @@ from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.tasks import Task
 
+_INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
 _BANNER = 66  # pixels: three lines, reserved
 
 
@@ -76,8 +77,9 @@ class Panel(QWidget):
 
     def _scrolled(self) -> QWidget:
         inner = QWidget()
+        inner.setMinimumWidth(_INNER)
         column = QVBoxLayout(inner)
-        column.setContentsMargins(6, 0, 14, 2)  # on the right: a scroll bar
+        column.setContentsMargins(6, 0, 3, 2)
         column.setSpacing(5)
         column.addWidget(self.modalities)
         column.addWidget(_line())

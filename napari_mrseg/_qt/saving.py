@@ -10,14 +10,14 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
 from napari_mrseg._qt.edits import mark_saved
 
 if TYPE_CHECKING:
-    from napari_mrseg._qt.dock import MrsegDock
+    from napari_mrseg._qt.host import Host
     from napari_mrseg.inference.prediction import Prediction
 
 
 class Saver:
     """The Save button's three ways. Writing is the session's and io's work."""
 
-    def __init__(self, dock: MrsegDock) -> None:
+    def __init__(self, dock: Host) -> None:
         self._dock = dock
 
     def menu(self) -> QMenu:

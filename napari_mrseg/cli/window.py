@@ -101,9 +101,12 @@ def _show(
     from napari_mrseg.session import Session
 
     session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
-    session.open(paths, **options)
     session.load_model() if model is None else session.set_model(model)
-    launch(session, screenshot=screenshot)
+    if screenshot is None:
+        launch(session, paths=paths, options=options)
+    else:
+        session.open(paths, **options)
+        launch(session, screenshot=screenshot)
 
 
 def _again_under_xvfb() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from napari_mrseg.compare.comparison import Column, Kind
-from napari_mrseg.tasks import Region
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination, Region, Task
 
-if TYPE_CHECKING:
-    from napari_mrseg.compare.comparison import Comparison
-
+Kind = Literal["size", "versus", "dice", "hd95", "seconds"]
 NO_VALUE = "–"
 _EMPTY = "Two empty regions count as 1, one empty as 0."
 _FOOT = (
@@ -17,7 +17,30 @@ _FOOT = (
 )
 
 
-def columns_of(comparison: Comparison) -> tuple[Column, ...]:
+@dataclass(frozen=True)
+class Column:
+    """One numeric column. ``key`` is its stable name (``dice.ET``), ``better`` its good end."""
+
+    key: str
+    kind: Kind
+    region: str | None
+    title: str
+    unit: str
+    better: Literal["high", "low", None]
+    explanation: str
+
+
+class Compared(Protocol):
+    """What a column needs to know of a comparison."""
+
+    study: Study
+    task: Task
+    against: Combination
+
+    def title(self, combination: Iterable[str]) -> str: ...
+
+
+def columns_of(comparison: Compared) -> tuple[Column, ...]:
     """Sizes, Dice to the chosen combination, Dice and HD95 to a reference if there is one, seconds."""
     task = comparison.task
     columns = [_size(comparison, region) for region in task.regions]
@@ -45,7 +68,7 @@ def text_of(column: Column, value: float | None) -> str:
     return f"{value:.1f}"
 
 
-def group_title(comparison: Comparison, kind: Kind) -> str:
+def group_title(comparison: Compared, kind: Kind) -> str:
     """The title over the columns of one kind."""
     task = comparison.task
     return {
@@ -57,7 +80,7 @@ def group_title(comparison: Comparison, kind: Kind) -> str:
     }[kind]
 
 
-def short(comparison: Comparison) -> str:
+def short(comparison: Compared) -> str:
     """The combination that the others are compared with, in a few letters: “all 4”, “FLAIR + T2”."""
     if comparison.against == comparison.study.present:
         return f"all {len(comparison.against)}"
@@ -69,7 +92,7 @@ def unseen(region: Region) -> str:
     return region.unseen or f"no {' or '.join(region.needs)}: not observable"
 
 
-def _size(comparison: Comparison, region: Region) -> Column:
+def _size(comparison: Compared, region: Region) -> Column:
     unit = comparison.task.unit
     how = (
         f"Number of voxels labelled {region.title}, times the volume of a voxel "
@@ -83,7 +106,7 @@ def _size(comparison: Comparison, region: Region) -> Column:
     )
 
 
-def _versus(comparison: Comparison, region: Region) -> Column:
+def _versus(comparison: Compared, region: Region) -> Column:
     other = comparison.title(comparison.against)
     how = (
         f"Dice of {region.title} between this combination's result and that of {other}: twice the common "
@@ -110,7 +133,7 @@ def _dice(region: Region) -> Column:
     )
 
 
-def _hd95(comparison: Comparison, region: Region) -> Column:
+def _hd95(comparison: Compared, region: Region) -> Column:
     unit = comparison.task.length_unit
     how = (
         f"95th percentile of the distances from the surface of {region.title} to that of the reference, in "

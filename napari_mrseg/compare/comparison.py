@@ -11,32 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_mrseg.compare.columns import Column, columns_of
 from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice, region_hd95
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
 Values = Mapping[str, float]
-Kind = Literal["size", "versus", "dice", "hd95", "seconds"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One numeric column. ``key`` is its stable name (``dice.ET``), ``better`` its good end."""
-
-    key: str
-    kind: Kind
-    region: str | None
-    title: str
-    unit: str
-    better: Literal["high", "low", None]
-    explanation: str
 
 
 @dataclass(frozen=True)
@@ -239,8 +225,6 @@ class Comparison:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """All numeric columns, in the order of the table; those to a reference only if there is one."""
-        from napari_mrseg.compare.columns import columns_of
-
         return columns_of(self)
 
     def column(self, key: str) -> Column:

@@ -18,8 +18,8 @@ from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io import open_study
-from napari_mrseg.io.saved import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.models.store import Model
+from napari_mrseg.saved import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session import Session
 
 
@@ -213,7 +213,7 @@ def test_results_of_another_study_are_not_taken(saved: Path, tiny: Model) -> Non
 
 def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a session asks for each of its results whether it fits, and drops what does not."""
-    monkeypatch.setattr("napari_mrseg.io.saved.fits", lambda *_: False)
+    monkeypatch.setattr("napari_mrseg.saved.fits", lambda *_: False)
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
     monkeypatch.setattr(session, "run", lambda: None)
@@ -224,7 +224,7 @@ def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch:
 
 def test_the_newest_opening_wins_over_a_session_file(saved: Path, tiny: Model, monkeypatch) -> None:
     """What is opened while a session file is read stays, and a sentence says why the file was not opened."""
-    from napari_mrseg.io import saved as io_saved
+    from napari_mrseg import saved as io_saved
 
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)

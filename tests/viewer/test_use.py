@@ -25,9 +25,10 @@ from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg._qt.app import launch
 from napari_mrseg._qt.compare.workbench import workbench_of
-from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.holder import holder_of
 from napari_mrseg._qt.windows import open_dock
+from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session
 
@@ -319,6 +320,32 @@ def test_the_screenshot_holds_the_whole_window(
     assert len(colours) > 100
     assert "#ffd54a" in colours  # a letter, on the canvas
     assert QApplication.instance() is not None
+
+
+def test_view_says_in_its_window_what_it_cannot_open(
+    make_napari_viewer: Callable[..., Viewer],
+    session: Session,
+    tmp_path: Path,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The window comes, with the sentence in the dock; once it is closed, the same sentence ends the command."""
+    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
+    bad = tmp_path / "x_flair.nii.gz"
+    bad.write_text("not a scan")
+    seen: list[str] = []
+
+    def run() -> None:
+        dock = dock_of(napari.current_viewer())
+        assert dock is not None
+        qtbot.waitUntil(lambda: bool(dock.error.text()), timeout=PATIENCE)
+        assert dock.error.isVisible()
+        seen.append(dock.error.text())
+
+    monkeypatch.setattr(napari, "run", run)
+    with pytest.raises(InputError, match="x_flair"):
+        launch(session, paths=[str(bad)])
+    assert "x_flair.nii.gz" in seen[0]
 
 
 def test_the_screenshot_waits_for_the_dock(

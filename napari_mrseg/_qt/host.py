@@ -1,0 +1,42 @@
+"""What the dock's helpers need of it, so that they need not know the dock itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari.components import ViewerModel
+
+from napari_mrseg._qt.layers import StudyLayers
+from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.panel import Panel
+from napari_mrseg._qt.result import Result
+from napari_mrseg.session import Session
+
+
+class Host(Protocol):
+    """A widget that shows a session in a viewer, and says what went wrong."""
+
+    viewer: ViewerModel
+    session: Session
+    look: Look
+    panel: Panel
+    layers: StudyLayers
+    result: Result
+    compare_asked: Any  # a Qt signal
+
+    @property
+    def closed(self) -> bool: ...
+
+    def open(self, paths: Sequence[str | Path], **options: Any) -> None: ...
+
+    def toggle(self, name: str) -> None: ...
+
+    def jump(self) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+    def hush(self) -> None: ...
+
+    def later(self, work: Callable[[], Any], done: Callable[[Any], None] | None = None) -> None: ...
