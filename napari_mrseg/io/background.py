@@ -51,15 +51,20 @@ def find_background(volume: Volume) -> Background | None:
 def without_background(volume: Volume, found: Background) -> Volume:
     """(I, P, L) with the level subtracted, and 0 where the background is connected to the faces."""
     moved = volume - np.float32(found.level)
-    parts, _ = ndimage.label(np.abs(moved) <= found.reach)
-    outside = np.unique(_faces(parts))
-    moved[np.isin(parts, outside[outside > 0])] = 0
+    moved[connected_to_faces(np.abs(moved) <= found.reach)] = 0
     # Single voxels of noise that stick out would widen the box that is looked at.
     parts, count = ndimage.label(moved != 0)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     moved[(sizes < SPECK * sizes.max())[parts]] = 0
     return moved
+
+
+def connected_to_faces(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The parts of (I, P, L) ``mask`` that reach a face of the volume."""
+    parts, _ = ndimage.label(mask)
+    outside = np.unique(_faces(parts))
+    return np.isin(parts, outside[outside > 0])
 
 
 def _faces(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:

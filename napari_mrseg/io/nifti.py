@@ -19,6 +19,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.background import connected_to_faces
 from napari_mrseg.io.format import MAX_VOXELS, read_bytes
 from napari_mrseg.study import Grid, Note, Source
 
@@ -33,6 +34,10 @@ GEOMETRY = (
 )  # fmt: skip
 
 Notes = tuple[Note, ...]
+
+LEAST_VOXEL_MM = 0.15  # below it a unit is wrong: metres or centimetres taken for millimetres
+MOST_EXTENT_MM = 600.0  # more than any scanner's field of view of a head
+SHEAR = 0.2  # cosine of two axes above which a grid is strongly sheared; a tilted gantry stays below
 
 
 def read(
@@ -174,6 +179,11 @@ def _voxels(
         raise InputError(
             f"{path.name} has a scale without a valid intercept (scl_inter); correct its header."
         ) from None
+    if slope is not None and slope < 0:
+        raise InputError(
+            f"{path.name} has a negative scale (scl_slope {slope:g}), so that its intensities are inverted; correct "
+            "its header, or convert the original scan again."
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         if (slope, inter) in ((None, None), (1.0, 0.0)):
             return data.astype(np.float32)
@@ -192,8 +202,14 @@ def _too_short(path: Path, shape: tuple[int, ...], there: int, *, packed: bool) 
 def _check_voxels(path: Path, data: npt.NDArray[np.float32], labels: bool) -> None:
     low, high = float(data.min()), float(data.max())  # NaN carries through both
     if not np.isfinite([low, high]).all():
-        bad = int((~np.isfinite(data)).sum())
-        raise InputError(f"{path.name} has {bad:,} voxels that are NaN or infinite; replace them, e.g. by 0.")
+        bad = np.isnan(data) & ~connected_to_faces(np.isnan(data)) | np.isinf(data)
+        if labels or bad.any() or np.isnan(data).all():
+            count = int((~np.isfinite(data)).sum())
+            raise InputError(
+                f"{path.name} has {count:,} voxels that are NaN or infinite; replace them, e.g. by 0."
+            )
+        data[np.isnan(data)] = 0.0  # outside the head: background
+        low, high = float(data.min()), float(data.max())
     if low == high and not labels:
         what = "all zeros" if low == 0 else f"constant (every voxel is {low:g})"
         raise InputError(f"{path.name} is {what}; give the scan itself.")
@@ -220,7 +236,8 @@ def _affine(
     factor, doubt = _unit(path, header, affine)
     scale = np.diag([factor, factor, factor, 1.0])
     affine = scale @ affine
-    notes = [doubt] if doubt else []
+    _check_size(path, shape, affine)
+    notes = [note for note in (doubt, _sheared(path, affine)) if note]
     if scode > 0 and qcode > 0:
         qform = None if qform is None else scale @ qform
         if qform is None or _mirrored(qform, affine) or _distance(qform, affine, shape) > DIFFER_MM:
@@ -233,6 +250,38 @@ def _affine(
             )
         )
     return affine, tuple(notes)
+
+
+def _check_size(path: Path, shape: tuple[int, int, int], affine: npt.NDArray[np.float64]) -> None:
+    """Refuse voxels that no scan of a body has, before anything of their size is made."""
+    size = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    extents = size * shape
+    said = "×".join(f"{mm:.3g}" for mm in size)
+    if size.max() < LEAST_VOXEL_MM:
+        factor, unit = (1000, "metres") if size.max() * 1000 <= 20 else (10, "centimetres")
+        raise InputError(
+            f"{path.name} has voxels of {said} mm, which no scanner makes; it may be in {unit}: multiply its affine "
+            f"and pixdim by {factor}."
+        )
+    if extents.max() > MOST_EXTENT_MM:
+        whole = "×".join(f"{mm:.0f}" for mm in extents)
+        raise InputError(
+            f"{path.name} has voxels of {said} mm, so that it measures {whole} mm, more than any head; correct the "
+            "voxel size in its header."
+        )
+
+
+def _sheared(path: Path, affine: npt.NDArray[np.float64]) -> Note | None:
+    axes = affine[:3, :3] / np.sqrt((affine[:3, :3] ** 2).sum(0))
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine <= SHEAR:
+        return None
+    angle = np.degrees(np.arccos(min(1.0, cosine)))
+    return Note(
+        "sheared",
+        f"{path.name} has axes that stand {angle:.0f}° to each other instead of 90°: shapes and volumes are not to be "
+        "trusted; resample it to a straight grid.",
+    )
 
 
 def _qform(header: Any) -> npt.NDArray[np.float64] | None:

@@ -84,7 +84,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated inside": (cut_inside, "is truncated"),
     "one byte wrong": (flip_byte, "is damaged"),
     "30 000³ voxels": (lambda p: with_header(p, dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "30000×30000×"),
-    "more than is there": (lambda p: with_header(p, dim=[3, 700, 700, 700, 1, 1, 1, 1]), "is truncated"),
+    "more than is there": (lambda p: with_header(p, dim=[3, 400, 400, 400, 1, 1, 1, 1]), "is truncated"),
     "negative size": (lambda p: with_header(p, dim=[3, -6, 7, 8, 1, 1, 1, 1]), "damaged header"),
     "ten dimensions": (lambda p: with_header(p, dim=[10, 6, 7, 8, 1, 1, 1, 1]), "damaged header"),
     "offset": (lambda p: with_header(p, vox_offset=-5), "damaged header"),
@@ -145,11 +145,11 @@ def test_one_bad_file_among_four(make_study: MakeStudy, what: str) -> None:
 
 
 def test_nothing_large_is_allocated(tmp_path: Path) -> None:
-    """A small file that claims 700³ voxels is refused before memory is asked for."""
+    """A small file that claims 400³ voxels is refused before memory is asked for."""
     import tracemalloc
 
     path = tmp_path / "a.nii.gz"
-    with_header(path, dim=[3, 700, 700, 700, 1, 1, 1, 1])
+    with_header(path, dim=[3, 400, 400, 400, 1, 1, 1, 1])
     tracemalloc.start()
     try:
         with pytest.raises(InputError):

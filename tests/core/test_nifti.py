@@ -109,8 +109,8 @@ class TestForms:
 
     def test_handedness(self, write_nifti: WriteNifti) -> None:
         """Mirror images are a warning however near their corners lie."""
-        small = np.diag([0.01, 0.01, 0.01, 1])
-        mirror = np.diag([-0.01, 0.01, 0.01, 1])
+        small = np.diag([0.2, 0.2, 0.2, 1])
+        mirror = np.diag([-0.2, 0.2, 0.2, 1])
         notes = nifti.read(write_nifti("a.nii.gz", DATA, small, qform=mirror))[2]
         assert "mirror" in notes[0].message
 
