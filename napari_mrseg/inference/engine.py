@@ -323,10 +323,17 @@ class Engine:
         for i in nearest_first(windows, focus):
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
-            logits = self._network(part, present, check=between_blocks)
-            found = probabilities(logits.float(), self.task.output)
+            found = self._answer(part, present, between_blocks)
             outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
         return blend([outputs[i] for i in range(len(windows))], windows, size, check)
+
+    def _answer(self, part: Tensor, present: Tensor, check: Check) -> Tensor:
+        """Probabilities of one window; the mean with those of its mirror image, where the card asks for it."""
+        views = [part, part.flip(-1)] if self.model.card.mirrored else [part]
+        found = [
+            probabilities(self._network(view, present, check=check).float(), self.task.output) for view in views
+        ]
+        return found[0] if len(found) == 1 else (found[0] + found[1].flip(-1)) / 2
 
     def _count_checks(self, complete: bool) -> int:
         """How often the network asks whether to go on, in one pass: the length of the progress bar."""
@@ -340,7 +347,7 @@ class Engine:
         present = torch.ones((1, len(self.task.names)), dtype=torch.bool, device=self.device)
         present[0, 0] = complete
         with torch.inference_mode():
-            self._network(tiny, present, check=between_blocks)
+            self._answer(tiny, present, between_blocks)
         return max(1, count)
 
 

@@ -52,6 +52,8 @@ class ModelCard(BaseModel):
     expects
         What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.edge`).
         "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings. Default: the task's.
+    mirrored
+        The result is the mean with that of the image mirrored left to right: twice the work, and no side preferred.
     measured
         One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
         for a region that the case has not.
@@ -72,6 +74,7 @@ class ModelCard(BaseModel):
     validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
     trained_on: tuple[str, ...]
     expects: Literal["adult brain", "anything"] = "anything"
+    mirrored: bool = False
     measured: tuple[dict[str, Any], ...] = ()
     measured_on: str = ""
     intended_use: str
