@@ -331,7 +331,8 @@ class Engine:
         """Probabilities of one window; the mean with those of its mirror image, where the card asks for it."""
         views = [part, part.flip(-1)] if self.model.card.mirrored else [part]
         found = [
-            probabilities(self._network(view, present, check=check).float(), self.task.output) for view in views
+            probabilities(self._network(view, present, check=check).float(), self.task.output)
+            for view in views
         ]
         return found[0] if len(found) == 1 else (found[0] + found[1].flip(-1)) / 2
 
