@@ -32,7 +32,8 @@ def complete_run(run: dict[str, Any], model: Model, peak: Data, *, random: bool)
         size = frame(bounds, row["grid_spacing_mm"], row["spacing_mm"]).size
         windows = tile(size, model.card.validated[0].extents_max)
         extents = [side.stop - side.start for side in windows[0]]
-        flops = len(windows) * count(settings, extents, incomplete=row["adapters"]).flops
+        once = count(settings, extents, incomplete=row["adapters"]).flops
+        flops = model.card.passes * len(windows) * once
         row["first_look_s"] = median(row["first_look_all_s"]) if row["first_look_all_s"] else None
         row["final_s"] = median(row["final_all_s"])
         row["frame"], row["windows"], row["tflop"] = list(size), len(windows), flops / 1e12

@@ -72,7 +72,7 @@ def tera(model: Model) -> float:
     size = [STRIDE * math.ceil(mm / best.spacing_mm / STRIDE) for mm in BRAIN_MM]
     windows = tile(size, best.extents_max)
     extents = tuple(side.stop - side.start for side in windows[0])
-    return len(windows) * _operations(model.network.settings, extents) / 1e12
+    return model.card.passes * len(windows) * _operations(model.network.settings, extents) / 1e12
 
 
 @cache

@@ -81,6 +81,11 @@ class ModelCard(BaseModel):
     limitations: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
+    @property
+    def passes(self) -> int:
+        """How often the network looks at each window."""
+        return 2 if self.mirrored else 1
+
     @model_validator(mode="before")
     @classmethod
     def _expects_what_the_task_does(cls, data: Any) -> Any:

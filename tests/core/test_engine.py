@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_mrseg.errors import Cancelled, DeviceError, InputError
 from napari_mrseg.inference import scans
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.inference.slow import tera
 from napari_mrseg.models.store import Model
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import BRATS
@@ -219,6 +221,30 @@ def test_buffers_are_given_back(tiny: Model, monkeypatch: pytest.MonkeyPatch, en
     with nullcontext() if end == "done" else pytest.raises(kinds):
         list(engine.run(study(), ["t1"], preview=False, check=check))
     assert freed == [1]
+
+
+def test_the_mean_with_the_mirror_image_prefers_no_side(tiny: Model) -> None:
+    """With ``mirrored`` a mirrored head gives the mirrored result; the work is counted twice."""
+    there = study()
+    other = replace(
+        there,
+        images={
+            name: Image(
+                np.ascontiguousarray(image.data[:, :, ::-1]),
+                replace(image.source, sha256=f"{image.source.sha256}-mirrored"),
+            )
+            for name, image in there.images.items()
+        },
+    )
+    card = tiny.card.model_copy(update={"mirrored": True})
+    gaps = {}
+    for chosen in (tiny, replace(tiny, card=card)):
+        engine = Engine(chosen, device="cpu", precision="fp32")
+        one, two = engine.predict(there), engine.predict(other)
+        assert one.probabilities.shape == two.probabilities.shape
+        gaps[chosen.card.mirrored] = np.abs(one.probabilities - two.probabilities[..., ::-1]).max()
+    assert gaps[True] < 2e-3 < 0.02 < gaps[False]
+    assert tera(replace(tiny, card=card)) == 2 * tera(tiny)
 
 
 def test_an_image_is_prepared_once(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
