@@ -3,7 +3,7 @@
 python benchmarks/cost_against_size.py -o cost.json --plot docs/cost-against-size.svg
 python benchmarks/cost_against_size.py --model ./my-model --device cuda
 
-Made-up scans of 1 mm; without --model random weights of the compact size, which take at most 192 × 224 × 192 voxels
+Synthetic scans of 1 mm; without --model random weights of the compact size, which take at most 192 × 224 × 192 voxels
 in one window. One process a point.
 """
 
@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from napari_mrseg.bench.jobs import run_job
-from napari_mrseg.bench.made_up import BRAIN, SHAPE, Subject, random_model
+from napari_mrseg.bench.synthetic import BRAIN, SHAPE, Subject, random_model
 from napari_mrseg.inference.windows import tile
 from napari_mrseg.models.store import load_model
 from napari_mrseg.prepare import frame

@@ -50,7 +50,7 @@ def golden(data: Path, model: str) -> dict[str, str]:
             found[f"predict {case} {key(combination)}"] = digest(made.labels, made.probabilities)
         for spacing in (1.0, 2.0, 3.0):
             made = prepare(study, spacing)
-            found[f"prepare {case} {spacing:g} mm"] = digest(made.images.half(), made.labels, made.has)
+            found[f"prepare {case} {spacing:g} mm"] = digest(made.images.half(), made.labels, made.available)
     assert find_folders(data, CASES[0], task)
     for spacing in (1.0, 2.0, 3.0):
         for brains in ((), BRAINS) if spacing == 2.0 else ((),):

@@ -27,13 +27,13 @@ def measure(
     network = UniMRSeg(settings).for_inference(dtype)
     x = torch.randn(1, settings.in_channels, *extents, dtype=dtype)
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    present = torch.ones(1, settings.in_channels, dtype=torch.bool)
-    present[:, -1] = not incomplete
+    available = torch.ones(1, settings.in_channels, dtype=torch.bool)
+    available[:, -1] = not incomplete
     seconds, gaps = [], []
     with torch.inference_mode():
         for _ in range(repeats):
             ticks = [time.perf_counter()]
-            network(x, present, check=lambda ticks=ticks: ticks.append(time.perf_counter()))
+            network(x, available, check=lambda ticks=ticks: ticks.append(time.perf_counter()))
             ticks.append(time.perf_counter())
             seconds.append(ticks[-1] - ticks[0])
             gaps.append(max(b - a for a, b in pairwise(ticks)))

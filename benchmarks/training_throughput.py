@@ -50,7 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--extent", type=int, default=48)
-    parser.add_argument("--head", type=int, default=96, help="extent of the made-up scans, voxels")
+    parser.add_argument("--head", type=int, default=96, help="extent of the synthetic scans, voxels")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--combinations", type=int, default=4)
     parser.add_argument("--device", default="auto")

@@ -48,7 +48,7 @@ segmentation: the full recipe's total steps, which favours it. All rungs learn f
 Rungs 1 and (0) see complete inputs only in segmentation. Stage 3 draws one incomplete combination per
 sample and step. With two subjects a step NT-Xent has two negatives, far fewer than on a large machine.
 
-**Measured** in whole heads at the training grid, 15 combinations, the network in bf16 as the viewer runs
+**Measured** in whole volumes at the training grid, 15 combinations, the network in bf16 as the viewer runs
 it; crop and normalisation from all modalities (the engine crops by those in use, which needs a file per
 subject).
 
@@ -72,9 +72,9 @@ decoder's norms taking the statistics of the head at hand:
 
 Where the second number is much the higher, the weights are sound and the norms are not: trained on crops around
 tumours in batches of two, whose statistics each batch takes from itself, a decoder can come to lean on them, and
-has others in a whole head. Taking the running statistics anew over 50 batches of crops did not help (tried on
+has others in a whole volume. Taking the running statistics anew over 50 batches of crops did not help (tried on
 the same weights, first 20 subjects: `full` with seed 2 stays at 2 %). What is likely to help is more samples a
-batch and whole heads among the extents, as in `tiny`, `compact` and `bundled`; this benchmark keeps its
+batch and whole volumes among the extents, as in `tiny`, `compact` and `bundled`; this benchmark keeps its
 settings. Since then stage 2 puts both versions of a subject through the network as one batch, so that the running
 statistics fit both; the ladder has not been run again.
 """

@@ -26,7 +26,7 @@ measured runs; nothing in it is typed by hand.
 ## How it is measured
 
 * `mrseg bench --window -o bench.json` measures everything in one run, each measurement in a process of its own, so that
-  peak memory is that measurement's own. Without `--study PATH` the scan is made up: 240 × 240 × 155 voxels, four
+  peak memory is that measurement's own. Without `--study PATH` the scan is synthetic: 240 × 240 × 155 voxels, four
   modalities, a brain of 139 × 171 × 139 mm. `--size compact` or `--size paper` takes random weights: good for times,
   not for agreement.
 * The headline is an incomplete combination, where the adapters are in use; the complete one stands beside it.

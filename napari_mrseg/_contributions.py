@@ -83,7 +83,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
             f"{meta.get('name', 'This layer')} was not made by MRSeg, so there is no scan on whose grid it "
             "could be saved; save it in another format."
         )
-    write(np.asarray(data).astype(np.uint8, copy=False), about["source"], path)
+    write(np.asarray(data), about["source"], path)
     return [path]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from zlib import crc32
 
 import torch
@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.steps import Outcome, Step, take
 from napari_mrseg.study import Image, Note, Study
+from napari_mrseg.tasks import Task
 
 Degradation = Callable[[Tensor, float, Generator], Tensor]
 
@@ -148,32 +150,40 @@ def _gaussian(volume: Tensor, axis: int, sigma: float) -> Tensor:
     return out
 
 
-def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -> Study:
-    """``study`` with the named modalities made worse: ``{"flair": ("noise", 0.5)}``.
+@dataclass(frozen=True)
+class Degrade(Step):
+    """Make one modality worse. ``kind`` is one of :data:`DEGRADATIONS`, ``strength`` lies in [0, 1].
 
-    The same study, kind and strength give the same voxels; a stronger one of a kind is more of the same (the
-    random numbers follow from the file and the kind). What was done is noted, and is part of the study's digest.
-    Raises InputError for an unknown kind or a strength outside [0, 1].
+    The same image, kind and strength give the same voxels; a stronger one of a kind is more of the same (the random
+    numbers follow from the image and the kind).
     """
-    images, notes = dict(study.images), list(study.notes)
-    for name, (kind, strength) in degradations.items():
-        if kind not in DEGRADATIONS or not 0 <= strength <= 1:
+
+    modality: str
+    kind: str
+    strength: float
+    name = "degrade"
+
+    def apply(self, images: Mapping[str, Image], task: Task) -> Outcome:
+        """Raises InputError for an unknown kind or a strength outside [0, 1]."""
+        if self.kind not in DEGRADATIONS or not 0 <= self.strength <= 1:
             raise InputError(
-                f"“{kind}” at {strength:g} is no degradation; kinds: {', '.join(DEGRADATIONS)}, from 0 to 1."
+                f"“{self.kind}” at {self.strength:g} is no degradation; kinds: {', '.join(DEGRADATIONS)}, from 0 to 1."
             )
-        if strength == 0 or name not in images:
-            continue
-        image = images[name]
-        seed = crc32(f"{image.source.sha256}{kind}".encode())
+        if self.strength == 0 or self.modality not in images:
+            return {}, ()
+        image = images[self.modality]
+        seed = crc32(f"{image.identity}{self.kind}".encode())
         volume = torch.from_numpy(image.data.copy())
-        worse = _each_channel(volume, DEGRADATIONS[kind], strength, seed)
-        source = replace(image.source, sha256=f"{image.source.sha256}+{kind}:{strength:.4f}")
-        images[name] = Image(worse.numpy(), source)
-        title = study.task.modality(name).title
-        notes.append(
-            Note("degraded", f"{title} was degraded on purpose: {kind}, strength {strength:.0%}.", name)
-        )
-    return replace(study, images=images, notes=tuple(notes))
+        worse = _each_channel(volume, DEGRADATIONS[self.kind], self.strength, seed)
+        title = task.modality(self.modality).title
+        said = f"{title} was degraded on purpose: {self.kind}, strength {self.strength:.0%}."
+        changed = {self.modality: self.changed(image, worse.numpy())}
+        return changed, (Note("degraded", said, self.modality),)
+
+
+def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -> Study:
+    """``study`` with the named modalities made worse: ``{"flair": ("noise", 0.5)}``. Raises as :class:`Degrade`."""
+    return take(study, [Degrade(name, kind, strength) for name, (kind, strength) in degradations.items()])
 
 
 def _each_channel(volume: Tensor, degradation: Degradation, strength: float, seed: int) -> Tensor:

@@ -55,16 +55,20 @@ def words_of(
     *,
     stale: bool = False,
     running: bool = False,
+    refusal: str | None = None,
 ) -> list[str]:
     """The parts of the line that says what is on screen: combination, model, preview or final, device.
 
-    ``shown`` is drawn, ``combination`` is switched on; while ``stale`` the first is not of the second.
+    ``shown`` is drawn, ``combination`` is switched on; while ``stale`` the first is not of the second. ``refusal``: why
+    the model has no answer for it.
     """
     if study is None:
         return ["No study open", RESEARCH_USE]
     parts = ["simulated, not a patient"] if study.simulated else []
     if not combination:
         return [*parts, "all modalities are off: nothing to segment", RESEARCH_USE]
+    if refusal is not None:
+        return [*parts, refusal.rstrip("."), RESEARCH_USE]
     if shown is None:
         return [*parts, f"{titles(task, combination)}: no segmentation yet", RESEARCH_USE]
     parts.append(numbered(task, shown.combination))

@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from platformdirs import user_cache_path, user_config_path
+
 from napari_mrseg.errors import MrsegError
 
 PACKAGES = (
@@ -27,6 +29,20 @@ def versions() -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+def unwritable_folder() -> str | None:
+    """A sentence that names the folder for the viewer's settings or cache that cannot be written, or None."""
+    for folder in (user_config_path("napari"), user_cache_path("napari")):
+        there = folder
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            return (
+                f"{folder} cannot be written, where the viewer keeps its settings; set HOME (or XDG_CONFIG_HOME and "
+                "XDG_CACHE_HOME) to a folder that you may write to."
+            )
+    return None
 
 
 def examine() -> dict[str, Any]:
@@ -50,6 +66,9 @@ def examine() -> dict[str, Any]:
         )
     if found["PyQt6"] is None and not _has("PySide6"):
         problems.append('No Qt: the viewer will not open; pip install "napari-mrseg[all]".')
+    settings = unwritable_folder()
+    if settings is not None:
+        problems.append(settings)
     display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or sys.platform != "linux"
     xvfb = shutil.which("xvfb-run") is not None
     if not display and not xvfb:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-STRIDE = 8  # extents the networks accept are multiples of this
+from napari_mrseg.models.network import STRIDES
+
 SAME_SPACING = 0.01  # relative difference below which voxels are taken as they are
 FLOOR = 0.01  # of the 99th percentile of |intensity|: below it a voxel is background
 NO_FLOOR = -1.0  # below every |intensity|
@@ -27,6 +28,7 @@ class Intensities(NamedTuple):
     floor: float
     centre: float
     spread: float
+    method: str = "robust"
 
 
 def foreground_floor(volume: Tensor) -> float:
@@ -45,18 +47,23 @@ def foreground(volume: Tensor) -> Tensor:
     return volume.abs() > foreground_floor(volume)
 
 
-def measure(volume: Tensor, mask: Tensor | None = None, *, holes: bool = True) -> Intensities:
+def measure(
+    volume: Tensor, mask: Tensor | None = None, *, holes: bool = True, method: str = "robust"
+) -> Intensities:
     """Median and robust spread over the subject's voxels (``mask``, by default :func:`foreground`).
 
     Without ``holes`` every voxel counts, the dark ones too: a colour image has no background. Several channels are
     measured as one, so that colours keep their proportions.
 
-    The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero.
+    The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero. ``method``
+    "z-score": mean and standard deviation instead.
     """
     floor = foreground_floor(volume) if holes else NO_FLOOR
     inside = volume[volume.abs() > floor if mask is None else mask]
     if inside.numel() == 0:
-        return Intensities(floor, 0.0, 1.0)
+        return Intensities(floor, 0.0, 1.0, method)
+    if method == "z-score":
+        return Intensities(floor, float(inside.mean()), float(inside.std(unbiased=False)) or 1.0, method)
     centre = inside.median()
     spread = 1.4826 * (inside - centre).abs().median()
     if spread <= 0:
@@ -68,9 +75,11 @@ def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Ten
     """``volume``, or a part of it, with zero median and unit spread; background 0.
 
     Values are cut at −5 and compressed logarithmically above 3, so that vessels and outliers do not drown the
-    rest.
+    rest; z-scores stay as they are.
     """
     mask = volume.abs() > known.floor if mask is None else mask
+    if known.method == "z-score":
+        return ((volume - known.centre) / known.spread).mul_(mask)
     scaled = ((volume - known.centre) / known.spread).clamp_min_(-5.0)
     tail = (scaled - TAIL).clamp_min_(0.0)
     return (scaled - tail).add_(tail.log1p_()).mul_(mask)
@@ -107,17 +116,25 @@ class Frame:
     size: tuple[int, ...]
 
 
-def frame(bounds: Sequence[tuple[int, int]], spacing: Sequence[float], wanted: float, ndim: int = 3) -> Frame:
+def frame(
+    bounds: Sequence[tuple[int, int]],
+    spacing: Sequence[float],
+    wanted: float,
+    ndim: int = 3,
+    strides: Sequence[int] = STRIDES,
+) -> Frame:
     """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
 
-    ``ndim`` 2: the first axis is none of space and keeps its slices. Depends on nothing but these numbers: not on free
-    memory, not on the view.
+    Its extents are multiples of ``strides``. ``ndim`` 2: the first axis is none of space and keeps its slices. Depends
+    on nothing but these numbers: not on free memory, not on the view.
     """
     start, step, size = [], [], []
     for axis, ((low, high), millimetres) in enumerate(zip(bounds, spacing, strict=True)):
-        ratio = wanted / millimetres if axis >= 3 - ndim else 1.0
+        # A header's last bits must not move the frame.
+        ratio = round(wanted / millimetres, 6) if axis >= 3 - ndim else 1.0
         width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
-        count = STRIDE * ceil(max(1, ceil((high - low) / width - 1e-6)) / STRIDE)
+        stride = strides[axis]
+        count = stride * ceil(max(1, ceil((high - low) / width - 1e-6)) / stride)
         spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0
         start.append(low - int(spare // 2))  # it goes to both sides
         step.append(width)

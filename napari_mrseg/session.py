@@ -8,8 +8,9 @@ call :meth:`Session.wait`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import RLock, Thread
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -19,15 +20,26 @@ from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.openings import Opening, Openings
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
-    from napari_mrseg.models.store import Model
+    from napari_mrseg.inference.predictor import Predictor
+    from napari_mrseg.models.store import About, Model
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How a study was opened: the paths that were given, corrected roles by file, and :func:`open_study`'s options."""
+
+    paths: tuple[str, ...] = ()
+    assigned: Mapping[str, str | None] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Session:
-    """One study under one model.
+    """One study under one predictor, by default the engine with a model of this computer.
 
     ``cache`` holds finished predictions, by default 2 GB of them in memory; ``PredictionCache(budget, folder)``
     sets another budget in bytes, and a folder to keep them in from one session to the next.
@@ -36,8 +48,10 @@ class Session:
 
     Attributes
     ----------
-    study, model
-        What is open, or None.
+    study, predictor
+        What is open, and what answers, or None. ``intact``: the study before anything was made worse on purpose.
+    opened
+        How the study was opened, to open it again.
     combination
         Modalities switched on, in the task's order; () if none is, or while no study is open.
     shown
@@ -77,17 +91,14 @@ class Session:
         self.sweep = sweep
         self.study: Study | None = None
         self.degradations: dict[str, tuple[str, float]] = {}
-        self._intact: Study | None = None
-        self.paths: tuple[str, ...] = ()
-        self.assigned: dict[str, str | None] = {}
-        self._options: dict[str, Any] = {}
-        self.model: Model | None = None
+        self.intact: Study | None = None
+        self.opened = Opened()
+        self.predictor: Predictor | None = None
         self.combination: Combination = ()
         self.shown: Prediction | None = None
         self.running: Progress | None = None
         self.error: str | None = None
-        self.opening = False
-        self._openings = 0
+        self.openings = Openings(self.opening_changed.emit)
         self._closed = False
         self._cause: MrsegError | None = None
         self._lock = RLock()
@@ -113,57 +124,28 @@ class Session:
         Of several at once the one asked for last is shown.
         """
         options = {"reference": reference, "assume_ras": assume_ras}
-        number = self._next_opening()
-        try:
-            self._open(number, paths, dict(assign or {}), options)
-        finally:
-            self._opened(number)
+        with self.openings.here() as opening:
+            self._open(opening, Opened(tuple(map(str, paths)), dict(assign or {}), options))
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
         """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
         assign = dict(options.pop("assign", None) or {})
-        number = self._next_opening()
+        asked = Opened(tuple(map(str, paths)), assign, {"reference": True, "assume_ras": False, **options})
+        self.openings.later(lambda opening: self._open(opening, asked), self._broke)
 
-        def work() -> None:
-            try:
-                self._open(number, paths, assign, {"reference": True, "assume_ras": False, **options})
-            except Exception as error:
-                newest = number == self._openings
-                self._opened(number)  # first: who hears of the error must not find it still being read
-                if newest:
-                    self._broke(error)
-            else:
-                self._opened(number)
+    @property
+    def opening(self) -> bool:
+        """True while a study is being read in the background."""
+        return self.openings.busy
 
-        self.opening = True
-        self.opening_changed.emit()
-        Thread(target=work, name="mrseg-open").start()
-
-    def _next_opening(self) -> int:
-        with self._lock:
-            self._openings += 1
-            return self._openings
-
-    def _opened(self, number: int) -> None:
-        """Opening ``number`` has ended. If it was the newest, nothing is being opened any more."""
-        if number == self._openings and self.opening:
-            self.opening = False
-            self.opening_changed.emit()
-
-    def _open(
-        self,
-        number: int,
-        paths: Sequence[str | Path],
-        assign: dict[str, str | None],
-        options: dict[str, Any],
-    ) -> None:
+    def _open(self, opening: Opening, asked: Opened) -> None:
         from napari_mrseg.io import open_study
 
-        study = open_study(paths, task=self.task, assign=assign, **options)
+        study = open_study(asked.paths, task=self.task, assign=asked.assigned, **asked.options)
         with self._lock:
-            if number != self._openings or self._closed:
+            if not opening.newest or self._closed:
                 return
-            self.paths, self.assigned, self._options = tuple(str(p) for p in paths), assign, options
+            self.opened = asked
             self._put(study, study, None, {})
         self._announce()
 
@@ -173,12 +155,17 @@ class Session:
         *,
         combination: Combination | None = None,
         degradations: Mapping[str, tuple[str, float]] | None = None,
+        opened: Opened | None = None,
     ) -> None:
-        """Show a study that is already read, by default with all its modalities on; None closes."""
+        """Show a study that is already read, by default with all its modalities on; None closes.
+
+        ``opened``: how it was read, so that it can be read again.
+        """
         from napari_mrseg.degrade import degrade_study
 
         shown = degrade_study(study, degradations) if study and degradations else study
         with self._lock:
+            self.opened = opened or self.opened
             self._put(study, shown, combination, dict(degradations or {}))
         self._announce()
 
@@ -191,7 +178,7 @@ class Session:
     ) -> None:
         self._live.stop()
         self._live.forget()
-        self.study, self._intact, self.degradations = study, intact, degradations
+        self.study, self.intact, self.degradations = study, intact, degradations
         self.combination = combination or (study.present if study else ())
         self.shown = self.running = self.error = None
 
@@ -214,7 +201,7 @@ class Session:
         from napari_mrseg.degrade import degrade_study
 
         with self._lock:
-            intact = self._intact
+            intact = self.intact
             if intact is None:
                 raise InputError("Open a study first; there is no image to degrade.")
             before = self.degradations
@@ -230,7 +217,7 @@ class Session:
                     self.degradations = before
             raise
         with self._lock:
-            if self._intact is not intact or self.degradations is not wanted:
+            if self.intact is not intact or self.degradations is not wanted:
                 return
             self._live.stop()
             self.study = study
@@ -240,7 +227,8 @@ class Session:
 
     def assign(self, corrections: Mapping[str, str | None]) -> None:
         """Correct what files were taken for (a modality, ``reference``, or None for neither) and reopen."""
-        self.open_later(self.paths, assign={**self.assigned, **corrections}, **self._options)
+        opened = self.opened
+        self.open_later(opened.paths, assign={**opened.assigned, **corrections}, **opened.options)
 
     def load_model(self, name: str | Path | None = None) -> None:
         """Take another model (None: the bundled one). Raises MrsegError; then the old one stays."""
@@ -249,21 +237,41 @@ class Session:
         self.set_model(load_model(name, task=self.task))
 
     def set_model(self, model: Model) -> None:
-        self._take(model, self.device, self.precision)
+        self._compute(model, self.device, self.precision)
 
     def set_device(self, device: str, precision: str = "auto") -> None:
         """Run elsewhere from now on. Raises DeviceError if there is no such device; then the old one stays."""
-        self._take(self.model, device, precision)
+        from napari_mrseg.models.store import Model
 
-    def _take(self, model: Model | None, device: str, precision: str) -> None:
+        model = self.model
+        if model is not None and not isinstance(model, Model):
+            raise InputError(
+                f"{model.card.name} does not run on this computer; its device is chosen where it does."
+            )
+        self._compute(model, device, precision)
+
+    def set_predictor(self, predictor: Predictor) -> None:
+        """Ask something else than an engine of this computer from now on."""
+        with self._lock:
+            self.predictor = predictor
+            self._live.set_predictor(predictor)
+        self._renewed()
+
+    @property
+    def model(self) -> About | None:
+        """Whose results they are: name, version, card."""
+        return None if self.predictor is None else self.predictor.model
+
+    def _compute(self, model: Model | None, device: str, precision: str) -> None:
         from napari_mrseg.inference.engine import Engine
 
         # Takes seconds, so without the lock: a toggle need not wait.
         engine = None if model is None else Engine(model, device=device, precision=precision)
         with self._lock:
-            self.model, self.device, self.precision = model, device, precision
+            self.device, self.precision = device, precision
             if engine is not None:
-                self._live.set_engine(engine)
+                self.predictor = engine
+                self._live.set_predictor(engine)
         self._renewed()
 
     def _renewed(self) -> None:
@@ -309,14 +317,14 @@ class Session:
             if study is None or self.model is None:
                 return
             self.error = None
-            if combination:
+            asked = bool(combination) and self.refusal is None
+            if asked:
                 self.shown = self._live.cached(study, combination) or self.shown
-                sweep = study.task.combinations(study.present) if self.sweep else ()
-                self._live.request(study, combination, sweep)
+                self._live.request(study, combination, self.combinations if self.sweep else ())
             else:
                 self._live.stop()
                 self.shown = self.running = None
-        if not combination:
+        if not asked:
             self.running_changed.emit()
         self.shown_changed.emit()
 
@@ -347,9 +355,29 @@ class Session:
         self._closed = True
         self._live.close()
         with self._lock:
-            self.study, self._intact, self.shown, self.combination = None, None, None, ()
+            self.study, self.intact, self.shown, self.combination = None, None, None, ()
 
     # -- what there is to show ----------------------------------------------------------------------------
+
+    @property
+    def combinations(self) -> tuple[Combination, ...]:
+        """What can be asked of this study and this model."""
+        study, model = self.study, self.model
+        if study is None:
+            return ()
+        return (
+            study.task.combinations(study.present)
+            if model is None
+            else model.card.combinations(study.present)
+        )
+
+    @property
+    def refusal(self) -> str | None:
+        """Why what is switched on has no answer of this model: a sentence, or None if it has one."""
+        combination, model = self.combination, self.model
+        if not combination or model is None or model.card.can_do(combination):
+            return None
+        return model.card.refusal(combination)
 
     @property
     def stale(self) -> bool:
@@ -360,7 +388,7 @@ class Session:
             study is None
             or shown.combination != combination
             or shown.digest != study.only(combination).digest
-            or not self._live.made_by_present_engine(shown)
+            or not self._live.made_by_present_predictor(shown)
         )
 
     @property
@@ -371,7 +399,7 @@ class Session:
     @property
     def subject(self) -> str:
         """Identity of the files that are open, degraded or not; "" if there are none."""
-        intact = self._intact
+        intact = self.intact
         return "" if intact is None else intact.digest
 
     @property
@@ -384,6 +412,10 @@ class Session:
         found = {c: self._live.cached(study, c) for c in self.task.combinations(study.present)}
         return {c: p for c, p in found.items() if p is not None}
 
+    def remember(self, prediction: Prediction) -> None:
+        """Keep a final that was computed before."""
+        self._live.remember(prediction)
+
     def describe(self) -> str:
         """The line that says what is on screen. Nothing shown is ever unlabelled."""
         with self._lock:
@@ -394,7 +426,9 @@ class Session:
                 self.stale,
                 self.running is not None,
             )
-        return " · ".join(words_of(self.task, study, combination, shown, stale=stale, running=running))
+            refusal = self.refusal
+        words = words_of(self.task, study, combination, shown, stale=stale, running=running, refusal=refusal)
+        return " · ".join(words)
 
     def titles(self, combination: Iterable[str]) -> str:
         return titles(self.task, combination)
@@ -423,73 +457,6 @@ class Session:
                     f"{p.key} of {p.case} is not of the study and model that are open now; save again."
                 )
         return write_results(study, chosen, out, model=model.info, dice=dice_to_reference(study), **options)
-
-    def save_session(self, path: Path, view: Mapping[str, Any] | None = None) -> None:
-        """Write a session file: paths and hashes, model, combination, results, and the window's ``view``."""
-        from napari_mrseg.saved import Saved, files_of, write_saved
-
-        if self.study is None or self._intact is None or self.model is None:
-            raise InputError("There is no session to save; open a study first.")
-        saved = Saved(
-            task=self.task.name,
-            files=files_of(self._intact),
-            model=self.model.info,
-            combination=self.combination,
-            degradations=self.degradations,
-            view=view or {},
-            predictions=tuple(self.predictions.values()),
-            assume_ras=bool(self._options.get("assume_ras")),
-        )
-        write_saved(path, saved)
-
-    def open_session(self, path: Path) -> dict[str, Any]:
-        """Open what :meth:`save_session` wrote, and return its ``view``.
-
-        Raises MrsegError if a scan or the model changed, or if something else was opened meanwhile; then everything
-        stays as it was.
-        """
-        number = self._next_opening()
-        try:
-            return self._open_session(number, path)
-        finally:
-            self._opened(number)
-
-    def _open_session(self, number: int, path: Path) -> dict[str, Any]:
-        from napari_mrseg.degrade import degrade_study
-        from napari_mrseg.io import open_study
-        from napari_mrseg.models.store import load_model
-        from napari_mrseg.saved import fits, read_saved
-
-        saved = read_saved(path)
-        if saved.task != self.task.name:
-            raise InputError(f"{path.name} is of the task {saved.task}, not {self.task.name}; open it there.")
-        model = self.model
-        if model is None or model.sha256 != saved.model["sha256"]:
-            model = load_model(saved.model["name"], task=self.task)
-        if model.sha256 != saved.model["sha256"]:
-            raise InputError(
-                f"{path.name} was made with another version of the model {saved.model['name']} "
-                f"({saved.model['version']}); install that one, or open the scans anew."
-            )
-        pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
-        options: dict[str, Any] = {"reference": "reference" in saved.files, "assume_ras": saved.assume_ras}
-        study = open_study(pairs, task=self.task, **options)
-        shown = degrade_study(study, saved.degradations)
-        combination = shown.only(saved.combination).present
-        if number != self._openings:
-            raise InputError(
-                f"{path.name} was not opened, because something else was meanwhile; open it again."
-            )
-        if model is not self.model:
-            self._take(model, self.device, self.precision)
-        with self._lock:
-            self.paths, self.assigned, self._options = tuple(pairs), {}, options
-            for prediction in saved.predictions:
-                if fits(prediction, shown, model.sha256):
-                    self._live.remember(prediction)
-            self._put(study, shown, combination, dict(saved.degradations))
-        self._announce()
-        return dict(saved.view)
 
     # -- arrivals from the worker thread --------------------------------------------------------------------
 

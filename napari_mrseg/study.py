@@ -7,11 +7,13 @@ the back, axis 2 towards the patient's left, so that every plane shows radiologi
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,29 +122,74 @@ class Source:
         return Grid.of((self.grid.shape[a] for a in axes), self.grid.matrix @ move)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken on an image (:mod:`napari_mrseg.steps`): its name, its settings as JSON."""
+
+    name: str
+    settings: str
+
+    @classmethod
+    def of(cls, name: str, settings: Mapping[str, Any]) -> Taken:
+        return cls(name, json.dumps(settings, sort_keys=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One modality: ``data`` is float32, shape (I, P, L), or (I, P, L, 3) for a colour image, read-only."""
+    """One modality: ``data`` is float32, shape (I, P, L), or (I, P, L, 3) for a colour image, read-only.
+
+    ``source`` is the file it was read from, ``steps`` what was done to its voxels since.
+    """
 
     data: npt.NDArray[np.float32]
     source: Source
+    steps: tuple[Taken, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What decides the voxels: the file's hash and the steps."""
+        return "+".join([self.source.sha256, *(f"{step.name}{step.settings}" for step in self.steps)])
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A segmentation loaded beside the scans: ``labels`` is uint8 in the task's codes, shape (I, P, L)."""
+    """A segmentation loaded beside the scans: ``labels`` is uint8 in the task's codes, shape (I, P, L).
+
+    ``codes``: what the file itself called them.
+    """
 
     labels: npt.NDArray[np.uint8]
     source: Source
+    codes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Note:
-    """A warning about the input, with a stable ``code`` for scripts. ``modality`` is whose file it concerns."""
+    """A warning about the input, with a stable ``code`` for scripts. ``modality`` is whose file it concerns.
+
+    ``file``: the name that ``message`` begins with, if it says something of one file that may be true of others.
+    """
 
     code: str
     message: str
     modality: str | None = None
+    file: str = ""
+
+
+def joined(notes: Iterable[Note]) -> list[Note]:
+    """Each sentence once: of those that differ in the file alone, one that names all the files."""
+    groups: dict[tuple[str, str], list[Note]] = {}
+    for note in dict.fromkeys(notes):
+        groups.setdefault((note.code, note.message.removeprefix(note.file)), []).append(note)
+    found = []
+    for (code, rest), alike in groups.items():
+        files = list(dict.fromkeys(note.file for note in alike))
+        if len(files) == 1:
+            found.append(alike[0])
+            continue
+        others = ", ".join(files[1:])
+        found.append(Note(code, f"{files[0]} (as {others}){rest}"))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +249,8 @@ class Study:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the content: 16 hex digits over names, files' hashes and the task."""
-        text = "|".join([self.task.name, *(f"{n}:{i.source.sha256}" for n, i in self.images.items())])
+        """Identity of the content: 16 hex digits over names, files' hashes, the steps taken and the task."""
+        text = "|".join([self.task.name, *(f"{n}:{i.identity}" for n, i in self.images.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

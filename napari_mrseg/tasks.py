@@ -25,8 +25,8 @@ class Modality:
 
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
-    ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.edge.Look`), 0.2 or
-    more beyond what was seen in real scans.
+    ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.plausibility.Look`),
+    0.2 or more beyond what was seen in real scans.
     """
 
     name: str
@@ -86,8 +86,14 @@ class Task:
         pixels. 3: volumes (I, P, L).
     aliases
         Codes of older data sets and what they are read as, e.g. BraTS 2021's 4 for enhancing tumour.
+    schemes
+        Other data sets' codes by name: (theirs, ours) each, 0 for what is nothing here.
+    outermost
+        The code around all others, by which another scheme is noticed.
     doubtful_names
-        Words of maps and other sequences: a file that carries one beside a modality's name is asked about.
+        Words that leave open whether a file with a modality's name is a plain one: it is asked about.
+    other_names
+        Words of maps and other sequences: such a file is set aside, whatever else its name says.
     organ_names
         Words that make a mask one of the whole organ or a part of it, and no reference.
     finding_names
@@ -96,8 +102,9 @@ class Task:
         What is looked for, in words.
     expects
         What images a model of this task expects unless its card says otherwise; others are warned of.
-    brighter_fluid, rising
-        What the order of two modalities is known by: in the first, fluid is brighter, or white matter than cortex.
+    brighter_fluid, rising, enhanced
+        What the order of two modalities is known by: in the first, fluid is brighter, or white matter than cortex, or
+        vessels are than all else.
     """
 
     name: str
@@ -110,14 +117,18 @@ class Task:
     ndim: Literal[2, 3]
     output: Output = "sigmoid"
     aliases: tuple[tuple[int, int], ...] = ()
+    schemes: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = ()
+    outermost: int | None = None
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
     finding_names: tuple[str, ...] = ()
     finding: str = "an object"
     expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
     rising: tuple[tuple[str, str], ...] = ()
+    enhanced: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.nested and self.output == "softmax":
@@ -236,7 +247,7 @@ BRATS = Task(
             "T1",
             ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage"),
             tail=(-1.0, 0.25),
-            rise=(0.05, 9.0),
+            rise=(-0.25, 9.0),
         ),
         Modality(
             "t1ce",
@@ -281,23 +292,22 @@ BRATS = Task(
     fill="zero",
     ndim=3,
     aliases=((4, 3),),
+    schemes=(
+        ("brats-2024", ((1, 1), (2, 2), (3, 3), (4, 0))),  # 4: the resection cavity
+        ("brats-ped", ((1, 3), (2, 1), (3, 1), (4, 2))),  # 3: cysts, part of the core
+        ("msd", ((1, 2), (2, 1), (3, 3))),  # Medical Segmentation Decathlon, task 1
+        ("hd-glio", ((1, 2), (2, 3))),  # T2 hyperintensity, enhancing
+        ("whole", ((1, 2), (255, 2))),  # a binary mask of everything
+    ),
+    outermost=2,
     reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "segm", "gt"),
-    doubtful_names=(
-        *("star", "swi", "swan", "gre", "hemo", "stir", "tof", "mra"),
-        *("map", "mapping", "ratio", "difference", "subtraction"),
+    doubtful_names=("star", "gre", "hemo", "stir", "fa", "md", "trace", "phase", "mag"),
+    other_names=(
+        *("swi", "swan", "tof", "mra", "map", "mapping", "ratio", "difference", "subtraction"),
         *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
-        *("rcbv", "cbv", "rcbf", "cbf", "mtt", "ttp", "tmax", "ktrans", "fa", "md", "trace", "phase", "mag"),
-        *(
-            "prob",
-            "probability",
-            "probabilities",
-            "biasfield",
-            "bias",
-            "pred",
-            "prediction",
-            "predicted",
-            "residual",
-        ),
+        *("rcbv", "cbv", "rcbf", "cbf", "mtt", "ttp", "tmax", "ktrans"),
+        *("prob", "probability", "probabilities", "biasfield", "bias"),
+        *("pred", "prediction", "predicted", "residual"),
     ),
     organ_names=(
         *(
@@ -329,9 +339,10 @@ BRATS = Task(
     finding_names=("tumor", "tumour", "lesion", "lesions", "glioma", "gbm", "brats", "wt", "tc", "et", "gtv"),
     finding="a tumour",
     expects="adult brain",
-    # T1 and T1ce cannot be told apart reliably: not every tumour enhances.
+    # Not every tumour enhances, but vessels do.
     brighter_fluid=(("t2", "flair"), ("t2", "t1"), ("t2", "t1ce")),
     rising=(("t1", "flair"), ("t1ce", "flair")),
+    enhanced=(("t1ce", "t1"),),
 )
 
 RGBD_SOD = Task(

@@ -1,4 +1,4 @@
-"""What all tests share: the real scans, if they are there, and small made-up studies."""
+"""What all tests share: the real scans, if they are there, and small synthetic studies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from made_up import LPS, save_nifti
+from synthetic import LPS, save_nifti
 from tiny import model
 
 from napari_mrseg.models.store import Model

@@ -1,4 +1,4 @@
-"""Small made-up studies and models for tests. Nothing here comes from a patient."""
+"""Small synthetic studies and models for tests. Nothing here comes from a patient."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def study(
     shape: Sequence[int] = SHAPE,
     spacing: float = 1.0,
     reference: bool = False,
-    case: str = "made-up",
+    case: str = "synthetic",
 ) -> Study:
     """A study of the given modalities, all on one grid."""
     order = BRATS.combination(names)

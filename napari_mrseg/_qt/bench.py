@@ -18,7 +18,7 @@ from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.bench.jobs import Job, serve
 from napari_mrseg.bench.machine import memory
-from napari_mrseg.bench.made_up import Subject, renamed
+from napari_mrseg.bench.synthetic import Subject, renamed
 from napari_mrseg.bench.waiting import describe, finished, interrupt_sweep, until
 from napari_mrseg.inference.device import resolve_device
 from napari_mrseg.models.store import load_model
@@ -140,7 +140,7 @@ def _sweep(session: Session, study: Any, ticker: Ticker) -> dict[str, Any]:
 
     The gaps until its first final, while layers are made, stand apart from those of the sweep behind it.
     """
-    number = len(study.task.combinations(study.present))
+    number = len(session.combinations)
     ticker.start()
     began = time.perf_counter()
     session.set_study(study)

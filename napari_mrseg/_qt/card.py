@@ -10,18 +10,18 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout,
 from napari_mrseg.tasks import key
 
 if TYPE_CHECKING:
-    from napari_mrseg.models.store import Model
+    from napari_mrseg.models.store import About
 
 _SIZE = 620, 660  # pixels: fits a small laptop
 
 
-def show_card(parent: QWidget, model: Model | None) -> None:
+def show_card(parent: QWidget, model: About | None) -> None:
     """Open a window with the model's card, which scrolls; returns when it is closed."""
     if model is not None:
         card_dialog(parent, model).exec()
 
 
-def card_dialog(parent: QWidget | None, model: Model) -> QDialog:
+def card_dialog(parent: QWidget | None, model: About) -> QDialog:
     """The window, not yet shown."""
     dialog = QDialog(parent)
     dialog.setWindowTitle(f"Model {model.card.name}")
@@ -36,7 +36,7 @@ def card_dialog(parent: QWidget | None, model: Model) -> QDialog:
     return dialog
 
 
-def card_text(model: Model) -> str:
+def card_text(model: About) -> str:
     """HTML of the card; every word of it is escaped, since a model folder may come from anywhere."""
     card = model.card
     trained = "".join(f"<li>{escape(line)}</li>" for line in card.trained_on)

@@ -20,6 +20,7 @@ from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
 from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.fit import Fit
+from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard
@@ -37,6 +38,7 @@ from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session import Session
+from napari_mrseg.study import joined
 
 _docks: WeakSet[MrsegDock] = WeakSet()
 
@@ -134,7 +136,7 @@ class MrsegDock(QWidget):
         self.modalities.show_combination(self.session.combination)
 
     def assign(self, role: str, path: str) -> None:
-        self._reading(self.session.paths)
+        self._reading(self.session.opened.paths)
         self.session.assign(swapped(files_of(self.session), role, path))
 
     def _reading(self, paths: Sequence[str | Path]) -> None:
@@ -202,7 +204,7 @@ class MrsegDock(QWidget):
         study = session.study
         for layer in list(self.viewer.layers):
             paths = layer.metadata.get("mrseg", {}).get("paths", ())
-            if paths and set(paths) <= set(session.paths):
+            if paths and set(paths) <= set(session.opened.paths):
                 self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
         self.letters.follow(())
         self.case.setText("Open or drop a subject's folder" if study is None else study.case)
@@ -249,10 +251,13 @@ class MrsegDock(QWidget):
             self.layers.name_prediction()
             self._show_legend()
             self._show_notes()
-            self.viewer.update_status_from_cursor()  # else the status bar speaks of the old one until the mouse moves
+            # Else the status bar speaks of the old result until the mouse moves.
+            if self.viewer.mouse_over_canvas:
+                self.viewer.update_status_from_cursor()
+            else:
+                self.viewer.status = "Ready"
         if topics & {"predictions", "model"}:
-            study = session.study
-            every = () if study is None else study.task.combinations(study.present)
+            every = session.combinations
             self._computed = len(session.predictions), len(every)
         self.runbar.show_session(session, self._computed, self._opening)
         self._describe()
@@ -266,8 +271,9 @@ class MrsegDock(QWidget):
 
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
-        said = [note.message for one in (self.session.study, self.session.shown) if one for note in one.notes]
-        self.panel.notes.setText("\n".join(dict.fromkeys(said)))
+        notes = [note for one in (self.session.study, self.session.shown) if one for note in one.notes]
+        said = [note.message for note in joined(notes)]
+        self.panel.notes.setText("\n".join(said))
         self.panel.notes.setVisible(bool(said))
 
     def _describe(self) -> None:
@@ -329,6 +335,7 @@ class MrsegDock(QWidget):
         self.runbar.run.connect(lambda: self.attempt(self.session.run))
         self.runbar.cancel.connect(lambda: self.attempt(self.session.cancel))
         self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
+        self.runbar.import_asked.connect(self.import_model)
         self.runbar.device_chosen.connect(
             lambda name: self._choose(self.session.set_device, name, self.session.precision)
         )
@@ -337,6 +344,15 @@ class MrsegDock(QWidget):
         self.layers.on_visible = self._seen
         self.result.changed.connect(self._measured)
         self.viewer.dims.events.current_step.connect(self._moved)
+
+    def import_model(self) -> ImportDialog:
+        """Ask for a MONAI bundle, make a model of it on a thread, and take it."""
+        dialog = ImportDialog(self.session.task, self._import, self)
+        dialog.show()
+        return dialog
+
+    def _import(self, work: Callable[[], str]) -> None:
+        self._choose(lambda: self.session.load_model(work()))
 
     def _choose(self, choose: Callable[..., None], *choice: str) -> None:
         """Take another model or device; if that fails, the drop-downs go back to what is in use."""

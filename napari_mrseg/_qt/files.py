@@ -23,10 +23,10 @@ def files_of(session: Session) -> tuple[FileChoice, ...]:
 def _aside(session: Session) -> tuple[FileChoice, ...]:
     from napari_mrseg.io import recognise
 
-    if not session.paths:
+    if not session.opened.paths:
         return ()
     try:
-        found = recognise(session.paths, session.task).files
+        found = recognise(session.opened.paths, session.task).files
     except (MrsegError, OSError):
         return ()  # moved or unmounted since it was opened: what is open stays listed
     return tuple(FileChoice(str(f.path), f.path.name, None, f.reason or "not used") for f in found)

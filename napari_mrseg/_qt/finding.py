@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-STEP = 2  # every second voxel decides; 10–20 ms for a whole head
+STEP = 2  # every second voxel decides; 10–20 ms for a whole volume
 
 
 def largest_finding(labels: npt.NDArray[np.uint8]) -> tuple[int, ...] | None:

@@ -24,7 +24,7 @@ from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
-_BANNER = 66  # pixels: three lines, reserved
+_BANNER = 70  # pixels: three lines, reserved
 
 
 class Panel(QWidget):

@@ -26,6 +26,7 @@ class RunBar(QWidget):
     run = Signal()
     cancel = Signal()
     model_chosen = Signal(str)
+    import_asked = Signal()
     device_chosen = Signal(str)
     info = Signal()
 
@@ -37,7 +38,7 @@ class RunBar(QWidget):
             combo.setMinimumContentsLength(3)
             combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             combo.wheelEvent = lambda event: event.ignore()
-        self.models.activated.connect(lambda _: self.model_chosen.emit(str(self.models.currentData())))
+        self.models.activated.connect(lambda _: self._model(self.models.currentData()))
         self.devices.activated.connect(lambda _: self.device_chosen.emit(str(self.devices.currentData())))
         self.about = QToolButton()
         self.about.setText("Info")
@@ -53,6 +54,7 @@ class RunBar(QWidget):
         self.stage.setProperty("role", "quiet")
         self.stage.setWordWrap(True)
         self._running = False
+        self._current: str | None = None
         self.models.setToolTip("Model")
         self.devices.setToolTip("Device")
         column = QVBoxLayout(self)
@@ -73,8 +75,21 @@ class RunBar(QWidget):
         self.models.clear()
         for name in dict.fromkeys([*names, *([current] if current else [])]):
             self.models.addItem(name, name)
-        self.models.setCurrentIndex(self.models.findData(current) if current else -1)
+        self.models.insertSeparator(self.models.count())
+        self.models.addItem("Import a MONAI bundle …", None)
+        self._current = current
+        self._show_model()
         self.models.setPlaceholderText("no model loaded")
+
+    def _model(self, name: str | None) -> None:
+        if name is None:
+            self._show_model()
+            self.import_asked.emit()
+        else:
+            self.model_chosen.emit(name)
+
+    def _show_model(self) -> None:
+        self.models.setCurrentIndex(self.models.findData(self._current) if self._current else -1)
 
     def show_devices(self, devices: Sequence[tuple[str, str]], current: str) -> None:
         """``devices``: (name to ask for, text to show)."""
@@ -92,7 +107,9 @@ class RunBar(QWidget):
         self._running = running is not None
         self.button.setText("Cancel" if self._running else "Run")
         restyle(self.button, "running", "true" if self._running else "false")
-        self.button.setEnabled(self._running or (session.study is not None and session.model is not None))
+        self.button.setEnabled(
+            self._running or (session.study is not None and session.model is not None and not session.refusal)
+        )
         self.button.setToolTip(
             "Stop; what is on screen stays" if self._running else "Segment with what is switched on"
         )

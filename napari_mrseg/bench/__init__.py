@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_mrseg.bench.made_up import Subject, headline, random_model
 from napari_mrseg.bench.report import agreement, complete_run, summary
+from napari_mrseg.bench.synthetic import Subject, headline, random_model
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
 from napari_mrseg.tasks import DEFAULT, Task
@@ -47,8 +47,8 @@ def bench(
     ``task``: default is the model's.
 
     ``model``: which to measure; None with ``size`` (default compact): random weights, good for times only. On a
-    GPU the published size is measured as well. ``study``: paths of a real one; none: a made-up scan of 240 × 240 ×
-    155 voxels. ``quick``: a small made-up scan, for a look at the command itself. ``window``: measure in the
+    GPU the published size is measured as well. ``study``: paths of a real one; none: a synthetic scan of 240 × 240 ×
+    155 voxels. ``quick``: a small synthetic scan, for a look at the command itself. ``window``: measure in the
     viewer's window too. ``report`` takes a line before each measurement. Raises MrsegError.
     """
     from napari_mrseg.bench.jobs import run_job
@@ -69,7 +69,7 @@ def bench(
     read = subject.open()
     about = {
         "case": read.case,
-        "made_up": not study,
+        "synthetic": not study,
         "shape": list(read.grid.shape),
         "spacing_mm": list(read.grid.spacing),
         "modalities": list(read.present),

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from napari_mrseg.bench.machine import synchronise
 from napari_mrseg.models.store import Model
-from napari_mrseg.models.unimrseg import STRIDE
 from napari_mrseg.prepare import normalise, resample
 from napari_mrseg.study import Study
 
@@ -72,12 +71,15 @@ def slide(
     else:
         network = network.to(device, dtype).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         volume = volume.to(device, dtype)
-    size = tuple(roi if way != "one window" else STRIDE * -(-n // STRIDE) for n in volume.shape[2:])
+    size = tuple(
+        roi if way != "one window" else stride * -(-n // stride)
+        for n, stride in zip(volume.shape[2:], model.network.stride, strict=True)
+    )
     present = torch.tensor([[name in study.images for name in study.task.names]], device=device)
 
     def predictor(x: Tensor, mask: Tensor) -> Tensor:
         x = x if plain else x.contiguous(memory_format=torch.channels_last_3d)
-        return network(x, present=mask)
+        return network(x, available=mask)
 
     with torch.inference_mode():
         if windows is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_mrseg.models.counting import Counter, count
-from napari_mrseg.models.unimrseg import Settings
+from napari_mrseg.models.unimrseg import Settings, UniMRSeg
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ def estimate(settings: Settings, extents: Sequence[int], rates: Rates = H200) ->
     JSON-able; ``blocks`` lists the incomplete combination's blocks. A roofline: no launch costs, nothing kept in
     a cache between kernels, every kernel at the machine's peak, so a real run takes longer.
     """
-    incomplete = count(settings, extents, incomplete=settings.adapters != "none")
-    complete = count(settings, extents, incomplete=False)
+    channels = settings.in_channels
+    adapts = settings.adapters != "none"
+    incomplete = count(UniMRSeg, settings, extents, channels=channels, incomplete=adapts)
+    complete = count(UniMRSeg, settings, extents, channels=channels, incomplete=False)
     everything = 2**settings.in_channels - 1
     return {
         "extents": list(extents),

@@ -79,7 +79,7 @@ def one(job: Job) -> dict[str, Any]:
         np.save(job["labels"], found.labels)
     return {
         "combination": list(combination),
-        "adapters": engine.model.network.adapters is not None and combination != study.task.names,
+        "adapters": engine.model.network.adapts and combination != study.task.names,
         "cold_s": cold,
         "first_look_all_s": looks,
         "final_all_s": finals,
@@ -97,7 +97,7 @@ def every(job: Job) -> dict[str, Any]:
     """All combinations one after the other or in groups, as ``mrseg predict --all`` computes them."""
     engine, study, memory = _ready(job)
     engine.predict(study)
-    combinations = study.task.combinations(study.present)
+    combinations = engine.combinations(study)
     began = time.perf_counter()
     count = sum(1 for _ in engine.run_all(study, combinations))
     return {"combinations": count, "seconds": time.perf_counter() - began, **memory()}
@@ -166,7 +166,7 @@ def _ready(job: Job) -> tuple[Any, Any, Callable[[], dict[str, Any]]]:
 
 
 def _study(job: Job) -> Any:
-    from napari_mrseg.bench.made_up import Subject
+    from napari_mrseg.bench.synthetic import Subject
 
     return Subject.of(job["subject"]).open()
 

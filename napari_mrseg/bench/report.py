@@ -26,24 +26,27 @@ def complete_run(run: dict[str, Any], model: Model, peak: Data, *, random: bool)
     """Add what follows from the measurements: medians, operations, shares of ``peak``, ratios, the model."""
     from napari_mrseg.models.counting import count
 
-    settings = model.network.settings
+    network, channels = model.network, len(model.task.channels)
     for row in run["combinations"].values():
         bounds = [tuple(side) for side in row["box"]]
-        size = frame(bounds, row["grid_spacing_mm"], row["spacing_mm"]).size
-        windows = tile(size, model.card.validated[0].extents_max)
+        ndim, strides = model.task.ndim, network.stride
+        size = frame(bounds, row["grid_spacing_mm"], row["spacing_mm"], ndim, strides).size
+        windows = tile(size, model.card.validated[0].extents_max, strides)
         extents = [side.stop - side.start for side in windows[0]]
-        once = count(settings, extents, incomplete=row["adapters"]).flops
-        flops = model.card.passes * len(windows) * once
+        counted = count(
+            type(network), network.settings, extents, channels=channels, incomplete=row["adapters"]
+        )
+        flops = model.card.passes * len(windows) * counted.flops
         row["first_look_s"] = median(row["first_look_all_s"]) if row["first_look_all_s"] else None
         row["final_s"] = median(row["final_all_s"])
         row["frame"], row["windows"], row["tflop"] = list(size), len(windows), flops / 1e12
         row["tflops"] = row["tflop"] / row["final_s"]
         row["share_of_matmul"] = row["tflops"] / peak["matmul_tflops"]
         row["share_of_conv3d"] = row["tflops"] / peak["conv3d_tflops"]
-    parameters = sum(p.numel() for p in model.network.parameters())
+    parameters = sum(p.numel() for p in network.parameters())
     weights = "random: times only" if random else "trained"
-    about = {**model.info, "width": settings.width, "parameters": parameters, "weights": weights}
-    about["adapters"] = settings.adapters
+    about = {**model.info, "architecture": network.architecture, "parameters": parameters, "weights": weights}
+    about["adapters"] = network.adapts
     return {"model": about, **run, "ratios": ratios(run)}
 
 
@@ -105,7 +108,7 @@ def summary(report: Data) -> str:
 def _run_lines(run: Data) -> list[str]:
     model, ratio = run["model"], run["ratios"]
     lines = [
-        f"Model {model['name']} {model['version']}: width {model['width']}, {model['parameters'] / 1e6:.2f} M "
+        f"Model {model['name']} {model['version']}: {model['architecture']}, {model['parameters'] / 1e6:.2f} M "
         f"parameters, weights {model['weights']}"
     ]
     for which, row in run["combinations"].items():

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from napari_mrseg.bench.made_up import headline, renamed
+from napari_mrseg.bench.synthetic import headline, renamed
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
 

@@ -14,6 +14,7 @@ from napari_mrseg.cli.options import (
     Device,
     Grid,
     Json,
+    Labels,
     ModelName,
     NoReference,
     Out,
@@ -35,7 +36,7 @@ from napari_mrseg.tasks import Combination, Task, key
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
-    from napari_mrseg.models.store import Model
+    from napari_mrseg.models.card import ModelCard
     from napari_mrseg.study import Study
 
 app = typer.Typer()
@@ -86,6 +87,7 @@ def predict(
     precision: Precision = "auto",
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
+    labels: Labels = None,
     assume_ras: AssumeRas = False,
     as_json: Json = False,
     overwrite: Overwrite = False,
@@ -95,7 +97,9 @@ def predict(
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
     """
     from napari_mrseg.compare import dice_to_reference
+    from napari_mrseg.inference.engine import Engine
     from napari_mrseg.io.export import check_outputs, write_results
+    from napari_mrseg.models.store import load_model
 
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
@@ -104,10 +108,11 @@ def predict(
             "--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti."
         )
     loaded = given_model(model, task)
-    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, assume_ras, use)
-    combinations = _combinations(study, use, every)
+    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, use)
+    loaded = loaded or load_model(task=study.task)
+    combinations = _combinations(study, loaded.card, use, every)
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
-    engine = _engine(study, loaded, device, precision)
+    engine = Engine(loaded, device=device, precision=precision)
     result = write_results(
         study,
         _predictions(engine, study, combinations),
@@ -117,7 +122,7 @@ def predict(
         overwrite=overwrite,
         dice=dice_to_reference(study),
     )
-    answer(result, as_json, lambda: _written(result, out))
+    answer(result, as_json, lambda: _written(result, out, study))
 
 
 @app.command()
@@ -131,6 +136,7 @@ def compare(
     precision: Precision = "auto",
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
+    labels: Labels = None,
     assume_ras: AssumeRas = False,
     as_json: Json = False,
     overwrite: Overwrite = False,
@@ -140,11 +146,14 @@ def compare(
     Example: mrseg compare subject-01/ -o comparison
     """
     from napari_mrseg.compare import write_comparison
+    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.models.store import load_model
 
     loaded = given_model(model, task)
-    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, assume_ras)
-    combinations = _combinations(study, None, True)
-    engine = _engine(study, loaded, device, precision)
+    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras)
+    loaded = loaded or load_model(task=study.task)
+    combinations = _combinations(study, loaded.card, None, True)
+    engine = Engine(loaded, device=device, precision=precision)
     result = write_comparison(
         study,
         _predictions(engine, study, combinations),
@@ -154,7 +163,7 @@ def compare(
         grid=grid,
         overwrite=overwrite,
     )
-    answer(result, as_json, lambda: f"{_written(result, out)}\nReport: {out / 'report.html'}")
+    answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
 
 
 def _open(
@@ -162,10 +171,12 @@ def _open(
     task: Task,
     reference: str | None,
     no_reference: bool,
+    labels: str | None,
     assume_ras: bool,
     use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
+    from napari_mrseg.study import joined
 
     names = None if use is None else _names(use, task)  # a file that is not used is not even read
     study = open_study(
@@ -174,27 +185,28 @@ def _open(
         reference=wanted_reference(reference, no_reference),
         assume_ras=assume_ras,
         use=names,
+        labels=labels,
     )
-    for note in study.notes:
+    for note in joined(study.notes):
         say(f"Warning: {note.message}")
     return study
 
 
-def _combinations(study: Study, use: str | None, every: bool) -> tuple[Combination, ...]:
+def _combinations(study: Study, card: ModelCard, use: str | None, every: bool) -> tuple[Combination, ...]:
+    """Those asked for. Raises InputError if the model has no answer to one of them, or to none."""
     if every:
-        return study.task.combinations(study.present)
-    return (study.present if use is None else study.only(_names(use, study.task)).present,)
+        found = card.combinations(study.present)
+        if not found:
+            raise InputError(card.refusal(study.present))
+        return found
+    combination = study.present if use is None else study.only(_names(use, study.task)).present
+    if not card.can_do(combination):
+        raise InputError(card.refusal(combination))
+    return (combination,)
 
 
 def _names(use: str, task: Task) -> Combination:
     return task.combination(name for name in use.split(",") if name.strip())
-
-
-def _engine(study: Study, model: Model | None, device: str, precision: str) -> Engine:
-    from napari_mrseg.inference.engine import Engine
-    from napari_mrseg.models.store import load_model
-
-    return Engine(model or load_model(task=study.task), device=device, precision=precision)
 
 
 def _predictions(engine: Engine, study: Study, combinations: Sequence[Combination]) -> Iterator[Prediction]:
@@ -210,7 +222,11 @@ def _predictions(engine: Engine, study: Study, combinations: Sequence[Combinatio
             yield prediction
 
 
-def _written(result: dict[str, Any], out: Path) -> str:
+def _written(result: dict[str, Any], out: Path, study: Study) -> str:
+    """What was written, with the warnings that were not said when the study was opened."""
+    from napari_mrseg.study import joined
+
+    said = {note.message for note in joined(study.notes)}
     lines = []
     for entry in result["predictions"]:
         sizes = ", ".join(f"{region} {s['value']:.1f} {s['unit']}" for region, s in entry["sizes"].items())
@@ -223,5 +239,5 @@ def _written(result: dict[str, Any], out: Path) -> str:
     lines.append(
         f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."
     )
-    lines += [f"Warning: {w['message']}" for w in result["warnings"]]
+    lines += [f"Warning: {w['message']}" for w in result["warnings"] if w["message"] not in said]
     return "\n".join(lines)

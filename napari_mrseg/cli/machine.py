@@ -47,7 +47,7 @@ def bench(
     ] = None,
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="PATH", help="A real study; default: a made-up scan."),
+        typer.Option("--study", metavar="PATH", help="A real study; default: a synthetic scan."),
     ] = None,
     window: Annotated[bool, typer.Option("--window", help="Measure in the viewer's window too.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A small scan, to try the command.")] = False,

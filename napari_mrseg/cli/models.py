@@ -1,4 +1,4 @@
-"""``models``: list, info, verify, add."""
+"""``models``: list, info, verify, add, import."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_mrseg.cli.options import Json, Overwrite, answer
+from napari_mrseg.cli.options import Json, Overwrite, TaskName, answer
 
 if TYPE_CHECKING:
     from napari_mrseg.models.card import ModelCard
 
-app = typer.Typer(help="Model folders: list, info, verify, add.", no_args_is_help=True)
+app = typer.Typer(help="Model folders: list, info, verify, add, import.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -73,11 +73,49 @@ def models_add(
     answer({"name": where.name}, as_json, lambda: f"Added {where.name}; use it with --model {where.name}.")
 
 
+@app.command("import")
+def models_import(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a MONAI bundle on disk")],
+    task: TaskName = None,
+    name: Annotated[str | None, typer.Option(help="name of the model; default: the folder's")] = None,
+    inputs: Annotated[
+        str, typer.Option(help="modalities of its channels in order, e.g. t1ce,t1,t2,flair")
+    ] = "",
+    outputs: Annotated[str, typer.Option(help="regions of its outputs in order, e.g. TC,WT,ET")] = "",
+    axes: Annotated[str, typer.Option(help="where the axes of its arrays point")] = "LPS",
+    spacing: Annotated[float, typer.Option(help="mm of its voxels")] = 1.0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make a model of a MONAI bundle: its weights as safetensors, and a card that says what it needs.
+
+    Example: mrseg models import brats_mri_segmentation/ --name monai-brats
+    """
+    from napari_mrseg.models.bundle import read_bundle
+    from napari_mrseg.models.store import install_model
+    from napari_mrseg.tasks import DEFAULT, get_task
+
+    network, card = read_bundle(
+        folder,
+        get_task(task) if task else DEFAULT,
+        name=name,
+        inputs=[word for word in inputs.split(",") if word.strip()],
+        outputs=[word for word in outputs.split(",") if word.strip()],
+        axes=axes,
+        spacing=spacing,
+    )
+    where = install_model(network, card, overwrite=overwrite)
+    words = f"Imported {where.name}, which needs {', '.join(card.needs)}; use it with --model {where.name}."
+    answer({"name": where.name, "needs": list(card.needs)}, as_json, lambda: words)
+
+
 def _words(card: ModelCard) -> str:
     """The card for people: what it is for, where it fails, what it learnt from, and its mean Dice."""
     from napari_mrseg.tasks import key
 
     lines = [f"{card.name} {card.version}", card.intended_use, "", f"Limits: {card.limitations}", ""]
+    if card.needs:
+        lines += [f"Needs {', '.join(card.needs)}.", ""]
     lines += ["Trained on:", *(f"  {line}" for line in card.trained_on), ""]
     if card.measured:
         lines += [

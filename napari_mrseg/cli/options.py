@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,14 @@ ReferenceFile = Annotated[
 ]
 NoReference = Annotated[
     bool, typer.Option("--no-reference", help="Leave out a segmentation found in the folder.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="SCHEME",
+        help="What the codes of the reference mean, e.g. msd, brats-ped or whole.",
+    ),
 ]
 AssumeRas = Annotated[
     bool,
@@ -100,7 +109,8 @@ def wanted_reference(given: str | None, none: bool) -> str | bool:
 
 
 def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text())
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=not utf8) if as_json else text())
 
 
 def say(sentence: object) -> None:

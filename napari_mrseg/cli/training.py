@@ -12,6 +12,7 @@ import typer
 from napari_mrseg.cli.options import (
     Device,
     Json,
+    Labels,
     ModelName,
     Out,
     Overwrite,
@@ -106,6 +107,7 @@ def evaluate(
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    labels: Labels = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -118,7 +120,15 @@ def evaluate(
 
         chosen = None if task is None else get_task(task)
         report = measure(
-            model, data, out, task=chosen, device=device, precision=precision, overwrite=overwrite, say=say
+            model,
+            data,
+            out,
+            task=chosen,
+            device=device,
+            precision=precision,
+            overwrite=overwrite,
+            labels=labels,
+            say=say,
         )
     answer(report, as_json, lambda: (out / "table.md").read_text())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from napari_mrseg.cli.options import (
     wanted_reference,
     which_task,
 )
+from napari_mrseg.doctor import unwritable_folder
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import Task
 
@@ -87,10 +89,14 @@ def _show(
     cache: Path | None,
     options: dict[str, Any],
 ) -> None:
+    settings = unwritable_folder()
+    if settings is not None:
+        raise InputError(settings)
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         if screenshot is None:
             raise InputError("There is no display here; add --screenshot FILE to save a picture instead.")
         _again_under_xvfb()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # within Qt's loop no handler of Python's would be reached
     try:
         from napari_mrseg._qt.app import launch
     except ImportError as error:

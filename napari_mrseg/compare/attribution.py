@@ -98,7 +98,7 @@ def probability_map(comparison: Comparison, region: str, modality: str) -> npt.N
     the region there. Raises ValueError while combinations are missing.
     """
     if not comparison.complete:
-        raise ValueError(f"{len(comparison.missing)} combinations are not computed yet")
+        raise ValueError("some combinations are not computed yet")
     index = [r.name for r in comparison.task.regions].index(region)
     whole = np.zeros(comparison.study.grid.shape, dtype=np.float32)
     for combination, weight in weights(comparison.study.present, modality).items():

@@ -97,14 +97,20 @@ class Comparison:
         predictions: Mapping[Combination, Prediction] | Iterable[Prediction],
         *,
         against: Combination | None = None,
+        expected: Iterable[Combination] | None = None,
     ) -> None:
         given = predictions.values() if isinstance(predictions, Mapping) else predictions
         finals = {p.combination: p for p in given if not p.preview}
         self.study = study
         self.task: Task = study.task
         self.against: Combination = study.present if against is None else against
+        possible = self.task.combinations(study.present)
+        # Every combination that study and model allow, largest first: the rows once the sweep is done.
+        self.expected: tuple[Combination, ...] = tuple(
+            c for c in possible if expected is None or c in set(expected)
+        )
         self.predictions: Mapping[Combination, Prediction] = MappingProxyType(
-            {c: finals[c] for c in self.task.combinations(study.present) if c in finals}
+            {c: finals[c] for c in possible if c in finals}
         )
         for prediction in self.predictions.values():
             if prediction.labels.shape != study.grid.shape or prediction.task.name != self.task.name:
@@ -114,11 +120,15 @@ class Comparison:
 
     def updated(self, predictions: Mapping[Combination, Prediction] | Iterable[Prediction]) -> Comparison:
         """A snapshot of ``predictions`` that keeps what was measured on those that are the same objects."""
-        return self._keeping(Comparison(self.study, predictions, against=self.against))
+        return self._keeping(
+            Comparison(self.study, predictions, against=self.against, expected=self.expected)
+        )
 
     def versus(self, against: Combination) -> Comparison:
         """The same predictions, compared with another combination's result."""
-        return self._keeping(Comparison(self.study, self.predictions, against=against))
+        return self._keeping(
+            Comparison(self.study, self.predictions, against=against, expected=self.expected)
+        )
 
     def _keeping(self, new: Comparison) -> Comparison:
         for combination, measured in self._measured.items():
@@ -130,11 +140,6 @@ class Comparison:
 
     # -- what there is ------------------------------------------------------------------------------------
 
-    @cached_property
-    def expected(self) -> tuple[Combination, ...]:
-        """Every combination that this study allows, largest first: the rows once the sweep is done."""
-        return self.task.combinations(self.study.present)
-
     @property
     def missing(self) -> tuple[Combination, ...]:
         """Combinations this study allows that are not computed yet."""
@@ -142,7 +147,8 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        return not self.missing
+        """Whether every combination of the study's modalities is here, also those that a model may not do."""
+        return all(c in self.predictions for c in self.task.combinations(self.study.present))
 
     @property
     def full(self) -> Prediction | None:
@@ -158,6 +164,8 @@ class Comparison:
         absent = [m.title for m in self.task.modalities if m.name not in self.study.present]
         if absent:
             why.append(f"this study has no {' and no '.join(absent)}")
+        if len(self.expected) < len(self.task.combinations(self.study.present)):
+            why.append("the model needs more than the others have")
         if self.missing:
             why.append(f"{len(self.missing)} not computed yet")
         return f"{text}: {'; '.join(why)}." if why else f"{text}."

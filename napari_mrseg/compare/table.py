@@ -13,7 +13,7 @@ from napari_mrseg.compare.attribution import CAVEAT, attribute
 from napari_mrseg.compare.columns import text_of
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.sufficient import default_lines
-from napari_mrseg.study import Note
+from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import Combination, key
 
 SCHEMA = "mrseg-table/1"
@@ -116,7 +116,7 @@ def table_markdown(comparison: Comparison) -> str:
 def notes_of(comparison: Comparison) -> tuple[Note, ...]:
     """Warnings of the study and of its predictions, each once."""
     notes = [*comparison.study.notes, *(n for p in comparison.predictions.values() for n in p.notes)]
-    return tuple({(note.code, note.message): note for note in notes}.values())
+    return tuple(joined(notes))
 
 
 def _row(comparison: Comparison, combination: Combination) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def write_comparison(
 
     done = list(predictions)
     extra = tuple(warnings)
-    comparison = Comparison(study, done)
+    comparison = Comparison(study, done, expected=expected)
     if hd95:
         for combination in comparison.predictions:
             comparison.hd95(combination)

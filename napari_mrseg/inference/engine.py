@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napari_mrseg.errors import DeviceError, ModelError
-from napari_mrseg.inference import edge
+from napari_mrseg.errors import DeviceError, InputError, ModelError
+from napari_mrseg.inference import plausibility
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.outputs import probabilities
@@ -66,8 +66,9 @@ class Engine:
         self._asked_precision = precision
         self._ladder = _Ladder()
         self._notices: list[Note] = []
-        self._scans = Scans()
+        self._scans = Scans(model.card.normalisation["name"], model.network.stride)
         self._move_in(device)
+        self._widest = model.network.widest
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}
 
     @property
@@ -77,6 +78,10 @@ class Engine:
     @property
     def task(self) -> Task:
         return self.model.task
+
+    def combinations(self, study: Study) -> tuple[Combination, ...]:
+        """What there is to ask of this model about this study."""
+        return self.model.card.combinations(study.present)
 
     def predict(self, study: Study, combination: Iterable[str] | None = None) -> Prediction:
         """The final result for ``combination`` (default: all modalities that are there)."""
@@ -99,8 +104,8 @@ class Engine:
         depend on it). ``check`` is called between the network's blocks and may raise to stop. ``progress``
         takes the fraction of the pass under way.
         """
-        self._accept(study)
         only = study.only(combination)
+        self._accept(study, [only.present])
         passes = self.model.card.validated
         if preview and len(passes) > 1:
             yield from self._carefully([only], passes[1], True, focus, check, progress)
@@ -119,9 +124,9 @@ class Engine:
         A group holds combinations whose frames are equal; its size follows from their shape, not from free
         memory. ``progress`` takes the group's first combination and the fraction of its pass.
         """
-        self._accept(study)
         best = self.model.card.validated[0]
         waiting = [study.only(c) for c in combinations]
+        self._accept(study, [only.present for only in waiting])
         while waiting:
             where = self._scans.frame(waiting[0], best.spacing_mm)
             limit = self._group_size(where.size)
@@ -138,19 +143,21 @@ class Engine:
         """Let go what is kept of the studies seen."""
         self._scans.forget()
 
-    def _accept(self, study: Study) -> None:
+    def _accept(self, study: Study, combinations: Iterable[Combination]) -> None:
         if study.task.name != self.task.name:
             raise ModelError(
                 f"{self.model.card.name} is a model for the task {self.task.name}, "
                 f"but {study.case} was opened for {study.task.name}; choose another model."
             )
+        for combination in combinations:
+            if not self.model.card.can_do(combination):
+                raise InputError(self.model.card.refusal(combination))
 
     def _group_size(self, size: Sequence[int]) -> int:
         """How many combinations of this frame go through the network together."""
         if self.device.type != "cuda":
             return 1  # batching gains nothing on a CPU
-        widest = 2 * self.model.network.settings.width * math.prod(size)  # the last decoder step's input
-        return max(1, min(self._ladder.group, MOST_ELEMENTS // widest))
+        return max(1, min(self._ladder.group, MOST_ELEMENTS // (self._widest * math.prod(size))))
 
     def _carefully(
         self,
@@ -284,14 +291,14 @@ class Engine:
         )
 
     def _doubts(self, study: Study) -> tuple[Note, ...]:
-        return edge.doubts(study, self._looks(study), self.model.card)
+        return plausibility.implausible_inputs(study, self._looks(study), self.model.card)
 
-    def _looks(self, study: Study) -> dict[str, edge.Look]:
+    def _looks(self, study: Study) -> dict[str, plausibility.Look]:
         return self._scans.looks(study) if self.model.card.expects == "adult brain" else {}
 
     def _judged(self, prediction: Prediction, study: Study) -> Prediction:
         """The prediction with a warning if what it found, or did not find, calls for one."""
-        notes = edge.finding(
+        notes = plausibility.implausible_finding(
             self.task, prediction.combination, prediction.sizes, self._looks(study), self.model.card
         )
         return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
@@ -309,7 +316,7 @@ class Engine:
         size = inputs.shape[2:]
         rows = [[name in study.images for name in self.task.names] for study in group]
         present = torch.tensor(rows, device=self.device)
-        windows = tile(size, largest)
+        windows = tile(size, largest, self.model.network.stride)
         outputs: dict[int, Tensor] = {}
         total = len(windows) * self._checks[bool(present.all())]
         done = 0
@@ -344,7 +351,9 @@ class Engine:
             nonlocal count
             count += 1
 
-        tiny = torch.zeros((1, len(self.task.channels), 8, 8, 8), dtype=self._dtype, device=self.device)
+        # Twice the stride: some norms want more than one voxel on the coarsest map.
+        extents = [2 * n if n > 1 else 1 for n in self.model.network.stride]
+        tiny = torch.zeros((1, len(self.task.channels), *extents), dtype=self._dtype, device=self.device)
         present = torch.ones((1, len(self.task.names)), dtype=torch.bool, device=self.device)
         present[0, 0] = complete
         with torch.inference_mode():

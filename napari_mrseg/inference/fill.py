@@ -10,16 +10,16 @@ from napari_mrseg.tasks import Task
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
-def fill(images: Tensor, kept: Tensor, task: Task) -> Tensor:
-    """``images`` (B, C, ...), normalised, with the modalities not ``kept`` (B, M) replaced as the task says.
+def fill(images: Tensor, available: Tensor, task: Task) -> Tensor:
+    """``images`` (B, C, ...), normalised, with the modalities not ``available`` (B, M) replaced as the task says.
 
     ``zero``: by zeros. ``copy``: by the first kept one, in as many channels (:func:`as_channels`).
     """
-    there = by_channel(kept, task).view(*images.shape[:2], *[1] * (images.ndim - 2)).to(images.device)
+    there = by_channel(available, task).view(*images.shape[:2], *[1] * (images.ndim - 2)).to(images.device)
     filled = torch.where(there, images, torch.zeros((), dtype=images.dtype, device=images.device))
     if task.fill == "zero":
         return filled
-    for sample, row in zip(filled, kept.tolist(), strict=True):
+    for sample, row in zip(filled, available.tolist(), strict=True):
         first = sample[task.span(task.names[row.index(True)])]
         for name, is_there in zip(task.names, row, strict=True):
             if not is_there:
@@ -28,9 +28,9 @@ def fill(images: Tensor, kept: Tensor, task: Task) -> Tensor:
     return filled
 
 
-def by_channel(kept: Tensor, task: Task) -> Tensor:
+def by_channel(available: Tensor, task: Task) -> Tensor:
     """(B, M), a column for each modality -> (B, C), one for each channel of the network."""
-    return kept[:, [task.names.index(name) for name in task.channels]]
+    return available[:, [task.names.index(name) for name in task.channels]]
 
 
 def as_channels(image: Tensor, count: int) -> Tensor:

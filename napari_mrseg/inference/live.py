@@ -15,7 +15,7 @@ from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination
 
 if TYPE_CHECKING:
-    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Progress:
 class _Request:
     number: int
     study: Study
-    engine: Engine
+    predictor: Predictor
     combination: Combination
     sweep: tuple[Combination, ...]
 
 
 class Live:
-    """Runs an engine on a thread of its own. Callbacks are called from that thread.
+    """Asks a predictor on a thread of its own. Callbacks are called from that thread.
 
     The newest request wins: the network asks between its blocks whether a newer one has come, and gives way by
     raising Cancelled. Results of an older request are dropped, never delivered.
@@ -54,7 +54,7 @@ class Live:
         self.focus: tuple[int, ...] | None = None
         self.cache = PredictionCache() if cache is None else cache
         self._on_prediction, self._on_progress, self._on_error = on_prediction, on_progress, on_error
-        self._engine: Engine | None = None
+        self._predictor: Predictor | None = None
         self._wake = Condition()
         self._number = 0
         self._request: _Request | None = None
@@ -66,9 +66,9 @@ class Live:
 
     # -- called by the session ----------------------------------------------------------------------------
 
-    def set_engine(self, engine: Engine) -> None:
+    def set_predictor(self, predictor: Predictor) -> None:
         self.stop()
-        self._engine = engine
+        self._predictor = predictor
 
     @property
     def busy(self) -> bool:
@@ -76,27 +76,27 @@ class Live:
         return self._request is not None
 
     def cached(self, study: Study, combination: Combination) -> Prediction | None:
-        return None if self._engine is None else self.cache.get(_key(self._engine, study, combination))
+        return None if self._predictor is None else self.cache.get(_key(self._predictor, study, combination))
 
     def remember(self, prediction: Prediction) -> None:
         """Keep a final, so that it need not be computed."""
         self.cache.put(_place(prediction), prediction)
 
-    def made_by_present_engine(self, prediction: Prediction) -> bool:
-        engine = self._engine
-        return engine is not None and (
+    def made_by_present_predictor(self, prediction: Prediction) -> bool:
+        predictor = self._predictor
+        return predictor is not None and (
             prediction.model["sha256"],
             prediction.device,
             prediction.precision,
-        ) == (engine.model.sha256, engine.device_name, engine.precision)
+        ) == (predictor.model.sha256, predictor.device_name, predictor.precision)
 
     def request(self, study: Study, combination: Combination, sweep: Sequence[Combination] = ()) -> None:
         """Compute ``combination``, then what ``sweep`` lists; replaces any request before it."""
-        if self._engine is None:
+        if self._predictor is None:
             return
         with self._wake:
             self._number += 1
-            self._request = _Request(self._number, study, self._engine, combination, tuple(sweep))
+            self._request = _Request(self._number, study, self._predictor, combination, tuple(sweep))
             self._asked_done = self._all_done = False
             if self._thread is None:
                 self._thread = Thread(target=self._serve, name="mrseg-live", daemon=True)
@@ -117,7 +117,7 @@ class Live:
             return self._wake.wait_for(lambda: self._all_done if sweep else self._asked_done, timeout)
 
     def forget(self) -> None:
-        """Let go, on the thread, what the engine keeps of the studies it saw, and the memory they took."""
+        """Let go, on the thread, what the predictor keeps of the studies it saw, and the memory they took."""
         with self._wake:
             self._untidy = True
             self._wake.notify_all()
@@ -130,14 +130,14 @@ class Live:
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join(timeout=30)
         self.cache.clear()
-        if self._engine is not None:
-            self._engine.forget()
+        if self._predictor is not None:
+            self._predictor.forget()
 
     # -- on the thread ------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         while self._serve_next():
-            pass  # between two requests nothing here holds the study and the engine of the last one
+            pass  # between two requests nothing here holds the study and the predictor of the last one
 
     def _serve_next(self) -> bool:
         """Wait for a request and answer it; False if there will be none."""
@@ -163,8 +163,8 @@ class Live:
         return True
 
     def _tidy(self) -> None:
-        if self._engine is not None:
-            self._engine.forget()
+        if self._predictor is not None:
+            self._predictor.forget()
         release_freed_memory()
 
     def _answer(self, request: _Request) -> None:
@@ -176,14 +176,14 @@ class Live:
         self._answer_rest(request)
 
     def _answer_asked(self, request: _Request) -> None:
-        study, engine, combination = request.study, request.engine, request.combination
-        ready = self.cache.recall(_key(engine, study, combination))
+        study, predictor, combination = request.study, request.predictor, request.combination
+        ready = self.cache.recall(_key(predictor, study, combination))
         if ready is not None:
             self._deliver(request, ready)
             return
         progress = self._progress(request, "asked")
         progress(combination, 0.0)
-        for prediction in engine.run(
+        for prediction in predictor.run(
             study,
             combination,
             focus=self.focus,
@@ -193,16 +193,16 @@ class Live:
             self._keep(request, prediction)
 
     def _answer_rest(self, request: _Request) -> None:
-        study, engine = request.study, request.engine
+        study, predictor = request.study, request.predictor
         todo = []
         for combination in request.sweep:
-            place = _key(engine, study, combination)
+            place = _key(predictor, study, combination)
             kept = self.cache.get(place) is None and self.cache.recall(place)
             if kept:
                 self._deliver(request, kept)
             elif kept is None:
                 todo.append(combination)
-        for prediction in engine.run_all(
+        for prediction in predictor.run_all(
             study, todo, check=self._check(request), progress=self._progress(request, "background")
         ):
             self._keep(request, prediction)
@@ -247,8 +247,8 @@ class Live:
         return request.number == self._number
 
 
-def _key(engine: Engine, study: Study, combination: Combination) -> Hashable:
-    return study.only(combination).digest, engine.model.sha256, engine.device_name, engine.precision
+def _key(predictor: Predictor, study: Study, combination: Combination) -> Hashable:
+    return study.only(combination).digest, predictor.model.sha256, predictor.device_name, predictor.precision
 
 
 def _place(prediction: Prediction) -> Hashable:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_mrseg.inference.edge import Look, look_at
 from napari_mrseg.inference.fill import fill
+from napari_mrseg.inference.plausibility import Look, look_at
+from napari_mrseg.models.network import STRIDES
 from napari_mrseg.prepare import Frame, Intensities, bounds, frame, measure, on_frame, resample
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Modality, Task
@@ -32,9 +33,13 @@ class _Known:
 
 
 class Scans:
-    """Prepares studies for a network, and remembers what it measured of each image."""
+    """Prepares studies for a network, and remembers what it measured of each image.
 
-    def __init__(self) -> None:
+    ``method`` of normalisation, and what extents must be multiples of.
+    """
+
+    def __init__(self, method: str = "robust", strides: Sequence[int] = STRIDES) -> None:
+        self._method, self._strides = method, strides
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._prepared: OrderedDict[Hashable, Tensor] = OrderedDict()
 
@@ -49,7 +54,7 @@ class Scans:
             (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
             for axis in range(3)
         ]
-        return frame(box, study.grid.spacing, spacing, study.task.ndim)
+        return frame(box, study.grid.spacing, spacing, study.task.ndim, self._strides)
 
     def looks(self, study: Study) -> dict[str, Look]:
         """How each of the study's images looks, by modality."""
@@ -90,7 +95,7 @@ class Scans:
         """(k, i, p, l): one image normalised and on the frame; kept, since most combinations share frame and image."""
         sides = tuple((side.start, side.stop) for side in where.box)
         name = (
-            image.source.sha256,
+            image.identity,
             modality.holes,
             sides,
             where.start,
@@ -111,11 +116,11 @@ class Scans:
         return found
 
     def _look_at(self, image: Image, modality: Modality) -> _Known:
-        """Measure an image once; it is recognised by the hash of its file."""
-        name = (image.source.sha256, modality.holes)
+        """Measure an image once; it is recognised by its file's hash and the steps since."""
+        name = (image.identity, modality.holes)
         if name not in self._known:
             volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
-            intensities = measure(volume, holes=modality.holes)
+            intensities = measure(volume, holes=modality.holes, method=self._method)
             self._known[name] = _Known(intensities, bounds(volume.abs() > intensities.floor))
             if len(self._known) > KNOWN_IMAGES:
                 self._known.popitem(last=False)

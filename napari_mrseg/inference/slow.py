@@ -9,9 +9,8 @@ import torch
 
 from napari_mrseg.inference.device import has_bf16
 from napari_mrseg.inference.windows import tile
+from napari_mrseg.models.network import find_network
 from napari_mrseg.models.store import Model
-from napari_mrseg.models.unimrseg import Settings
-from napari_mrseg.prepare import STRIDE
 from napari_mrseg.study import Note
 
 BRAIN_MM = (144, 176, 144)  # the box of a large adult brain
@@ -69,14 +68,24 @@ def seconds_on_cpu(model: Model, precision: str, threads: int) -> float:
 def tera(model: Model) -> float:
     """Operations, 10¹², of one incomplete combination of a whole brain as the engine computes it."""
     best = model.card.validated[0]
-    size = [STRIDE * math.ceil(mm / best.spacing_mm / STRIDE) for mm in BRAIN_MM]
-    windows = tile(size, best.extents_max)
+    stride = model.network.stride
+    sides = zip(BRAIN_MM, stride, strict=True)
+    size = [n * math.ceil(mm / best.spacing_mm / n) for mm, n in sides]
+    windows = tile(size, best.extents_max, stride)
     extents = tuple(side.stop - side.start for side in windows[0])
-    return model.card.passes * len(windows) * _operations(model.network.settings, extents) / 1e12
+    network, channels = model.network, len(model.task.channels)
+    operations = _operations(
+        network.architecture, network.settings.model_dump_json(), extents, channels, network.adapts
+    )
+    return model.card.passes * len(windows) * operations / 1e12
 
 
 @cache
-def _operations(settings: Settings, extents: tuple[int, ...]) -> int:
+def _operations(
+    architecture: str, settings: str, extents: tuple[int, ...], channels: int, incomplete: bool
+) -> int:
     from napari_mrseg.models.counting import count  # not above: its tools take a moment to import
 
-    return count(settings, extents, incomplete=settings.adapters != "none").flops
+    kind = find_network(architecture)
+    read = kind.settings_type.model_validate_json(settings)
+    return count(kind, read, extents, channels=channels, incomplete=incomplete).flops

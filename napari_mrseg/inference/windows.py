@@ -9,26 +9,29 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from napari_mrseg.prepare import STRIDE
+from napari_mrseg.models.network import STRIDES
 
 OVERLAP = 0.25  # of a window's extent, where windows meet
 
 
-def tile(size: Sequence[int], largest: Sequence[int]) -> list[tuple[slice, ...]]:
+def tile(
+    size: Sequence[int], largest: Sequence[int], strides: Sequence[int] = STRIDES
+) -> list[tuple[slice, ...]]:
     """Windows of at most ``largest`` voxels that cover ``size``; one if it fits.
 
-    Of a 2-D task ``largest`` has two extents: the first axis then takes the stride at a time.
+    Extents are multiples of ``strides``. Of a 2-D task ``largest`` has two extents: the first axis then takes the
+    stride at a time.
 
     As few as that takes, and no larger than their overlap takes: two windows of the largest extent over little more
     than one of it would compute almost everything twice.
     """
     axes = []
-    largest = (*[STRIDE] * (len(size) - len(largest)), *largest)
-    for whole, limit in zip(size, largest, strict=True):
-        extent = min(whole, max(STRIDE, limit - limit % STRIDE))
+    largest = (*strides[: len(size) - len(largest)], *largest)
+    for whole, limit, stride in zip(size, largest, strides, strict=True):
+        extent = min(whole, max(stride, limit - limit % stride))
         count = 1 if extent == whole else 1 + ceil((whole - extent) / (extent * (1 - OVERLAP)))
         needed = whole / (1 + (count - 1) * (1 - OVERLAP))
-        extent = min(extent, STRIDE * ceil(needed / STRIDE))
+        extent = min(extent, stride * ceil(needed / stride))
         starts = [round(i * (whole - extent) / max(1, count - 1)) for i in range(count)]
         axes.append([slice(s, s + extent) for s in starts])
     return list(product(*axes))

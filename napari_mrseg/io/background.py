@@ -6,12 +6,17 @@ Everything behind takes 0 for background. Scans come with others: z-scored over 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+
+from napari_mrseg.steps import Outcome, Step
+from napari_mrseg.study import Image, Note
+from napari_mrseg.tasks import Task
 
 LOW = 0.01  # of the volume's 99th percentile: a median of the faces below it is a background of 0
 SAME = 1e-3  # of the range: within it two voxels have the same level
@@ -29,6 +34,27 @@ class Background:
 
     level: float
     reach: float
+
+
+@dataclass(frozen=True)
+class ZeroBackground(Step):
+    """What lies outside the head becomes 0, where it is something else and can be told."""
+
+    name = "background to 0"
+
+    def apply(self, images: Mapping[str, Image], task: Task) -> Outcome:
+        changed, notes = {}, []
+        for name, image in images.items():
+            outside = None
+            if task.modality(name).holes and image.data.ndim == 3:
+                outside = find_background(image.data)
+            if outside is None:
+                continue
+            what = f"background is {outside.level:g}" if outside.level else "background is not empty"
+            said = f"{image.source.path.name}: its {what}; what is connected to the border was taken for 0."
+            notes.append(Note("background", said, name, image.source.path.name))
+            changed[name] = self.changed(image, without_background(image.data, outside), **asdict(outside))
+        return changed, tuple(notes)
 
 
 def find_background(volume: Volume) -> Background | None:

@@ -21,13 +21,14 @@ import numpy.typing as npt
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.formats import FORMATS, format_of, label_ending
 from napari_mrseg.io.recognise import listed_results
-from napari_mrseg.study import Note, Source, Study
+from napari_mrseg.study import Note, Source, Study, joined
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
 
 RESULT = "result.json"
+MOST_CODE = 255  # label files are uint8
 TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
 _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
@@ -39,13 +40,21 @@ def label_file(combination: Sequence[str], task: Task) -> str:
     return f"{key(combination)}{label_ending(task)}"
 
 
-def write_labels(labels_ipl: npt.NDArray[np.uint8], source: Source, path: str | os.PathLike[str]) -> None:
-    """Write (I, P, L) label codes, uint8, on the grid of ``source``, in the format that ``path`` names.
+def write_labels(
+    labels_ipl: npt.NDArray[np.integer[Any]], source: Source, path: str | os.PathLike[str]
+) -> None:
+    """Write (I, P, L) label codes, 0 to 255, on the grid of ``source``, in the format that ``path`` names.
 
     The geometry is the source's; no description, tag or extension of it is copied, which may hold a patient's name.
     A file at ``path`` is replaced in one step or not at all. Raises InputError if it cannot be written.
     """
     path = Path(path)
+    low, high = (int(labels_ipl.min()), int(labels_ipl.max())) if labels_ipl.size else (0, 0)
+    if low < 0 or high > MOST_CODE:
+        raise InputError(
+            f"{path.name} was not written: its labels go from {low} to {high}, and a label file holds 0 to "
+            f"{MOST_CODE}; change those that lie outside."
+        )
     kind = format_of(path)
     if kind is None:
         raise InputError(f"{path.name} is no name of a label file; end it in {_endings()}.")
@@ -152,12 +161,14 @@ def write_results(
             "device": ", ".join(dict.fromkeys(p.device for p in done)),
             "precision": ", ".join(dict.fromkeys(p.precision for p in done)),
             "versions": versions(),
+            "steps": _steps(study, done),
             "predictions": entries,
             "warnings": _warnings(study, done, warnings),
         }
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         for name, content in {**extra_files, RESULT: text}.items():
-            _write_bytes(temporary / name, content.encode())
+            # A folder's name may hold bytes that are no text.
+            _write_bytes(temporary / name, content.encode("utf-8", "replace"))
         names = [*dict.fromkeys(str(e["file"]) for e in entries), *extra_files, RESULT]
         sources = [image.source.path for image in study.images.values()]
         stale = [
@@ -207,6 +218,17 @@ def _entry(prediction: Prediction, name: str, dice: Mapping[str, float | None] |
     }
 
 
+def _steps(study: Study, done: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """What was done to the voxels of the scans in use, in order."""
+    used = {name for prediction in done for name in prediction.combination}
+    return [
+        {"modality": name, "step": step.name, "settings": json.loads(step.settings)}
+        for name, image in study.images.items()
+        if name in used
+        for step in image.steps
+    ]
+
+
 def _number(value: float | None) -> float | None:
     """A JSON number; None for what has no value (Dice of two empty regions, say)."""
     return None if value is None or not math.isfinite(value) else round(float(value), 6)
@@ -217,8 +239,7 @@ def _warnings(study: Study, done: Sequence[Prediction], more: Iterable[Note]) ->
     notes = [n for n in study.notes if n.modality is None or n.modality in used]
     notes += [note for prediction in done for note in prediction.notes]
     notes += list(more)
-    unique = dict.fromkeys((note.code, note.message) for note in notes)
-    return [{"code": code, "message": message} for code, message in unique]
+    return [{"code": note.code, "message": note.message} for note in joined(notes)]
 
 
 def _grid_of(combination: Combination, grid: str | None, task: Task) -> str:

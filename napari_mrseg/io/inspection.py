@@ -11,7 +11,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.open import Paths, build, settle
-from napari_mrseg.study import Note
+from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 
@@ -86,7 +86,7 @@ def inspect(
         "combinations": [] if problems else [key(c) for c in task.combinations(present)],
         "reference": used_reference,
         "problems": problems,
-        "warnings": [{"code": note.code, "message": note.message} for note in warnings],
+        "warnings": [{"code": note.code, "message": note.message} for note in joined(warnings)],
         "usable": not problems,
     }
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.background import connected_to_faces
-from napari_mrseg.io.format import MAX_VOXELS, read_bytes
+from napari_mrseg.io import gate
+from napari_mrseg.io.format import read_bytes
 from napari_mrseg.study import Grid, Note, Source
 
 DIFFER_MM = 1.0  # distance of a corner between qform and sform above which they disagree
@@ -34,10 +34,6 @@ GEOMETRY = (
 )  # fmt: skip
 
 Notes = tuple[Note, ...]
-
-LEAST_VOXEL_MM = 0.15  # below it a unit is wrong: metres or centimetres taken for millimetres
-MOST_EXTENT_MM = 600.0  # more than any scanner's field of view of a head
-SHEAR = 0.2  # cosine of two axes above which a grid is strongly sheared; a tilted gantry stays below
 
 
 def read(
@@ -57,8 +53,9 @@ def read(
     shape = _shape(path, header)
     dtype = _dtype(path, header)
     affine, notes = _affine(path, header, shape, assume_ras)
+    gate.check_shape(path, shape, labels=labels)
     data = _voxels(path, header, body, shape, dtype)
-    _check_voxels(path, data, labels)
+    gate.check_voxels(path, data, labels=labels)
     fields: dict[str, object] = {name: _native(header[name]) for name in (*GEOMETRY, "dim", "sizeof_hdr")}
     source = Source(path, Grid.of(shape, affine), hashlib.sha256(raw).hexdigest(), fields)
     return data, source, notes
@@ -127,20 +124,7 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
     shape = dim[1 : dim[0] + 1]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
-    if len(shape) > 3:
-        count = int(np.prod(shape[3:], dtype=object))
-        raise InputError(
-            f"{path.name} is {len(shape)}-D with {count} volumes; save the one that is meant as a 3-D file."
-        )
-    if len(shape) < 3 or min(shape) < 2:
-        size = "×".join(map(str, shape))
-        raise InputError(f"{path.name} is a single slice ({size} voxels); a whole 3-D volume is needed.")
-    if int(np.prod(shape, dtype=object)) > MAX_VOXELS:
-        size = "×".join(map(str, shape))
-        raise InputError(
-            f"{path.name} asks for {size} voxels, more than the {MAX_VOXELS:,} allowed; "
-            "its header is damaged, or the scan must be resampled."
-        )
+    gate.check_dimensions(path, shape)
     return shape[0], shape[1], shape[2]
 
 
@@ -199,22 +183,6 @@ def _too_short(path: Path, shape: tuple[int, ...], there: int, *, packed: bool) 
     )
 
 
-def _check_voxels(path: Path, data: npt.NDArray[np.float32], labels: bool) -> None:
-    low, high = float(data.min()), float(data.max())  # NaN carries through both
-    if not np.isfinite([low, high]).all():
-        bad = np.isnan(data) & ~connected_to_faces(np.isnan(data)) | np.isinf(data)
-        if labels or bad.any() or np.isnan(data).all():
-            count = int((~np.isfinite(data)).sum())
-            raise InputError(
-                f"{path.name} has {count:,} voxels that are NaN or infinite; replace them, e.g. by 0."
-            )
-        data[np.isnan(data)] = 0.0  # outside the head: background
-        low, high = float(data.min()), float(data.max())
-    if low == high and not labels:
-        what = "all zeros" if low == 0 else f"constant (every voxel is {low:g})"
-        raise InputError(f"{path.name} is {what}; give the scan itself.")
-
-
 def _affine(
     path: Path, header: Any, shape: tuple[int, int, int], assume_ras: bool
 ) -> tuple[npt.NDArray[np.float64], Notes]:
@@ -236,8 +204,8 @@ def _affine(
     factor, doubt = _unit(path, header, affine)
     scale = np.diag([factor, factor, factor, 1.0])
     affine = scale @ affine
-    _check_size(path, shape, affine)
-    notes = [note for note in (doubt, _sheared(path, affine)) if note]
+    gate.check_size(path, shape, affine)
+    notes = [note for note in (doubt, gate.sheared(path, affine)) if note]
     if scode > 0 and qcode > 0:
         qform = None if qform is None else scale @ qform
         if qform is None or _mirrored(qform, affine) or _distance(qform, affine, shape) > DIFFER_MM:
@@ -252,56 +220,16 @@ def _affine(
     return affine, tuple(notes)
 
 
-def _check_size(path: Path, shape: tuple[int, int, int], affine: npt.NDArray[np.float64]) -> None:
-    """Refuse voxels that no scan of a body has, before anything of their size is made."""
-    size = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    extents = size * shape
-    said = "×".join(f"{mm:.3g}" for mm in size)
-    if size.max() < LEAST_VOXEL_MM:
-        factor, unit = (1000, "metres") if size.max() * 1000 <= 20 else (10, "centimetres")
-        raise InputError(
-            f"{path.name} has voxels of {said} mm, which no scanner makes; it may be in {unit}: multiply its affine "
-            f"and pixdim by {factor}."
-        )
-    if extents.max() > MOST_EXTENT_MM:
-        whole = "×".join(f"{mm:.0f}" for mm in extents)
-        raise InputError(
-            f"{path.name} has voxels of {said} mm, so that it measures {whole} mm, more than any head; correct the "
-            "voxel size in its header."
-        )
-
-
-def _sheared(path: Path, affine: npt.NDArray[np.float64]) -> Note | None:
-    axes = affine[:3, :3] / np.sqrt((affine[:3, :3] ** 2).sum(0))
-    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if cosine <= SHEAR:
-        return None
-    angle = np.degrees(np.arccos(min(1.0, cosine)))
-    return Note(
-        "sheared",
-        f"{path.name} has axes that stand {angle:.0f}° to each other instead of 90°: shapes and volumes are not to be "
-        "trusted; resample it to a straight grid.",
-    )
-
-
 def _qform(header: Any) -> npt.NDArray[np.float64] | None:
     try:
         matrix = np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):
         return None
-    return matrix if _sound(matrix) else None
-
-
-def _sound(matrix: npt.NDArray[np.float64]) -> bool:
-    """Finite, and its axes span space (the ratio is 1 for perpendicular axes)."""
-    if not np.isfinite(matrix).all():
-        return False
-    lengths = np.sqrt((matrix[:3, :3] ** 2).sum(0))
-    return bool(lengths.min() > 0 and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-3)
+    return matrix if gate.sound(matrix) else None
 
 
 def _checked(path: Path, matrix: npt.NDArray[np.float64] | None, what: str) -> npt.NDArray[np.float64]:
-    if matrix is not None and _sound(matrix):
+    if matrix is not None and gate.sound(matrix):
         return matrix
     wrong = "singular" if matrix is not None and np.isfinite(matrix).all() else "not finite or invalid"
     raise InputError(

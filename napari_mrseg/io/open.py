@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
-from napari_mrseg.io.background import Background, find_background, without_background
+from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.format import Volume
+from napari_mrseg.io.labels import codes_in, scheme_note, task_codes
 from napari_mrseg.io.recognise import (
     REFERENCE,
     Found,
@@ -23,6 +23,7 @@ from napari_mrseg.io.recognise import (
     split_pair,
     with_roles,
 )
+from napari_mrseg.steps import Step, apply_steps
 from napari_mrseg.study import Image, Note, Reference, Study
 from napari_mrseg.tasks import DEFAULT, TASKS, Task
 
@@ -30,6 +31,7 @@ Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 Reader = Callable[[Path, str], Volume]
 
 SIMULATED = "simulated.json"
+STEPS: tuple[Step, ...] = (ZeroBackground(),)
 
 
 def open_study(
@@ -40,12 +42,15 @@ def open_study(
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
     use: Iterable[str] | None = None,
+    steps: Sequence[Step] = STEPS,
+    labels: str | None = None,
 ) -> Study:
     """Open one subject: a folder, files, or ``modality=file`` strings.
 
     ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
     ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
-    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them.
+    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them. ``steps``: what
+    is done to the scans once they are read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``.
     Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
     fit is left out with a note in ``study.notes``.
     """
@@ -56,7 +61,7 @@ def open_study(
     def reader(path: Path, role: str) -> Volume:
         return formats.read(path, task, role, assume_ras=assume_ras)
 
-    return build(recognition, task, reader)
+    return build(recognition, task, reader, steps, labels)
 
 
 def task_of(paths: Paths) -> Task:
@@ -116,7 +121,13 @@ def _in_doubt(recognition: Recognition, name: str) -> bool:
     return any(name in f.doubt for f in recognition.files)
 
 
-def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
+def build(
+    recognition: Recognition,
+    task: Task,
+    reader: Reader,
+    steps: Sequence[Step] = STEPS,
+    labels: str | None = None,
+) -> Study:
     """Read the files through ``reader(path, role)`` and put the study together. Raises InputError."""
     problems = recognition.problems(task)
     if problems:
@@ -127,22 +138,19 @@ def build(recognition: Recognition, task: Task, reader: Reader) -> Study:
         for found in recognition.of(name):
             data, source, doubts = reader(found.path, name)
             ipl = np.ascontiguousarray(source.to_ipl(data), dtype=np.float32)
-            if task.modality(name).holes and ipl.ndim == 3 and (outside := find_background(ipl)) is not None:
-                ipl = without_background(ipl, outside)
-                doubts = (*doubts, _background_note(found.path.name, outside))
             images[name] = Image(ipl, replace(source, reason=found.reason))
-            notes += [replace(note, modality=name) for note in doubts]
+            notes += [replace(note, modality=name, file=_file(found.path, note)) for note in doubts]
+    done, said = apply_steps(images, steps, task)
     simulated = (recognition.folder / SIMULATED).is_file()
-    study = Study(task, recognition.case, images, notes=tuple(notes), simulated=simulated)
-    return _with_reference(study, recognition.of(REFERENCE), reader)
+    study = Study(task, recognition.case, done, notes=(*notes, *said), simulated=simulated)
+    return _with_reference(study, recognition.of(REFERENCE), reader, labels)
 
 
-def _background_note(file: str, outside: Background) -> Note:
-    what = f"background is {outside.level:g}" if outside.level else "background is not empty"
-    return Note("background", f"{file}: its {what}; what is connected to the border was taken for 0.")
+def _file(path: Path, note: Note) -> str:
+    return path.name if note.message.startswith(path.name) else ""
 
 
-def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Study:
+def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme: str | None) -> Study:
     explicit = [f for f in found if f.explicit]
     if len(explicit) > 1:
         names = " and ".join(f.path.name for f in explicit)
@@ -157,11 +165,14 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Stu
     for candidate in explicit or found:
         try:
             data, source, doubts = reader(candidate.path, REFERENCE)
-            codes = _codes(candidate.path, data, study.task)
+            codes = task_codes(candidate.path, data, study.task, scheme)
             labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
             labels.setflags(write=False)
-            reference = Reference(labels, replace(source, reason=candidate.reason))
-            study = replace(study, reference=reference, notes=(*study.notes, *doubts))
+            reference = Reference(labels, replace(source, reason=candidate.reason), codes_in(data))
+            said = scheme_note(candidate.path, reference, study.task) if scheme is None else None
+            study = replace(
+                study, reference=reference, notes=(*study.notes, *doubts, *([said] if said else []))
+            )
         except InputError as error:
             if candidate.explicit:
                 raise
@@ -177,32 +188,3 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader) -> Stu
 
 def _noted(study: Study, code: str, message: str) -> Study:
     return replace(study, notes=(*study.notes, Note(code, message)))
-
-
-def _codes(path: Path, data: npt.NDArray[np.float32], task: Task) -> npt.NDArray[np.uint8]:
-    """Label codes of the task, aliases applied. Raises InputError for anything that is not such a code."""
-    whole = np.rint(data)
-    if float(np.abs(data - whole).max()) > 0.01:
-        raise InputError(
-            f"{path.name} holds values between the label codes; resample masks with nearest neighbours."
-        )
-    codes = {int(code) for code in np.unique(whole)} - {0}
-    allowed = {label.code for label in task.labels}
-    for old, new in task.aliases:
-        if old in codes and new in codes:
-            # BraTS 2024's resection cavity, or BraTS 2015's four classes: the alias would be wrong there.
-            raise InputError(
-                f"{path.name} holds code {old} as well as {new}, so {old} means something else; relabel it."
-            )
-    renamed = dict(task.aliases)
-    unknown = sorted(code for code in codes if renamed.get(code, code) not in allowed)
-    if unknown:
-        known = ", ".join(f"{label.code} {label.name}" for label in task.labels)
-        shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-        raise InputError(
-            f"{path.name} holds the code {shown}, which {task.name} does not have ({known}); relabel it."
-        )
-    labels: npt.NDArray[np.uint8] = whole.astype(np.uint8)
-    for old, new in task.aliases:
-        labels[labels == old] = new
-    return labels

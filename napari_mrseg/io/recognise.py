@@ -16,7 +16,7 @@ from napari_mrseg.tasks import DEFAULT, Task
 
 REFERENCE = "reference"
 
-_OTHER_FORMATS = (".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
+_OTHER_FORMATS = (".mnc", ".mnc2", ".par", ".rec", ".vtk", ".npy")
 _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto", "automatic"})
 
 AnyPath = str | os.PathLike[str]
@@ -264,7 +264,10 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
         other, bases = apart.get(words[i], ("", frozenset()))
         if names[0] in bases and not is_negated(words, i):
             return Found(path, None, said, doubt=(names[0], other))
-        if re.sub(r"\d+d?$", "", words[i]) in task.doubtful_names:
+        word = re.sub(r"\d+d?$", "", words[i])
+        if word in task.other_names:
+            return Found(path, None, f"{said}: another sequence or a map, no plain {names[0]}")
+        if word in task.doubtful_names:
             return Found(path, None, said, doubt=(names[0],))
     beside = unsaid(words, used, common)
     also = f", beside {_join([f'“{w}”' for w in beside])}" if beside else ""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_mrseg.models.unimrseg import STRIDE, UniMRSeg
-from napari_mrseg.tasks import TASKS
+from napari_mrseg.tasks import TASKS, Combination
 
-NORMALISATIONS = ("robust",)  # those the engine applies
-
-ARCHITECTURES: dict[str, type[UniMRSeg]] = {"unimrseg": UniMRSeg}
+NORMALISATIONS = ("robust", "z-score")  # those the engine applies, see napari_mrseg.prepare
 
 
 class Validated(BaseModel):
@@ -26,7 +24,7 @@ class Validated(BaseModel):
 
 
 class Architecture(BaseModel):
-    """Which network, and the settings that decide its shape."""
+    """Which network (:func:`~.network.find_network`), and the settings that decide its shape."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,14 +41,17 @@ class ModelCard(BaseModel):
         In the order of the network's channels; must be the task's.
     architecture, sha256
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    needs
+        Modalities without which it has no answer; default: none, it takes every combination.
     normalisation
-        ``{"name": "robust"}``, the way intensities were scaled in training.
+        ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
+        1 over the voxels that are not background, as MONAI's bundles do.
     validated
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on
         One line per source of data: what, how many, licence, attribution.
     expects
-        What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.edge`).
+        What scans the model was made for; others are warned of (:mod:`napari_mrseg.inference.plausibility`).
         "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings. Default: the task's.
     mirrored
         The result is the mean with that of the image mirrored left to right: twice the work, and no side preferred.
@@ -70,6 +71,7 @@ class ModelCard(BaseModel):
     modalities: tuple[str, ...]
     regions: tuple[str, ...]
     architecture: Architecture = Architecture()
+    needs: tuple[str, ...] = ()
     normalisation: dict[str, Any]
     validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
     trained_on: tuple[str, ...]
@@ -85,6 +87,24 @@ class ModelCard(BaseModel):
     def passes(self) -> int:
         """How often the network looks at each window."""
         return 2 if self.mirrored else 1
+
+    def can_do(self, combination: Combination) -> bool:
+        """Whether it has an answer for these modalities."""
+        return set(self.needs) <= set(combination)
+
+    def combinations(self, present: Combination) -> tuple[Combination, ...]:
+        """What it can do with the modalities that are there, in the task's order."""
+        return tuple(c for c in TASKS[self.task].combinations(present) if self.can_do(c))
+
+    def refusal(self, combination: Combination) -> str:
+        """The sentence for a combination that it cannot do."""
+        task = TASKS[self.task]
+        missing = [task.modality(name).title for name in self.needs if name not in combination]
+        wanted = [task.modality(name).title for name in self.needs]
+        return (
+            f"{self.name} needs {_and(wanted)}, and {_and(missing)} {'is' if len(missing) == 1 else 'are'} "
+            "missing or off; switch on what it needs, or choose another model."
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,17 +123,16 @@ class ModelCard(BaseModel):
         ):
             if own != wanted:
                 raise ValueError(f"{field} must be {', '.join(wanted)}, as in the task {self.task}")
-        if self.architecture.name not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
-            raise ValueError(f"unknown architecture “{self.architecture.name}”; known: {known}")
+        if set(self.needs) - set(task.names):
+            raise ValueError(f"needs must be some of {', '.join(task.names)}")
         if self.normalisation.get("name") not in NORMALISATIONS:
             raise ValueError(f"normalisation: name must be one of {', '.join(NORMALISATIONS)}")
         spacings = [v.spacing_mm for v in self.validated]
         if any(a >= b for a, b in pairwise(spacings)):
             raise ValueError("validated must go from fine to coarse, each spacing once")
         for v in self.validated:
-            if len(v.extents_max) != task.ndim or any(n < STRIDE or n % STRIDE for n in v.extents_max):
-                raise ValueError(f"extents_max must be {task.ndim} multiples of {STRIDE}")
+            if len(v.extents_max) != task.ndim or any(n < 1 for n in v.extents_max):
+                raise ValueError(f"extents_max must be {task.ndim} numbers of voxels")
         return self
 
     def measured_dice(self, combination: tuple[str, ...]) -> dict[str, list[float]]:
@@ -135,6 +154,10 @@ class ModelCard(BaseModel):
             (combination, {r: fmean(values) for r, values in self.measured_dice(combination).items()})
             for combination in order
         ]
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _combination(row: dict[str, Any]) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop
 
-from napari_mrseg.models.unimrseg import Settings, UniMRSeg
+from napari_mrseg.models.network import Network
 
 _FREE = (torch.ops.aten._unsafe_view, torch.ops.aten.detach, torch.ops.aten.empty)
 # One kernel each, though PyTorch can also take them to pieces.
@@ -61,17 +62,23 @@ class Counter(TorchDispatchMode):
 
 
 def count(
-    settings: Settings, extents: Sequence[int], *, incomplete: bool, dtype: torch.dtype = torch.bfloat16
+    kind: type[Network],
+    settings: BaseModel,
+    extents: Sequence[int],
+    *,
+    channels: int,
+    incomplete: bool,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> Counter:
-    """One window of ``extents`` through a network as the engine runs it, with the adapters or without."""
+    """One window of ``extents`` through a network as the engine runs it, with all ``channels`` or without the last."""
     with torch.device("meta"):
-        network = UniMRSeg(settings).for_inference(dtype)
-        x = torch.empty((1, settings.in_channels, *extents), dtype=dtype)
+        network = kind(settings).for_inference(dtype)
+        x = torch.empty((1, channels, *extents), dtype=dtype)
     x = x.to(memory_format=torch.channels_last_3d)
-    present = torch.ones((1, settings.in_channels), dtype=torch.bool)
-    present[0, -1] = not incomplete
+    available = torch.ones((1, channels), dtype=torch.bool)
+    available[0, -1] = not incomplete
     with torch.inference_mode(), Counter() as counter, _blocks(network, counter):
-        network(x, present)
+        network(x, available)
     return counter
 
 

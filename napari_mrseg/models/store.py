@@ -14,15 +14,15 @@ from typing import NamedTuple, NoReturn
 
 import torch
 from platformdirs import user_data_path
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError
-from napari_mrseg.models.card import ARCHITECTURES, Architecture, ModelCard, Validated
-from napari_mrseg.models.unimrseg import Settings, UniMRSeg
+from napari_mrseg.models.card import Architecture, ModelCard, Validated
+from napari_mrseg.models.network import Network, find_network
 from napari_mrseg.tasks import Task, get_task
 
 CARD = "model.json"
@@ -32,20 +32,18 @@ LARGEST_WEIGHTS = 2**32  # bytes
 BUNDLED = Path(__file__).parent.parent / "resources" / "models"
 
 __all__ = [
-    "Installed", "Model", "ModelCard", "Validated", "add_model", "list_models", "load_model", "save_model",
-    "user_folder", "verify_model",
+    "About", "Installed", "Model", "ModelCard", "Validated", "add_model", "install_model", "list_models", "load_model",
+    "save_model", "user_folder", "verify_model",
 ]  # fmt: skip
 
 _MEND = "get the folder again from where it came"
 
 
-@dataclass(frozen=True)
-class Model:
-    """A loaded model folder. ``network`` is in eval mode, float32, on the CPU; ``sha256`` is the weights'."""
+@dataclass(frozen=True, eq=False)
+class About:
+    """What is known of a model wherever its network is. ``sha256`` is the weights'."""
 
     card: ModelCard
-    network: UniMRSeg
-    folder: Path
     sha256: str
 
     @property
@@ -56,6 +54,14 @@ class Model:
     def info(self) -> dict[str, str]:
         """What results say about the model that made them."""
         return {"name": self.card.name, "version": self.card.version, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, eq=False)
+class Model(About):
+    """A loaded model folder. ``network`` is in eval mode, float32, on the CPU."""
+
+    network: Network
+    folder: Path
 
 
 class Installed(NamedTuple):
@@ -109,19 +115,21 @@ def add_model(folder: str | Path, overwrite: bool = False) -> Path:
     Raises as :func:`load_model`, and InputError if a model of that name is there already.
     """
     model = _load(_find(Path(folder), None))
-    name = model.card.name
-    if (BUNDLED / name).exists():
-        raise InputError(
-            f"{model.folder.name}: a bundled model is called “{name}”; give this one another name in {CARD}."
-        )
-    target = user_folder() / name
-    if target.exists() and not overwrite:
-        raise InputError(f"A model “{name}” is there already; use --overwrite to replace it.")
     # From the checked network, not from the files: they may have changed meanwhile.
-    return save_model(target, model.network, model.card)
+    return install_model(model.network, model.card, overwrite=overwrite)
 
 
-def save_model(folder: str | Path, network: UniMRSeg, card: ModelCard) -> Path:
+def install_model(network: Network, card: ModelCard, overwrite: bool = False) -> Path:
+    """Put a model among the user's. Returns its folder. Raises InputError if one of that name is there already."""
+    if (BUNDLED / card.name).exists():
+        raise InputError(f"A bundled model is called “{card.name}”; give this one another name.")
+    target = user_folder() / card.name
+    if target.exists() and not overwrite:
+        raise InputError(f"A model “{card.name}” is there already; use --overwrite to replace it.")
+    return save_model(target, network, card)
+
+
+def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
     """Write a model folder, replacing an older one only when the new one is complete. Returns ``folder``.
 
     The card's ``architecture`` and ``sha256`` are taken from the network. Raises ModelError for weights that
@@ -140,7 +148,7 @@ def save_model(folder: str | Path, network: UniMRSeg, card: ModelCard) -> Path:
                 "earlier checkpoint."
             )
     weights = format_tensors(tensors, metadata={"format": "pt"})
-    architecture = Architecture(name="unimrseg", settings=network.settings.model_dump(mode="json"))
+    architecture = Architecture(name=network.architecture, settings=network.settings.model_dump(mode="json"))
     update = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
     text = json.dumps(card.model_copy(update=update).model_dump(mode="json"), indent=2, ensure_ascii=False)
     if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -214,7 +222,7 @@ def _known(models: list[Installed]) -> str:
 
 def _load(folder: Path) -> Model:
     card = _read_card(folder)
-    settings = _settings(folder, card)
+    network_type, settings = _network(folder, card)
     content = _read(folder / WEIGHTS, LARGEST_WEIGHTS)
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != card.sha256:
@@ -224,14 +232,17 @@ def _load(folder: Path) -> Model:
     except (SafetensorError, ValueError, KeyError) as error:
         _damaged(folder / WEIGHTS, f"it is not a safetensors file ({error})")
     # First without memory: a card must not make a large network that its weights do not fill.
-    network_type = ARCHITECTURES[card.architecture.name]
-    with torch.device("meta"):
-        expected = network_type(settings).state_dict()
-    _compare(folder / WEIGHTS, tensors, expected)
+    try:
+        with torch.device("meta"):
+            empty = network_type(settings)
+    except InputError as error:
+        _damaged(folder / CARD, f"architecture.settings: {error}")
+    _check_extents(folder / CARD, card, empty)
+    _compare(folder / WEIGHTS, tensors, empty.state_dict())
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
         network = network_type(settings)
     network.load_state_dict(tensors)
-    return Model(card, network.eval(), folder, sha256)
+    return Model(card, sha256, network.eval(), folder)
 
 
 def _read_card(folder: Path) -> ModelCard:
@@ -247,19 +258,26 @@ def _read_card(folder: Path) -> ModelCard:
         _damaged(path, _first(error))
 
 
-def _settings(folder: Path, card: ModelCard) -> Settings:
+def _network(folder: Path, card: ModelCard) -> tuple[type[Network], BaseModel]:
+    """The network of the card, and its settings."""
     try:
-        settings = Settings.model_validate(card.architecture.settings)
+        network = find_network(card.architecture.name)
+        settings = network.settings_type.model_validate(card.architecture.settings)
+    except InputError as error:
+        raise ModelError(f"{folder.name}/{CARD}: {error}") from None
     except ValidationError as error:
         _damaged(folder / CARD, "architecture.settings: " + _first(error))
-    task = get_task(card.task)
-    if (settings.in_channels, settings.regions) != (len(task.channels), len(card.regions)):
-        _damaged(
-            folder / CARD,
-            f"the network has {settings.in_channels} inputs and {settings.regions} outputs, the task "
-            f"{card.task} {len(task.channels)} channels and {len(card.regions)} regions",
-        )
-    return settings
+    why = network.refuse(settings, len(get_task(card.task).channels), len(card.regions))
+    if why is not None:
+        _damaged(folder / CARD, f"{why} ({card.task})")
+    return network, settings
+
+
+def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
+    for validated in card.validated:
+        strides = network.stride[3 - len(validated.extents_max) :]
+        if any(n % stride for n, stride in zip(validated.extents_max, strides, strict=True)):
+            _damaged(path, f"extents_max must be multiples of {', '.join(str(n) for n in strides)}")
 
 
 def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

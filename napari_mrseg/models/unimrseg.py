@@ -7,8 +7,8 @@ encoder would have seen.
 
 from __future__ import annotations
 
-import copy
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,6 +28,7 @@ from napari_mrseg.models.blocks import (
     halve,
     stop_if_asked,
 )
+from napari_mrseg.models.network import FeatureNetwork
 
 STRIDE = 8
 """Input extents must be multiples of this: three poolings by two."""
@@ -111,16 +112,20 @@ SIZES: dict[str, Settings] = {
 }
 
 
-class UniMRSeg(nn.Module):
+class UniMRSeg(FeatureNetwork):
     """Encoder, atrous pyramid, reverse attention adapters and decoder.
 
     ``forward`` takes (B, M, I, P, L) and gives logits (B, R, I, P, L); a sigmoid of each is a region's
     probability. Extents are multiples of 8, not necessarily equal.
     """
 
+    architecture = "unimrseg"
+    settings_type = Settings
+    stride = (STRIDE, STRIDE, STRIDE)
+
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: Settings = settings
         c1, c2, c3, c4, c5 = settings.channels
         norm, residual = settings.norm, settings.residual
         seen = settings.in_channels
@@ -163,26 +168,28 @@ class UniMRSeg(nn.Module):
         self.deep = nn.ModuleList(nn.Conv3d(c, settings.regions, 1) for c in coarser[: settings.deep])
         self.encoder_frozen = False
 
-    def forward(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+    def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
         """Logits (B, R, I, P, L) of ``x`` (B, M, I, P, L), missing modalities already filled.
 
-        ``present``: (B, M) bool, which modalities are there. A sample that has them all (or ``present`` None)
+        ``available``: (B, M) bool, which modalities are there. A sample that has them all (or ``available`` None)
         leaves the adapters out. ``check`` is called between blocks and may raise to stop. Raises ValueError
         for shapes that do not fit.
         """
-        return self.decode(self.encode(x, present, check=check), x, check=check)
+        return self.decode(self.encode(x, available, check=check), x, check=check)
 
-    def encode(self, x: Tensor, present: Tensor | None = None, *, check: Check | None = None) -> list[Tensor]:
+    def encode(
+        self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None
+    ) -> list[Tensor]:
         """The five features, compensated where modalities are missing.
 
         Shapes (B, C, I, P, L), (B, 2C, I/2, ..), (B, 4C, I/4, ..), (B, 8C, I/8, ..), (B, 8C, I/8, ..); with a
         ``stem`` of 2 all extents are half of it, rounded up to a multiple of 8.
         """
-        self._validate(x, present)
+        self._validate(x, available)
         if self.stem is not None:
             x = at_once(self.stem, self._padded(x))
             stop_if_asked(check)
-        missing = self._incomplete(present)
+        missing = self._incomplete(available)
         features: list[Tensor] = []
         for level in range(LEVELS):
             stop_if_asked(check)
@@ -216,6 +223,41 @@ class UniMRSeg(nn.Module):
             return [logits]
         return [logits, *(head(m) for head, m in zip(self.deep, coarser, strict=False))]
 
+    def training_outputs(self, x: Tensor, available: Tensor | None = None) -> list[Tensor]:
+        return self.outputs(self.encode(x, available), x)
+
+    @classmethod
+    def configured(
+        cls, arguments: Mapping[str, Any], *, channels: int, outputs: int, adapters: bool = False
+    ) -> Self:
+        """``size`` among the ``arguments`` names one of :data:`SIZES`, which the others change."""
+        own = dict(arguments)
+        size = SIZES[own.pop("size", "paper")].model_dump()
+        shape = {"in_channels": channels, "regions": outputs, "adapters": "reverse" if adapters else "none"}
+        return cls(Settings.model_validate(size | own | shape))
+
+    @classmethod
+    def refuse(cls, settings: Settings, channels: int, regions: int) -> str | None:
+        if (settings.in_channels, settings.regions) == (channels, regions):
+            return None
+        return (
+            f"the network has {settings.in_channels} inputs and {settings.regions} outputs, the task "
+            f"{channels} channels and {regions} regions"
+        )
+
+    @property
+    def training_stride(self) -> tuple[int, int, int]:
+        n = STRIDE * self.settings.stem
+        return (n, n, n)
+
+    @property
+    def widest(self) -> int:
+        return 2 * self.settings.width  # the last decoder step's input
+
+    @property
+    def adapts(self) -> bool:
+        return self.adapters is not None
+
     def freeze_encoder(self) -> None:
         """Stage 3: encoder and pyramid get no gradient and no new statistics; adapters and decoder learn."""
         self.encoder_frozen = True
@@ -231,15 +273,12 @@ class UniMRSeg(nn.Module):
             self.pyramid.eval()
         return self
 
-    def for_inference(self, dtype: torch.dtype = torch.float32) -> UniMRSeg:
-        """A copy in eval mode with norms folded into convolutions (in fp32), then cast, channels last."""
-        copied = copy.deepcopy(self).eval().requires_grad_(False)
-        for module in copied.modules():
+    def simplify(self) -> None:
+        """Norms folded into convolutions; no coarser outputs."""
+        for module in self.modules():
             if isinstance(module, ConvNorm):
                 module.fold()
-        copied.deep = nn.ModuleList()
-        copied.to(dtype=dtype)
-        return copied.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.deep = nn.ModuleList()
 
     def _padded(self, x: Tensor) -> Tensor:
         """(B, M, I, P, L) padded evenly to whole maps of all levels."""
@@ -259,14 +298,14 @@ class UniMRSeg(nn.Module):
         return own.index_copy(0, missing, some.to(own.dtype))
 
     @staticmethod
-    def _incomplete(present: Tensor | None) -> Tensor | None:
+    def _incomplete(available: Tensor | None) -> Tensor | None:
         """Indices of samples that lack a modality; None if there are none."""
-        if present is None:
+        if available is None:
             return None
-        missing = torch.nonzero(~present.all(1)).flatten()
+        missing = torch.nonzero(~available.all(1)).flatten()
         return missing if len(missing) else None
 
-    def _validate(self, x: Tensor, present: Tensor | None) -> None:
+    def _validate(self, x: Tensor, available: Tensor | None) -> None:
         channels = self.settings.in_channels
         if x.ndim != 5 or x.shape[1] != channels:
             raise ValueError(f"Input must be (B, {channels}, I, P, L), not {tuple(x.shape)}.")
@@ -274,10 +313,10 @@ class UniMRSeg(nn.Module):
             raise ValueError(
                 f"Extents {tuple(x.shape[2:])} must be multiples of {STRIDE}; pad the image first."
             )
-        if present is not None and (
-            present.ndim != 2 or len(present) != len(x) or present.dtype != torch.bool
+        if available is not None and (
+            available.ndim != 2 or len(available) != len(x) or available.dtype != torch.bool
         ):
             raise ValueError(
-                f"present must be a bool tensor of shape ({len(x)}, modalities), "
-                f"not {present.dtype} of {tuple(present.shape)}."
+                f"available must be a bool tensor of shape ({len(x)}, modalities), "
+                f"not {available.dtype} of {tuple(available.shape)}."
             )

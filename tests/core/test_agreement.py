@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 
 from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.comparison import Comparison

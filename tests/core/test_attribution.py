@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

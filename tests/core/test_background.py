@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from made_up import save_nifti
+from synthetic import save_nifti
 
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study

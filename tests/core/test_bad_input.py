@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import MakeStudy
-from made_up import LPS, save_nifti
+from synthetic import LPS, save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, nifti, open_study

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from napari_mrseg.bench import Subject, bench, jobs, summary
 from napari_mrseg.bench.baselines import slide
 from napari_mrseg.bench.counting import Rates, estimate, seconds
-from napari_mrseg.bench.made_up import BRAIN, headline, made_up_study, random_model, renamed
 from napari_mrseg.bench.report import agreement, ratios
+from napari_mrseg.bench.synthetic import BRAIN, headline, random_model, renamed, synthetic_study
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.counting import Counter, count
 from napari_mrseg.models.store import Model
-from napari_mrseg.models.unimrseg import Settings
+from napari_mrseg.models.unimrseg import Settings, UniMRSeg
 from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import BRATS, RGBD_SOD
 
@@ -68,7 +68,9 @@ def test_a_kernel_waits_for_operations_or_bytes() -> None:
 def test_the_adapters_are_counted_and_every_block_named() -> None:
     """An incomplete combination costs more, the difference lies in the adapters, and blocks add up to the whole."""
     extents = (16, 16, 16)
-    with_adapters, without = (count(SMALL, extents, incomplete=which) for which in (True, False))
+    with_adapters, without = (
+        count(UniMRSeg, SMALL, extents, channels=4, incomplete=which) for which in (True, False)
+    )
     adapters = sum(f for name, row in with_adapters.rows.items() if "adapters" in name for f, _ in row)
     assert with_adapters.flops - without.flops == adapters > 0
     found = estimate(SMALL, extents)
@@ -82,7 +84,7 @@ def test_the_adapters_are_counted_and_every_block_named() -> None:
 def test_the_count_grows_with_the_volume() -> None:
     """Twice the slices, twice the convolutions' operations (the global average's share is negligible)."""
     plain = SMALL.model_copy(update={"adapters": "none"})
-    one, two = (count(plain, (n, 16, 16), incomplete=False).flops for n in (16, 32))
+    one, two = (count(UniMRSeg, plain, (n, 16, 16), channels=4, incomplete=False).flops for n in (16, 32))
     assert two == pytest.approx(2 * one, rel=1e-3)
 
 
@@ -113,9 +115,9 @@ def test_agreement_counts_voxels(tmp_path: Path) -> None:
     assert (found["flipped_voxels"], found["voxels"]) == (2, 8)
 
 
-def test_the_made_up_brain_has_the_stated_frame() -> None:
+def test_the_synthetic_brain_has_the_stated_frame() -> None:
     """The default study's foreground is framed by 144 × 176 × 144 voxels, in any one modality."""
-    made = made_up_study()
+    made = synthetic_study()
     data = made.images["t2"].data
     axes = [np.flatnonzero(data.any(tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     assert tuple(int(line[-1] - line[0]) + 1 for line in axes) == BRAIN
@@ -204,7 +206,7 @@ def test_a_quick_bench_measures_everything(tiny: Model, in_process: list[str]) -
     found = bench(tiny, device="cpu", precision="fp32", quick=True, report=said.append)
     assert json.loads(json.dumps(found)) == found
     assert found["quick"]
-    assert found["study"]["made_up"]
+    assert found["study"]["synthetic"]
     assert set(in_process) == set(jobs.KINDS)
     assert len(said) == len(in_process)
     (run,) = found["runs"]
@@ -245,9 +247,9 @@ def test_a_network_without_adapters_is_not_called_incomplete_with_adapters(
     assert found["adapters"] is False
 
 
-def test_made_up_frames_have_the_tasks_channels() -> None:
-    """Of a 2-D task one slice is made up, colour with three channels."""
-    frame = made_up_study((40, 48, 48), (30, 38, 30), RGBD_SOD)
+def test_synthetic_frames_have_the_tasks_channels() -> None:
+    """Of a 2-D task one slice is synthetic, colour with three channels."""
+    frame = synthetic_study((40, 48, 48), (30, 38, 30), RGBD_SOD)
     assert {name: image.data.shape for name, image in frame.images.items()} == {
         "rgb": (1, 48, 48, 3),
         "depth": (1, 48, 48),

@@ -49,7 +49,7 @@ def test_predict_writes_every_combination_and_result_json(
     document = json.loads(stdout)
     assert document == json.loads((out / "result.json").read_text())
     assert set(document) == {
-        "task", "model", "case", "device", "precision", "versions", "predictions", "warnings",
+        "task", "model", "case", "device", "precision", "versions", "steps", "predictions", "warnings",
     }  # fmt: skip
     assert len(document["predictions"]) == 15
     assert {p.name for p in out.iterdir()} == {e["file"] for e in document["predictions"]} | {"result.json"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 
 from napari_mrseg.compare import comparison as module
 from napari_mrseg.compare.columns import text_of

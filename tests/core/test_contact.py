@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 
 from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.comparison import Comparison

@@ -139,7 +139,7 @@ def test_out_of_memory_is_a_sentence(engine: Engine, monkeypatch: pytest.MonkeyP
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(engine, "_network", full)
-    with pytest.raises(DeviceError, match="out of memory for made-up"):
+    with pytest.raises(DeviceError, match="out of memory for synthetic"):
         engine.predict(study())
 
 

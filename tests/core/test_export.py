@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import MakeStudy
-from made_up import LPS, save_nifti
+from synthetic import LPS, save_nifti
 
 from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.prediction import Prediction
@@ -23,7 +23,7 @@ MODEL = {"name": "m", "version": "1", "sha256": "ab", "path": "/home/someone/m"}
 
 
 def predict(study: Study, *modalities: str, code: int = 2, **fields: object) -> Prediction:
-    """A made-up result: one voxel of ``code`` in the corner at the patient's right, front and top."""
+    """A synthetic result: one voxel of ``code`` in the corner at the patient's right, front and top."""
     combination = study.task.combination(modalities or study.present)
     grid = study.only(combination).grid
     labels = np.zeros(grid.shape, dtype=np.uint8)
@@ -62,7 +62,7 @@ def test_files_and_json(study: Study, out: Path) -> None:
     assert sorted(contents(out)) == ["flair+t1ce.nii.gz", "result.json", "t1ce.nii.gz"]
     assert json.loads((out / "result.json").read_text()) == result
     assert set(result) == {
-        "task", "model", "case", "device", "precision", "versions", "predictions", "warnings"
+        "task", "model", "case", "device", "precision", "versions", "steps", "predictions", "warnings"
     }  # fmt: skip
     assert result["task"] == "brats"
     assert result["case"] == "case-1"

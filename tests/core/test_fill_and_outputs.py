@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from made_up_frames import write_frame
+from synthetic_frames import write_frame
 
 from napari_mrseg.degrade import degrade_study
 from napari_mrseg.inference.fill import as_channels

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up import save_nifti
 from nibabel.orientations import aff2axcodes
+from synthetic import save_nifti
 
 from napari_mrseg.io import nifti, write_labels
 
@@ -22,7 +22,7 @@ ORIENTATIONS = [
     for letters in product(*[("RL", "AP", "SI")[axis] for axis in axes])
 ]
 CODES = [(0, 1), (1, 0), (1, 1), (2, 4)]
-SHAPE = (5, 4, 3)
+SHAPE = (7, 6, 5)
 
 
 def axis_affine(letters: str, spacing: tuple[float, ...] = (1.0, 1.5, 3.0)) -> npt.NDArray[np.float64]:
@@ -123,11 +123,11 @@ def test_oblique_affines(
 def test_a_landmark_in_one_corner(tmp_path: Path, letters: str) -> None:
     """The voxel at the patient's right, front and top comes first in the viewer, however the file lies."""
     affine = axis_affine(letters)
-    data = np.zeros(SHAPE, dtype=np.int16)
+    data = numbered()
     corner = tuple(SHAPE[axis] - 1 if letter in "RAS" else 0 for axis, letter in enumerate(letters))
-    data[corner] = 7
+    data[corner] = 777
     read, source, _ = nifti.read(save_nifti(tmp_path / "a.nii.gz", data, affine))
-    assert source.to_ipl(read)[0, 0, 0] == 7
+    assert source.to_ipl(read)[0, 0, 0] == 777
 
 
 def test_sheared_sform_is_kept(tmp_path: Path) -> None:

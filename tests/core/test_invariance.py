@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from made_up import save_nifti
+from synthetic import save_nifti
 from tiny import model
 
 from napari_mrseg.compare.metrics import dice
@@ -70,7 +70,7 @@ class Subject:
         return self._as_they_are
 
 
-def made_up() -> dict[str, Volume]:
+def synthetic() -> dict[str, Volume]:
     """Whole numbers that every type below holds; no symmetry, and a grid that is not cubic."""
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in (28, 33, 25)], indexing="ij")
@@ -86,7 +86,7 @@ def made_up() -> dict[str, Volume]:
 @pytest.fixture(scope="module", params=["tiny", "bundled"])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     if request.param == "tiny":
-        return Subject(Engine(model(tmp_path_factory.mktemp("models")), device="cpu"), made_up())
+        return Subject(Engine(model(tmp_path_factory.mktemp("models")), device="cpu"), synthetic())
     volumes = {}
     for name in USED:
         image = nib.load(sample_study() / f"sample_{name}.nii.gz")

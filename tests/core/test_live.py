@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
 
@@ -15,8 +16,10 @@ from tiny import model, study
 from napari_mrseg import io
 from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.models.store import Model
+from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.models.store import About, Model
 from napari_mrseg.session import Session
+from napari_mrseg.study import Study
 from napari_mrseg.tasks import BRATS
 
 
@@ -315,8 +318,8 @@ def test_a_model_swap_frees_the_old_one(session: Session, tmp_path: Path) -> Non
     session.set_model(model(tmp_path, name="old", seed=4))
     session.set_study(study())
     session.wait(60)
-    assert session._live._engine is not None
-    old = weakref.ref(session._live._engine._network)
+    assert session._live._predictor is not None
+    old = weakref.ref(session._live._predictor._network)
     session.set_model(model(tmp_path, name="new", seed=5))
     session.wait(60)
     assert gone(old)
@@ -327,15 +330,15 @@ def test_a_study_that_was_closed_is_freed(session: Session) -> None:
     opened = study()
     session.set_study(opened)
     session.wait(60)
-    assert session._live._engine is not None
+    assert session._live._predictor is not None
     image = weakref.ref(opened.images["flair"].data)
     session.set_study(None)
     del opened
     assert gone(image)
     deadline = time.monotonic() + 20
-    while session._live._engine._scans._prepared and time.monotonic() < deadline:
+    while session._live._predictor._scans._prepared and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not session._live._engine._scans._prepared
+    assert not session._live._predictor._scans._prepared
 
 
 def test_closing_lets_the_arrays_go(session: Session) -> None:
@@ -345,3 +348,54 @@ def test_closing_lets_the_arrays_go(session: Session) -> None:
     assert session.study is None
     assert session.subject == ""
     assert session.predictions == {}
+
+
+class Elsewhere:
+    """A predictor that is no engine: what it answers could come from another machine."""
+
+    device_name, precision = "far away", "fp32"
+
+    def __init__(self, model: Model) -> None:
+        self.model = About(model.card, model.sha256)
+        self.asked: list[tuple[str, ...]] = []
+
+    def _answer(self, study: Study, combination: Iterable[str]) -> Prediction:
+        only = study.only(combination)
+        self.asked.append(only.present)
+        labels = np.full(study.grid.shape, len(only.present), dtype=np.uint8)
+        return Prediction(
+            task=study.task, case=study.case, combination=only.present, grid=study.grid, labels=labels,
+            probabilities=np.zeros((3, *study.grid.shape), dtype=np.float16),
+            box=tuple(slice(0, n) for n in study.grid.shape), digest=only.digest, model=self.model.info,
+            device=self.device_name, precision=self.precision, spacing=1.0, seconds=0.1, preview=False, notes=(),
+        )  # fmt: skip
+
+    def run(self, study, combination, *, focus=None, check=None, progress=None):  # type: ignore[no-untyped-def]
+        yield self._answer(study, combination)
+
+    def run_all(self, study, combinations, *, check=None, progress=None):  # type: ignore[no-untyped-def]
+        for combination in combinations:
+            check()
+            yield self._answer(study, combination)
+
+    def forget(self) -> None:
+        pass
+
+
+def test_something_else_than_the_engine_may_answer(tiny: Model) -> None:
+    """A session asks a predictor and nothing more: its answers are shown, swept, kept and named like the engine's."""
+    there = Elsewhere(tiny)
+    session = Session()
+    session.set_predictor(there)
+    session.set_study(study())
+    shown = session.wait(60)
+    assert shown.labels.max() == 4
+    assert "far away fp32" in session.describe()
+    session.wait_for_sweep(60)
+    assert set(session.predictions) == set(BRATS.combinations())
+    session.toggle("t1")
+    assert session.wait(60) is session.predictions["flair", "t1ce", "t2"]
+    assert len(there.asked) == 15  # nothing twice
+    with pytest.raises(InputError, match="tiny does not run on this computer"):
+        session.set_device("cpu")
+    session.close()

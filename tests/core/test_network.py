@@ -94,10 +94,10 @@ def test_five_features() -> None:
 @torch.no_grad()
 def test_logits_lie_on_the_input() -> None:
     """One logit per region and voxel, for extents that differ, and encode then decode is forward."""
-    network, x, present = make(), scans(), there("0110")
-    logits = network(x, present)
+    network, x, available = make(), scans(), there("0110")
+    logits = network(x, available)
     assert logits.shape == (1, 3, 16, 24, 8)
-    assert torch.equal(logits, network.decode(network.encode(x, present), x))
+    assert torch.equal(logits, network.decode(network.encode(x, available), x))
 
 
 @pytest.mark.parametrize("extents", [(16, 32, 16), (8, 24, 40)])
@@ -168,13 +168,13 @@ def test_complete_input_leaves_adapters_out() -> None:
 @torch.no_grad()
 def test_every_adapter_counts() -> None:
     """Each of the five adapters changes the result of an incomplete sample."""
-    network, x, present = make(), scans(), there("1000")
-    before = network(x, present)
+    network, x, available = make(), scans(), there("1000")
+    before = network(x, available)
     assert network.adapters is not None
     for adapter in network.adapters:
         saved = adapter.hidden.weight.clone()  # type: ignore[union-attr, operator]
         adapter.hidden.weight.zero_()  # type: ignore[union-attr, operator]
-        assert not torch.equal(network(x, present), before)
+        assert not torch.equal(network(x, available), before)
         adapter.hidden.weight.copy_(saved)  # type: ignore[union-attr, operator]
 
 
@@ -188,9 +188,9 @@ def test_new_adapters_change_nothing() -> None:
 @torch.no_grad()
 def test_mixed_batch_equals_single_samples() -> None:
     """Complete and incomplete samples in one batch get what each gets alone."""
-    network, x, present = make(), scans(3), there("1010", "1111", "0001")
-    alone = torch.cat([network(x[i : i + 1], present[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(network(x, present), alone, rtol=1e-4, atol=1e-5)
+    network, x, available = make(), scans(3), there("1010", "1111", "0001")
+    alone = torch.cat([network(x[i : i + 1], available[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(network(x, available), alone, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -226,10 +226,10 @@ def test_ablations(change: dict[str, object]) -> None:
     """Each ingredient of the adapter can be switched off, and matters."""
     full, ablated = make(), make(Settings(**{**TINY.model_dump(), **change}))
     ablated.load_state_dict(full.state_dict(), strict=False)
-    x, present = scans(), there("0100")
-    out = ablated(x, present)
+    x, available = scans(), there("0100")
+    out = ablated(x, available)
     assert out.shape == (1, 3, 16, 24, 8)
-    assert not torch.allclose(out, full(x, present))
+    assert not torch.allclose(out, full(x, available))
 
 
 def test_frozen_encoder() -> None:
@@ -317,19 +317,19 @@ def test_pyramid_taps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "present", "word"),
+    ("x", "available", "word"),
     [
         (torch.zeros(1, 4, 16, 12, 16), None, "multiples of 8"),
         (torch.zeros(1, 3, 16, 16, 16), None, "4, I, P, L"),
         (torch.zeros(4, 16, 16, 16), None, "4, I, P, L"),
-        (torch.zeros(1, 4, 8, 8, 8), torch.ones(2, 4, dtype=torch.bool), "present"),
-        (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 4), "present"),
+        (torch.zeros(1, 4, 8, 8, 8), torch.ones(2, 4, dtype=torch.bool), "available"),
+        (torch.zeros(1, 4, 8, 8, 8), torch.ones(1, 4), "available"),
     ],
 )
-def test_unfit_input_is_refused(x: Tensor, present: Tensor | None, word: str) -> None:
-    """Odd extents, a wrong number of channels and a wrong ``present`` are refused with a sentence."""
+def test_unfit_input_is_refused(x: Tensor, available: Tensor | None, word: str) -> None:
+    """Odd extents, a wrong number of channels and a wrong ``available`` are refused with a sentence."""
     with pytest.raises(ValueError, match=word):
-        make()(x, present)
+        make()(x, available)
 
 
 @pytest.mark.parametrize(
@@ -346,14 +346,14 @@ def test_unfit_settings_are_refused(change: dict[str, object]) -> None:
 @torch.no_grad()
 def test_for_inference_is_the_same_network(settings: Settings) -> None:
     """Folded and laid out for speed it gives the same logits, and the original is left as it was."""
-    network, present = make(settings), there("1011")
+    network, available = make(settings), there("1011")
     x = scans(extents=(32, 48, 32))  # of a deepest map of two voxels an instance norm makes noise
-    before = network(x, present)
+    before = network(x, available)
     fast = network.for_inference()
-    torch.testing.assert_close(fast(x, present), before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast(x, available), before, rtol=1e-4, atol=1e-5)
     assert not any(isinstance(m, nn.BatchNorm3d) for m in fast.modules())
-    assert torch.equal(network(x, present), before)
-    rough = network.for_inference(torch.bfloat16)(x.bfloat16(), present)
+    assert torch.equal(network(x, available), before)
+    rough = network.for_inference(torch.bfloat16)(x.bfloat16(), available)
     assert (rough.float() - before).abs().max() < 0.05 * before.abs().max()
 
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import MakeStudy, WriteNifti
-from made_up import LPS, save_nifti
+from synthetic import LPS, save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import describe, inspect, nifti, open_study

@@ -16,7 +16,7 @@ from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task
 def touch(folder: Path, *names: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [
-        folder / (name if name.endswith((".nii", ".gz", ".mha")) else f"{name}.nii.gz") for name in names
+        folder / (name if name.endswith((".nii", ".gz", ".mnc")) else f"{name}.nii.gz") for name in names
     ]
     for path in paths:
         path.touch()
@@ -117,11 +117,9 @@ def test_flair_and_contrast_are_never_taken_for_the_plain_scan(
     assert sorted(found.doubt) == list(candidates)
 
 
-@pytest.mark.parametrize(
-    "name", ["T2_star", "t2_swi", "T1_map", "t1_adc", "T2_perf", "t2_stir_cor", "t2_swi3d"]
-)
+@pytest.mark.parametrize("name", ["T2_star", "t2_gre", "t1_fa10", "t2_stir_cor"])
 def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None:
-    """A map or another sequence with "T1" or "T2" in its name gets no role, and the sentence says the mend."""
+    """A word that may make it another sequence leaves "T1" or "T2" open, and the sentence says the mend."""
     found = recognise(touch(tmp_path, name))
     assert found.files[0].role is None
     assert found.files[0].doubt == (name[:2].lower(),)
@@ -130,11 +128,16 @@ def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None
     assert f"{name[:2].lower()}={name}.nii.gz" in problem
 
 
-@pytest.mark.parametrize("name", ["T2_rCBV", "T1_prob", "T1_biasfield", "T2_pred", "T1_swi3"])
-def test_what_a_program_made_of_a_scan_is_no_scan(tmp_path: Path, name: str) -> None:
-    """Perfusion maps, probabilities, bias fields and predictions get no role; the reason names the word."""
-    (found,) = recognise(touch(tmp_path, name)).files
-    assert found.role is None
+@pytest.mark.parametrize(
+    "name",
+    ["T2_rCBV", "T1_prob", "T1_biasfield", "T2_pred", "t2_swi", "T1_map", "t1_adc", "T2_perf", "t2_swi3d"],
+)
+def test_maps_and_other_sequences_are_set_aside(tmp_path: Path, name: str) -> None:
+    """They get no role and raise no question; the reason names the word."""
+    recognition = recognise(touch(tmp_path, "x_flair", name))
+    found = next(f for f in recognition.files if f.path.name.startswith(name))
+    assert recognition.problems(BRATS) == ()
+    assert (found.role, found.doubt) == (None, ())
     assert f"“{name.partition('_')[2].lower()}”" in found.reason
 
 
@@ -279,7 +282,7 @@ def test_nothing_recognised(tmp_path: Path) -> None:
 
 def test_other_formats_and_hidden_files(tmp_path: Path) -> None:
     """Formats that are not read are named with the mend; hidden files are not seen at all."""
-    touch(tmp_path, "a_t1", "b_t2.mha", "._a_t1")
+    touch(tmp_path, "a_t1", "b_t2.mnc", "._a_t1")
     found = recognise(tmp_path)
     assert [f.role for f in found.files] == ["t1", None]
     assert "convert" in found.files[1].reason

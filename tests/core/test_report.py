@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 
 from napari_mrseg.compare import write_comparison
 from napari_mrseg.compare.report import report_html
@@ -80,7 +80,7 @@ def test_the_report_says_how_it_was_made() -> None:
     """Model, hash, device, versions, date, warnings, the agreement sentence and the limits are on the page."""
     text = " ".join(Page(report(reference=reference())).words)
     for part in (
-        "tiny 0.0", "0" * 64, "cpu, fp32", "torch 2.13", "2026-01-02", "research use only", "made-up",
+        "tiny 0.0", "0" * 64, "cpu, fp32", "torch 2.13", "2026-01-02", "research use only", "synthetic",
         "combinations agree on", "no smaller set", "not clinical evidence", "not observable & only an estimate",
         "15 of 15 combinations", "standard deviation",
     ):  # fmt: skip
@@ -245,11 +245,11 @@ def test_a_plain_script_finds_the_same_numbers(real_data: Path, tmp_path: Path) 
     assert study.reference is not None
     shifts = {("t1ce", "t2"): 1, ("t1ce",): 2, ("t2",): 3}  # stand in for a model's errors
     nothing = np.zeros((3, 1, 1, 1))
-    made_up = [
+    synthetic = [
         made.prediction(study, c, nothing, labels=np.roll(study.reference.labels, n, axis=n - 1))
         for c, n in shifts.items()
     ]
-    write_comparison(study, made_up, tmp_path / "out", model=made.MODEL)
+    write_comparison(study, synthetic, tmp_path / "out", model=made.MODEL)
     seg = nib.load(next(folder.glob("*seg*.nii.gz")))
     truth = np.asarray(seg.dataobj).astype(int)
     truth[truth == 4] = 3

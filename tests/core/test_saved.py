@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import save_nifti
+from synthetic import save_nifti
 from tiny import model
 
 from napari_mrseg.errors import InputError, MrsegError
@@ -21,6 +21,7 @@ from napari_mrseg.io import open_study
 from napari_mrseg.models.store import Model
 from napari_mrseg.saved import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session import Session
+from napari_mrseg.session_file import open_session, save_session
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def saved(make_study, tiny: Model, tmp_path: Path) -> Path:
     session.use(["flair", "t2"])
     session.wait_for_sweep(60)
     file = tmp_path / "case.mrsession"
-    session.save_session(file, {"slice": 7})
+    save_session(session, file, {"slice": 7})
     session.close()
     return file
 
@@ -48,7 +49,7 @@ def test_a_session_comes_back_with_its_results(saved: Path, tiny: Model, monkeyp
     monkeypatch.setattr(Engine, "_pass", lambda *_: pytest.fail("computed again"))
     session = Session(device="cpu")
     session.set_model(tiny)
-    assert session.open_session(saved) == {"slice": 7}
+    assert open_session(session, saved) == {"slice": 7}
     shown = session.wait(60)
     assert shown.combination == ("flair", "t2")
     assert session.degradations == {"flair": ("blur", 0.5)}
@@ -68,7 +69,7 @@ def test_it_can_be_moved_with_its_scans(saved: Path, tiny: Model, tmp_path: Path
         assert str(tmp_path) not in archive.read("session.json").decode()
     session = Session(device="cpu")
     session.set_model(tiny)
-    session.open_session(other / saved.name)
+    open_session(session, other / saved.name)
     assert session.study is not None
     assert session.study.images["t1"].source.path.parent == (other / "case-1").resolve()
     session.close()
@@ -93,7 +94,7 @@ def test_what_changed_is_refused_in_a_sentence(saved: Path, tiny: Model, tmp_pat
     if what == "other model":
         says = "tiny"
     with pytest.raises(MrsegError, match=says):
-        session.open_session(saved)
+        open_session(session, saved)
     assert session.study is None
     session.close()
 
@@ -182,9 +183,9 @@ def test_what_does_not_fit_changes_nothing(saved: Path, tiny: Model, change, say
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
     with pytest.raises(MrsegError, match=says):
-        session.open_session(edited(saved, change))
+        open_session(session, edited(saved, change))
     assert session.study is None
-    assert session.paths == ()
+    assert session.opened.paths == ()
     session.close()
 
 
@@ -193,7 +194,7 @@ def test_results_of_another_study_are_not_taken(saved: Path, tiny: Model) -> Non
     found = read_saved(saved)
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
-    session.open_session(saved)
+    open_session(session, saved)
     study = session.study
     session.close()
     assert study is not None
@@ -213,33 +214,33 @@ def test_results_of_another_study_are_not_taken(saved: Path, tiny: Model) -> Non
 
 def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a session asks for each of its results whether it fits, and drops what does not."""
-    monkeypatch.setattr("napari_mrseg.saved.fits", lambda *_: False)
+    monkeypatch.setattr("napari_mrseg.session_file.fits", lambda *_: False)
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
     monkeypatch.setattr(session, "run", lambda: None)
-    session.open_session(saved)
+    open_session(session, saved)
     assert session.predictions == {}
     session.close()
 
 
 def test_the_newest_opening_wins_over_a_session_file(saved: Path, tiny: Model, monkeypatch) -> None:
     """What is opened while a session file is read stays, and a sentence says why the file was not opened."""
-    from napari_mrseg import saved as io_saved
+    from napari_mrseg import session_file
 
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
-    read = io_saved.read_saved
+    read = session_file.read_saved
 
     def slowly(path: Path) -> object:
         found = read(path)
         session.open([saved.parent / "case-1"])
         return found
 
-    monkeypatch.setattr(io_saved, "read_saved", slowly)
+    monkeypatch.setattr(session_file, "read_saved", slowly)
     with pytest.raises(
         InputError, match=r"case\.mrsession was not opened, because something else was meanwhile"
     ):
-        session.open_session(saved)
+        open_session(session, saved)
     assert session.combination == session.study.present  # type: ignore[union-attr]  # not the file's
     assert not session.opening
     session.close()
@@ -253,10 +254,10 @@ def test_assumed_orientation_comes_back(tiny: Model, tmp_path: Path) -> None:
     for session in (first, second):
         session.set_model(tiny)
     first.open([tmp_path / "x_t1.nii.gz"], assume_ras=True)
-    first.save_session(tmp_path / "a.mrsession")
+    save_session(first, tmp_path / "a.mrsession")
     first.close()
-    second.open_session(tmp_path / "a.mrsession")
+    open_session(second, tmp_path / "a.mrsession")
     assert second.study is not None
-    second.save_session(tmp_path / "b.mrsession")
+    save_session(second, tmp_path / "b.mrsession")
     assert read_saved(tmp_path / "b.mrsession").assume_ras
     second.close()

@@ -226,7 +226,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown task": (in_card(task="liver"), "unknown task “liver”; known: brats"),
     "other order": (in_card(modalities=["t1", "flair", "t1ce", "t2"]), "modalities must be flair"),
     "other regions": (in_card(regions=["WT", "TC"]), "regions must be WT"),
-    "unknown architecture": (in_card(architecture={"name": "sam"}), "unknown architecture “sam”"),
     "unknown normalisation": (in_card(normalisation={"name": "minmax"}), "normalisation"),
     "no spacing": (in_card(validated=[]), "validated"),
     "coarse first": (

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-import made_up_comparison as made
 import numpy as np
 import pytest
+import synthetic_comparison as made
 
 from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.attribution import attribute

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_mrseg.inference.windows import OVERLAP, blend, nearest_first, tile
-from napari_mrseg.prepare import STRIDE, foreground, frame, measure, normalise, resample, scale
+from napari_mrseg.models.unimrseg import STRIDE
+from napari_mrseg.prepare import foreground, frame, measure, normalise, resample, scale
 
 extents = st.integers(1, 90)
 
@@ -41,7 +42,7 @@ def test_windows_cover_everything_within_the_limit(extent: int, limit: int) -> N
     """No voxel is left out and no window is larger than the card allows."""
     size = STRIDE * -(-extent // STRIDE)
     seen = torch.zeros(size)
-    for (window,) in tile((size,), (limit,)):
+    for (window,) in tile((size,), (limit,), (STRIDE,)):
         assert window.stop - window.start <= max(limit, STRIDE)
         seen[window] += 1
     assert (seen > 0).all()
@@ -51,7 +52,7 @@ def test_windows_cover_everything_within_the_limit(extent: int, limit: int) -> N
 def test_windows_are_no_larger_than_their_overlap_takes(strides: int, most: int) -> None:
     """Beyond one window, all together compute what the overlap takes and at most a stride more each."""
     size, limit = STRIDE * strides, STRIDE * most
-    windows = [window for (window,) in tile((size,), (limit,))]
+    windows = [window for (window,) in tile((size,), (limit,), (STRIDE,))]
     extent = windows[0].stop - windows[0].start
     assert len(windows) == 1 or extent * (1 + (len(windows) - 1) * (1 - OVERLAP)) < size + STRIDE * len(
         windows

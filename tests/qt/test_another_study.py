@@ -8,10 +8,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from made_up import LPS
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
+from synthetic import LPS
 from tiny import study
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 

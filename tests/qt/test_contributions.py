@@ -94,7 +94,7 @@ def test_the_writer_keeps_the_scans_grid(
 
 
 def test_the_writer_refuses_layers_that_are_not_ours(tmp_path: Path) -> None:
-    """A layer of unknown geometry is not written with a made-up one."""
+    """A layer of unknown geometry is not written with a synthetic one."""
     out = tmp_path / "saved.nii.gz"
     meta: dict[str, Any] = {"name": "mine", "metadata": {}}
     with pytest.raises(InputError, match="mine was not made by MRSeg"):

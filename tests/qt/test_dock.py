@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from synthetic_bundle import bundle
 from tiny import study
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg._qt.assign import AssignDialog
 from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.layers import STALE_OPACITY
 from napari_mrseg.degrade import DEGRADATIONS
 from napari_mrseg.errors import InputError
@@ -71,7 +73,7 @@ def test_bad_input_is_said_and_layers_stay(qtbot: QtBot, dock: MrsegDock, tmp_pa
     sentence = until_error(qtbot, dock)
     assert "x_flair.nii.gz" in sentence
     assert looks(dock) == before
-    assert dock.case.text() == "made-up"
+    assert dock.case.text() == "synthetic"
     assert "Reading" not in dock.runbar.stage.text()
 
 
@@ -532,6 +534,49 @@ def test_the_model_drop_down_takes_another_model(qtbot: QtBot, dock: MrsegDock) 
     opened(qtbot, dock)
     dock.runbar.model_chosen.emit("no-such-model")
     assert "no-such-model" in until_error(qtbot, dock)
+    assert dock.session.model is not None
+    assert dock.session.model.card.name == "tiny"
+
+
+def test_a_monai_bundle_is_imported_by_a_form(
+    qtbot: QtBot, dock: MrsegDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drop-down's last line asks for it; it is taken, computes what it can, and says what else it needs."""
+    monkeypatch.setenv("MRSEG_MODELS", str(tmp_path / "models"))
+    opened(qtbot, dock)
+    models = dock.runbar.models
+    asked: list[bool] = []
+    dock.runbar.import_asked.connect(lambda: asked.append(True))
+    before = models.currentText()
+    models.setCurrentIndex(models.count() - 1)
+    models.activated.emit(models.count() - 1)
+    assert asked
+    assert models.currentText() == before  # a request, not a choice
+    dialog = dock.findChild(ImportDialog)
+    dialog.form.folder.value = bundle(tmp_path / "b")
+    dialog.form.model_name.value = "from-monai"
+    dialog.form.call_button.native.click()
+    qtbot.waitUntil(
+        lambda: dock.session.model is not None and dock.session.model.card.name == "from-monai",
+        timeout=PATIENCE,
+    )
+    qtbot.waitUntil(lambda: models.currentText() == "from-monai", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: dock.result.state == "final", timeout=PATIENCE)
+    dock.toggle("t1")
+    qtbot.waitUntil(lambda: dock.result.state == "none", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "and T1 is missing or off" in dock.banner.text(), timeout=PATIENCE)
+    assert not dock.runbar.button.isEnabled()
+    assert not dock.error.isVisible()
+    dock.toggle("t1")
+    qtbot.waitUntil(lambda: dock.result.state == "final", timeout=PATIENCE)
+
+
+def test_a_bundle_that_is_none_is_said(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
+    """The form's answer is one sentence in the dock, and the model stays."""
+    dialog = dock.import_model()
+    dialog.form.folder.value = tmp_path
+    dialog.form.call_button.native.click()
+    assert "is no MONAI bundle" in until_error(qtbot, dock)
     assert dock.session.model is not None
     assert dock.session.model.card.name == "tiny"
 

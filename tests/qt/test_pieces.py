@@ -171,7 +171,7 @@ def test_every_number_of_the_legend_says_how_it_is_computed(qtbot: QtBot) -> Non
         assert "common voxels" in legend.dices[region.name].toolTip()
 
 
-def test_the_card_fits_a_laptop_and_shows_a_strangers_words_as_words(qtbot: QtBot, tiny: Model) -> None:
+def test_the_card_fits_a_laptop_and_shows_foreign_words_as_words(qtbot: QtBot, tiny: Model) -> None:
     """However long, the card is at most 700 pixels high and scrolls; markup in it is shown as such; Dice are means."""
     rows = tuple({"combination": ["t1"], "dice": {"WT": value}} for value in (0.2, 0.5))
     card = tiny.card.model_copy(

@@ -1,4 +1,4 @@
-"""Small made-up data sets and settings for the training tests. Nothing here comes from a patient."""
+"""Small synthetic data sets and settings for the training tests. Nothing here comes from a patient."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_up import save_nifti
+from synthetic import save_nifti
 
 from mrseg_training.config import changed, check
 from mrseg_training.settings import Config

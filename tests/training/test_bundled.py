@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 import tiny
 
-from mrseg_training.bundled import FOLDS, configs
+from mrseg_training.bundled import configs, read_folds
 from mrseg_training.bundled_card import bundled_card
 from mrseg_training.bundled_table import measured, pooled, report
 
-DOCUMENT = json.loads(FOLDS.read_text(encoding="utf-8"))
+DOCUMENT = read_folds()
 
 
 def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path) -> None:
@@ -24,9 +23,9 @@ def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path) -> None:
     for fold, tested in DOCUMENT["test"].items():
         for run in ("base", fold):
             simulate = found[run].data.simulate
-            seen = {*simulate.brains, *simulate.labelled}
+            seen = {*simulate.scans, *simulate.labelled}
             assert seen.isdisjoint(tested)
-            assert seen.isdisjoint([*DOCUMENT["no_tumour"], *DOCUMENT["whole_tumour"]])
+            assert seen.isdisjoint([*DOCUMENT["no_tumour"].get(fold, []), *DOCUMENT["whole_tumour"]])
         assert found[fold].start == tmp_path / "out" / "base" / "model"
         assert set(found["base"].data.simulate.brains) < set(found[fold].data.simulate.brains)
     assert "BraTS-GLI-00000-000" in DOCUMENT["test"]["a"]
@@ -85,7 +84,7 @@ def test_a_region_counts_where_there_is_enough_of_it(folds: dict) -> None:
 
 
 def test_the_report_states_every_subject_and_combination(folds: dict) -> None:
-    """Each subject by its fold's model, false ET where there is none, false alarms, and the simulated benchmark."""
+    """Each subject by its fold's model, false ET where there is none, false positives, and the simulated benchmark."""
     text = report(pooled(folds), folds, ALARMS, folds["a"], {"a": WHOLE})
     assert "| w | 0.900 | 0.100 |\n| v | 0.800 | 0.300 |\n| **mean** | 0.850 | 0.200 |" in text
     assert "| p (model a) | 0.500 | 0.300 | – | 0.3 |" in text
@@ -95,9 +94,9 @@ def test_the_report_states_every_subject_and_combination(folds: dict) -> None:
 
 
 def test_the_card_says_who_was_measured_by_whom(folds: dict, tmp_path: Path) -> None:
-    """Mean Dice by combination over the subjects that count; what fails, and false alarms of the shipped model."""
+    """Mean Dice by combination over the subjects that count; what fails, and false positives of the shipped model."""
     runs = configs(tmp_path, tmp_path)
-    unseen = [*DOCUMENT["test"]["a"], *DOCUMENT["no_tumour"]]
+    unseen = [*DOCUMENT["test"]["a"], *DOCUMENT["no_tumour"]["a"]]
     rows = measured(folds, ALARMS)
     card = bundled_card(tiny.model(tmp_path).card, runs["base"], runs["a"], unseen, rows, pooled(folds))
     assert card.measured_dice(("flair",)) == {"WT": [0.6, 0.9], "ET": [0.2]}

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import save_nifti
 from safetensors.torch import load_file
 from small import NAMES_2023, small_config, write_subject, write_subjects
+from synthetic import save_nifti
 
 from mrseg_training.augment import augment, faulty, regions_of
 from mrseg_training.data import cache
@@ -46,7 +46,7 @@ def test_brats_folders_as_distributed(year: str, enhancing: int, tmp_path: Path)
     source = files(tmp_path)
     assert source.ids == (Path(folder).name,)
     prepared = source.load(source.ids[0])
-    assert prepared.has.all()
+    assert prepared.available.all()
     assert set(prepared.labels.unique().tolist()) == {0, 1, 2, 3}
     assert all(n % 8 == 0 for n in prepared.labels.shape)
     plain = files(write_subject(tmp_path.parent / f"plain-{year}-{enhancing}" / "BraTS_x").parent).load(
@@ -80,7 +80,7 @@ def test_any_folders_by_a_glob(tmp_path: Path) -> None:
     assert list(found) == ["a__visit1", "b__visit1"]
     assert list(found["a__visit1"]) == ["flair", "t2", "reference"]
     prepared = Files(found, BRATS, 2.0).load("a__visit1")
-    assert prepared.has.tolist() == [True, False, False, True]
+    assert prepared.available.tolist() == [True, False, False, True]
     assert float(prepared.images[1].abs().max()) == 0.0
     assert prepared.labels.shape == (16, 16, 16)
 
@@ -210,7 +210,9 @@ def test_coarse_steps_see_twice_the_spacing(volumes: tuple[Volumes, Volumes]) ->
     """With ``coarse`` the same extents cover twice the head, sampled as a subject prepared at that spacing."""
     part = small_config().stage("contrast")
     part = part.model_copy(update={"coarse": 1.0, "augment": AugmentPart(flip=False, rotate=0, centred=0)})
-    part = part.model_copy(update={"extents": ((16, 16, 16),)})  # the whole head of 24³ voxels, padded to 32³
+    part = part.model_copy(
+        update={"extents": ((16, 16, 16),)}
+    )  # the whole volume of 24³ voxels, padded to 32³
     batch = Loader(volumes[0], part, BRATS, seed=0, stage=1, device=torch.device("cpu")).batch(0)
     assert batch.images.shape == (2, 4, 16, 16, 16)
     subjects = [volumes[0].subjects[k] for k in (0, 1, 2, 3, 4)]

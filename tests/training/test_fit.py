@@ -18,11 +18,14 @@ from small import small_config, write_subject, write_subjects
 from mrseg_training import files
 from mrseg_training.average import Average
 from mrseg_training.checkpoint import checkpoints, load_weights
-from mrseg_training.config import changed
+from mrseg_training.config import changed, check
 from mrseg_training.fit import TrainingStopped, train
 from mrseg_training.settings import Config
+from mrseg_training.stages import make_stage
 from mrseg_training.stages.contrast import Contrast
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError
+from napari_mrseg.inference.engine import Engine
+from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
 
 STAGES = ("1-reconstruct", "2-contrast", "3-adapt")
@@ -30,7 +33,7 @@ STAGES = ("1-reconstruct", "2-contrast", "3-adapt")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four made-up subjects, one of them without T2."""
+    """Four synthetic subjects, one of them without T2."""
     root = tmp_path_factory.mktemp("brats")
     write_subjects(root, 3)
     write_subject(root / "BraTS2021_00003", seed=3, modalities=("flair", "t1", "t1ce"))
@@ -256,3 +259,98 @@ def test_tensorboard_is_an_extra(config: Config, tmp_path: Path, monkeypatch: py
     wanted = config.model_copy(update={"run": config.run.model_copy(update={"tensorboard": True})})
     with pytest.raises(InputError, match="pip install"):
         train(wanted, tmp_path / "run", report=quiet)
+
+
+def test_unlabelled_subjects_teach_beside_the_labelled(tmp_path: Path) -> None:
+    """Their masks are not even read; the term is logged; the weights differ; stopped and resumed they are the same."""
+    labelled, more = write_subjects(tmp_path / "labelled"), write_subjects(tmp_path / "more", 2)
+    for mask in more.glob("*/*_seg.nii.gz"):
+        mask.write_bytes(b"no mask")
+    changes: dict[str, Any] = {
+        "recipe": ["supervised"],
+        "data": {"unlabelled": {"path": str(more)}},
+        "stages": {"supervised": {"unlabelled": 1.0, "steps": 4}},
+    }
+    config = small_config(labelled, **changes)
+    events: list[Any] = []
+    train(config, tmp_path / "whole", report=events.append)
+    terms = [event["loss_unlabelled"] for event in events if event["kind"] == "step"]
+    assert len(terms) == 4
+    assert all(0 < term < 1 for term in terms)
+    alone = small_config(labelled, recipe=["supervised"], stages={"supervised": {"steps": 4}})
+    train(alone, tmp_path / "alone")
+
+    def stop(event: Any) -> None:
+        if event["kind"] == "step" and event["step"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "stopped", report=stop)
+    train(config, tmp_path / "stopped", resume=True)
+    hashes = {name: load_model(tmp_path / name / "model").sha256 for name in ("whole", "alone", "stopped")}
+    assert hashes["whole"] == hashes["stopped"] != hashes["alone"]
+
+
+def test_unlabelled_data_are_named_where_they_are_missing(tmp_path: Path) -> None:
+    """A weight without data is refused with the key to set."""
+    with pytest.raises(InputError, match=r"needs data\.unlabelled\.path"):
+        small_config(tmp_path, stages={"supervised": {"unlabelled": 1.0}})
+
+
+def test_another_network_is_trained_by_its_name(tmp_path: Path) -> None:
+    """One of MONAI's learns incomplete combinations by the stage supervised; the model opens and takes all of them."""
+    root = write_subjects(tmp_path / "data")
+    arguments = {"channels": [4, 8], "strides": [2]}
+    config = small_config(root, recipe=["supervised"], stages={"supervised": {"dropout": 0.5}})
+    values = config.model_dump() | {
+        "model": {"name": "other", "network": "monai:UNet", "arguments": arguments}
+    }
+    model = load_model(train(check(Config, values, "other"), tmp_path / "out"))
+    assert model.card.architecture.name == "monai:UNet"
+    found = Engine(model, device="cpu").predict(open_study(next(root.iterdir())), ("t1", "t2"))
+    assert found.combination == ("t1", "t2")
+
+
+def test_the_papers_stages_want_a_network_with_features(tmp_path: Path) -> None:
+    """A network that is all one piece cannot be contrasted level by level: a sentence names the stage for it."""
+    values = small_config(tmp_path).model_dump() | {
+        "recipe": ["contrast"],
+        "model": {"network": "monai:UNet", "arguments": {"channels": [4, 8], "strides": [2], "stride": 2}},
+    }
+    with pytest.raises(
+        InputError, match="looks at features, which monai:UNet does not have; use the stage supervised"
+    ):
+        make_stage("contrast", check(Config, values, "other"))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"network": "monai:ViT"}, "unknown network of MONAI"),
+        ({"network": "monai:UNet", "arguments": {"colour": 1}}, "does not take these arguments"),
+        ({"network": "monai:UNet", "width": 8}, "width is of the network unimrseg"),
+        ({"network": "sam"}, "unknown architecture"),
+    ],
+)
+def test_a_network_that_cannot_be_made_is_refused_before_training(
+    model: Any, said: str, tmp_path: Path
+) -> None:
+    """The settings' check says which part of model is wrong."""
+    with pytest.raises(InputError, match=said):
+        check(Config, small_config(tmp_path).model_dump() | {"model": model}, "other")
+
+
+def test_a_model_can_keep_a_share_of_what_it_started_from(tmp_path: Path) -> None:
+    """Each weight lies at that share between the trained one and the start's."""
+    root = write_subjects(tmp_path / "data")
+    common = {"recipe": ["supervised"], "model": {"norm": "instance"}}
+    start = train(small_config(root, **common), tmp_path / "start")
+    on = {**common, "start": str(start), "seed": 1}
+    plain = load_model(train(small_config(root, **on), tmp_path / "plain"))
+    half = load_model(
+        train(small_config(root, **on, stages={"supervised": {"start_share": 0.25}}), tmp_path / "half")
+    )
+    before, after = load_model(start).network.state_dict(), plain.network.state_dict()
+    for name, value in half.network.state_dict().items():
+        torch.testing.assert_close(value, 0.25 * before[name] + 0.75 * after[name], rtol=1e-4, atol=1e-6)
+    assert half.sha256 not in (plain.sha256, load_model(start).sha256)

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from mrseg_training import gpu
-from mrseg_training.bundled import FOLDS
+from mrseg_training.bundled import read_folds
 from mrseg_training.data.anatomy import Anatomy, from_template, load_pair, save_pair
 from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
@@ -27,10 +27,10 @@ def brains(seed: int) -> tuple[Anatomy, Anatomy]:
     labels[8:12, 8:12, 8:12] = 2
     labels[9:11, 9:11, 9:11] = 3
     images = torch.where(labels > 0, healthy.images + 2, healthy.images)
-    certain = healthy.certain.clone()
-    certain[0] = 0
-    healthy = Anatomy("brain", healthy.images, healthy.white, healthy.fluid, certain)
-    return healthy, Anatomy("brain", images, healthy.white, healthy.fluid, torch.ones_like(certain), labels)
+    valid = healthy.valid.clone()
+    valid[0] = 0
+    healthy = Anatomy("brain", healthy.images, healthy.white, healthy.fluid, valid)
+    return healthy, Anatomy("brain", images, healthy.white, healthy.fluid, torch.ones_like(valid), labels)
 
 
 def test_a_packed_brain_comes_out_as_it_went_in(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_packed_brain_comes_out_as_it_went_in(tmp_path: Path) -> None:
     save_pair(tmp_path / "brain.npz", pair)
     for before, after in zip(pair, load_pair(tmp_path / "brain.npz"), strict=True):
         torch.testing.assert_close(after.images, before.images, rtol=2e-3, atol=2e-2)
-        assert torch.equal(after.certain, before.certain)
+        assert torch.equal(after.valid, before.valid)
     assert torch.equal(load_pair(tmp_path / "brain.npz")[1].labels, pair[1].labels)  # type: ignore[arg-type]
     (tmp_path / "bad.npz").write_bytes((tmp_path / "brain.npz").read_bytes()[:900])
     with pytest.raises(InputError, match=r"bad\.npz is no packed brain or is damaged"):
@@ -60,7 +60,7 @@ def test_the_minutes_are_shared_out_and_kept_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
 ) -> None:
     """Base, the fold to ship, the benchmark, the other fold; where one takes longer, what has no time left is said."""
-    folds = json.loads(FOLDS.read_text(encoding="utf-8"))
+    folds = read_folds()
     for name in [*folds["base"], *(s for test in folds["test"].values() for s in test)]:
         save_pair(tmp_path / "pack" / f"{name}.npz", brains(0))
     clock, begun = Clock(), []

@@ -76,13 +76,13 @@ def test_ssim_is_monais() -> None:
     """The separable SSIM gives MONAI's value, over the modalities that are there."""
     torch.manual_seed(0)
     x, y = torch.rand(2, 3, 12, 14, 16), torch.rand(2, 3, 12, 14, 16)
-    has = torch.ones(2, 3, dtype=torch.bool)
+    available = torch.ones(2, 3, dtype=torch.bool)
     expected = SSIMLoss(spatial_dims=3, data_range=1.0, win_size=7)(x, y)
-    assert float(losses.ssim(x, y, has)) == pytest.approx(float(expected), abs=1e-4)
-    has[0, 1] = False
-    before = losses.ssim(x, y, has), losses.l1(x, y, has)
+    assert float(losses.ssim(x, y, available)) == pytest.approx(float(expected), abs=1e-4)
+    available[0, 1] = False
+    before = losses.ssim(x, y, available), losses.l1(x, y, available)
     y[0, 1] = 100.0
-    assert (losses.ssim(x, y, has), losses.l1(x, y, has)) == before
+    assert (losses.ssim(x, y, available), losses.l1(x, y, available)) == before
 
 
 def test_target_is_scaled_slice_by_slice() -> None:
@@ -129,10 +129,10 @@ def test_feature_consistency_is_the_mean_over_levels() -> None:
 def test_losses_are_computed_in_full_precision() -> None:
     """Under bf16 autocast the losses still give fp32 values."""
     logits, truth = torch.randn(1, 2, 8, 8, 8), torch.ones(1, 2, 8, 8, 8)
-    has = torch.ones(1, 2, dtype=torch.bool)
-    plain = losses.ssim(logits, truth, has)
+    available = torch.ones(1, 2, dtype=torch.bool)
+    plain = losses.ssim(logits, truth, available)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = losses.ssim(logits, truth, has)
+        mixed = losses.ssim(logits, truth, available)
         dice = losses.truth_dice(logits.bfloat16(), truth, torch.ones(1, 2))
     assert mixed.dtype == dice.dtype == torch.float32
     assert float(plain) == float(mixed)

@@ -19,17 +19,17 @@ def draws(count: int, step: int = 0) -> list[torch.Generator]:
 @pytest.mark.parametrize("by", ["modality", "sample"])
 def test_at_least_one_modality_is_kept(by: str) -> None:
     """Dropout never drops the last modality, and never brings back one that was not there."""
-    has = torch.ones(400, 4, dtype=torch.bool)
-    has[:100, 2] = False
-    kept = perturb.drop(has, 0.9, draws(400), by=by)
-    assert kept.any(1).all()
-    assert not (kept & ~has).any()
+    available = torch.ones(400, 4, dtype=torch.bool)
+    available[:100, 2] = False
+    fewer = perturb.drop(available, 0.9, draws(400), by=by)
+    assert fewer.any(1).all()
+    assert not (fewer & ~available).any()
 
 
 def test_dropout_by_modality_has_its_rate() -> None:
     """Each modality but one is dropped with probability p."""
-    kept = perturb.drop(torch.ones(4000, 4, dtype=torch.bool), 0.5, draws(4000))
-    assert float(kept.float().sum(1).mean()) == pytest.approx(1 + 3 * 0.5, abs=0.1)
+    fewer = perturb.drop(torch.ones(4000, 4, dtype=torch.bool), 0.5, draws(4000))
+    assert float(fewer.float().sum(1).mean()) == pytest.approx(1 + 3 * 0.5, abs=0.1)
 
 
 def test_dropout_by_sample_keeps_every_number_alike() -> None:
@@ -42,25 +42,25 @@ def test_dropout_by_sample_keeps_every_number_alike() -> None:
 
 def test_incomplete_is_never_complete() -> None:
     """1..3 of four modalities, 1 of two, and the only one of one."""
-    has = torch.ones(300, 4, dtype=torch.bool)
-    has[100:200, :2] = False
-    has[200:, 1:] = False
-    sizes = perturb.incomplete(has, draws(300)).sum(1)
+    available = torch.ones(300, 4, dtype=torch.bool)
+    available[100:200, :2] = False
+    available[200:, 1:] = False
+    sizes = perturb.incomplete(available, draws(300)).sum(1)
     assert set(sizes[:100].tolist()) == {1, 2, 3}
     assert set(sizes[100:200].tolist()) == {1}
     assert set(sizes[200:].tolist()) == {1}
 
 
-def test_odds_say_how_often_a_combination_comes() -> None:
-    """With odds of 13 for T1 alone and 1 for the others it is half of the draws; without a name nothing changes."""
-    assert perturb.odds_of(BRATS, {}) is None
-    odds = perturb.odds_of(BRATS, {"t1": 13})
+def test_weights_say_how_often_a_combination_comes() -> None:
+    """A weight of 13 for T1 alone and 1 for the others makes it half of the draws; without a name nothing changes."""
+    assert perturb.sampling_weights_of(BRATS, {}) is None
+    sampling_weights = perturb.sampling_weights_of(BRATS, {"t1": 13})
     t1 = torch.tensor([False, True, False, False])
-    assert odds is not None
-    kept = perturb.incomplete(torch.ones(2000, 4, dtype=torch.bool), draws(2000), odds)
-    assert float((kept == t1).all(1).float().mean()) == pytest.approx(0.5, abs=0.05)
-    assert not kept.all(1).any()
-    pairs = perturb.draw_combinations(4, 2, draws(1000), odds)
+    assert sampling_weights is not None
+    fewer = perturb.incomplete(torch.ones(2000, 4, dtype=torch.bool), draws(2000), sampling_weights)
+    assert float((fewer == t1).all(1).float().mean()) == pytest.approx(0.5, abs=0.05)
+    assert not fewer.all(1).any()
+    pairs = perturb.draw_combinations(4, 2, draws(1000), sampling_weights)
     assert not (pairs[0] == pairs[1]).all(1).any()  # two of a sample differ
     assert float((pairs == t1).all(2).any(0).float().mean()) > 0.6
 
@@ -79,8 +79,8 @@ def test_combinations_of_a_step_differ() -> None:
 def test_shuffle_moves_only_kept_modalities() -> None:
     """Dropped channels stay where they are; kept ones are permuted, and in the end take every place."""
     images = torch.arange(1, 5).float().view(1, 4, 1, 1, 1).repeat(64, 1, 2, 2, 2)
-    kept = torch.tensor([[True, False, True, True]]).repeat(64, 1)
-    out = perturb.shuffle(fill(images, kept, BRATS), kept, draws(64))[:, :, 0, 0, 0]
+    fewer = torch.tensor([[True, False, True, True]]).repeat(64, 1)
+    out = perturb.shuffle(fill(images, fewer, BRATS), fewer, draws(64))[:, :, 0, 0, 0]
     assert (out[:, 1] == 0).all()
     assert all(sorted(row.tolist()) == [0, 1, 3, 4] for row in out)
     assert set(out[:, 0].tolist()) == {1, 3, 4}
@@ -89,21 +89,21 @@ def test_shuffle_moves_only_kept_modalities() -> None:
 def test_fill_is_what_the_task_says() -> None:
     """Zeros for MRI, a copy of the first modality there for two-modality tasks."""
     images = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(2, 2, 1, 1, 1)
-    kept = torch.tensor([[True, True], [False, True]])
+    fewer = torch.tensor([[True, True], [False, True]])
     two = replace(BRATS, modalities=BRATS.modalities[:2])
-    assert fill(images, kept, two).flatten().tolist() == [1, 2, 0, 4]
-    assert fill(images, kept, replace(two, fill="copy")).flatten().tolist() == [1, 2, 4, 4]
+    assert fill(images, fewer, two).flatten().tolist() == [1, 2, 0, 4]
+    assert fill(images, fewer, replace(two, fill="copy")).flatten().tolist() == [1, 2, 4, 4]
 
 
 def test_colour_and_depth_stand_in_for_each_other() -> None:
     """Missing depth is the colour's luminance, missing colour is depth three times; nothing else changes."""
     images = torch.tensor([[1.0, 2.0, 3.0, 9.0]] * 3).view(3, 4, 1, 1, 1)
-    kept = torch.tensor([[True, True], [True, False], [False, True]])
-    whole, colour, depth = (row.flatten().tolist() for row in fill(images, kept, RGBD_SOD))
+    fewer = torch.tensor([[True, True], [True, False], [False, True]])
+    whole, colour, depth = (row.flatten().tolist() for row in fill(images, fewer, RGBD_SOD))
     assert whole == [1, 2, 3, 9]
     assert colour == pytest.approx([1, 2, 3, 0.299 + 2 * 0.587 + 3 * 0.114])
     assert depth == [9, 9, 9, 9]
-    assert by_channel(kept, RGBD_SOD).tolist() == [[True] * 4, [True] * 3 + [False], [False] * 3 + [True]]
+    assert by_channel(fewer, RGBD_SOD).tolist() == [[True] * 4, [True] * 3 + [False], [False] * 3 + [True]]
     assert as_channels(images[0, :3], 3).tolist() == images[0, :3].tolist()
 
 

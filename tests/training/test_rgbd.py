@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_frames import SIZE, write_frame, write_frames
 from PIL import Image
 from small import small_config
+from synthetic_frames import SIZE, write_frame, write_frames
 
 from mrseg_training.fit import train
 from napari_mrseg import cli

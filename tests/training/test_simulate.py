@@ -151,7 +151,7 @@ def with_lesion() -> Anatomy:
 
 def test_a_moved_tumour_takes_its_labels_along(brain: Anatomy) -> None:
     """Laid into another brain a real tumour is bright where its labels are, of about its size, and only there."""
-    own = graft.donor(with_lesion(), 2.0)
+    own = graft.source_lesion(with_lesion(), 2.0)
     assert own.radius == pytest.approx((512 * 8 * 3 / 4 / torch.pi) ** (1 / 3), rel=1e-3)
     inside = (brain.images[1] > 0).float()
     for seed in range(4):
@@ -201,9 +201,9 @@ def test_cover_takes_the_lesion_away() -> None:
     lesion = torch.zeros(anatomy.white.shape, dtype=torch.bool)
     lesion[14:22, 18:26, 24:29] = True
     sick = torch.where(lesion & (anatomy.images > 0), anatomy.images + 6, anatomy.images)
-    covered, certain = cover(sick, lesion)
+    covered, valid = cover(sick, lesion)
     left = (covered - anatomy.images)[:, lesion].abs().mean()
     assert left < 0.6  # of the 6 units it was brighter by
     far = lesion.roll(-14, 2)
     assert torch.equal(covered[:, far], sick[:, far])
-    assert certain[lesion].mean() > 0.9
+    assert valid[lesion].mean() > 0.9

@@ -29,7 +29,7 @@ def test_a_simulated_subject_is_always_the_same() -> None:
     assert torch.equal(one.images, again.images)
     assert torch.equal(one.labels, again.labels)
     assert all(n % 8 == 0 for n in one.labels.shape)
-    assert one.has.all()
+    assert one.available.all()
     other = Simulated(PART.model_copy(update={"seed": 4}), BRATS, 4.0)
     assert other.fingerprint("sim-train-0000") != source.fingerprint("sim-train-0000")
     assert other.load("sim-train-0000").images.shape != one.images.shape or not torch.equal(

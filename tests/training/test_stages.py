@@ -26,11 +26,11 @@ def batch(size: int = 2, lacking: int | None = None, extent: int = 16) -> Batch:
     regions = torch.zeros(size, 3, extent, extent, extent)
     for r, edge in enumerate((10, 8, 5)):
         regions[:, r, 2:edge, 2:edge, 2:edge] = 1
-    has = torch.ones(size, 4, dtype=torch.bool)
+    available = torch.ones(size, 4, dtype=torch.bool)
     if lacking is not None:
-        has[lacking, 3] = False
+        available[lacking, 3] = False
         images[lacking, 3] = 0
-    return Batch(images, regions, has, perturb.generators(0, 0, 0, 0, size))
+    return Batch(images, regions, available, perturb.generators(0, 0, 0, 0, size))
 
 
 def step(stage: Stage, data: Batch) -> dict[str, float]:
@@ -119,18 +119,18 @@ def test_unobservable_regions_can_be_left_out() -> None:
     """With ``estimated`` 0 ET does not count in a sample without T1ce."""
     stage = stage_of("supervised", truth={"estimated": 0.0})
     data = batch(1)
-    data.has[0, 2] = False
+    data.available[0, 2] = False
     first = step(stage, data)["truth"]
     data.regions[:, 2] = 1 - data.regions[:, 2]
     stage.zero_grad()
     assert step(stage, data)["truth"] == pytest.approx(first, abs=1e-3)
 
 
-def test_combinations_can_be_drawn_by_odds_without_stages() -> None:
-    """With ``dropout`` 1 and odds a supervised sample sees the combination that has nearly all of them; with 0 all."""
+def test_combinations_can_be_drawn_by_weights_without_stages() -> None:
+    """With ``dropout`` 1 a supervised sample sees the combination of nearly all the weight; with 0 all modalities."""
     seen: list[torch.Tensor] = []
     for share in (1.0, 0.0):
-        stage = stage_of("supervised", dropout=share, odds={"t1": 999.0})
+        stage = stage_of("supervised", dropout=share, sampling_weights={"t1": 999.0})
         stage.network.encoder[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         step(stage, batch(4))
     there = [(x.flatten(2).abs().sum(2) > 0).float().mean(0) for x in seen]
@@ -153,8 +153,8 @@ def test_coarser_outputs_are_looked_at_too() -> None:
 def test_stage_2_keeps_the_norm_statistics_of_both_versions() -> None:
     """One step moves the running mean of the first norm as complete and incomplete versions in one batch do."""
     data, stage = batch(2), stage_of("contrast")
-    kept = perturb.incomplete(data.has, perturb.generators(0, 0, 0, 0, 2))
-    versions = [fill(data.images, has, stage.task) for has in (data.has, kept)]
+    available = perturb.incomplete(data.available, perturb.generators(0, 0, 0, 0, 2))
+    versions = [fill(data.images, available, stage.task) for available in (data.available, available)]
     expected = copy.deepcopy(stage.network).train()
     expected.encode(torch.cat(versions))
     step(stage, data)

@@ -46,8 +46,8 @@ def write_landmark(folder: Path, affine: np.ndarray) -> Path:
     index = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), -1)
     world = index @ affine[:3, :3].T
     centre = (np.array(SHAPE) - 1) / 2 @ affine[:3, :3].T
-    data = np.where(((world - centre - OFFSET) ** 2).sum(-1) < 2.6**2, 1000, 0).astype(np.int16)
-    data[tuple(0 for _ in SHAPE)] = 10  # a scan may not be constant
+    bright = 1000 + np.arange(np.prod(SHAPE)).reshape(SHAPE) % 97  # a scan has more than a few values
+    data = np.where(((world - centre - OFFSET) ** 2).sum(-1) < 2.6**2, bright, 0).astype(np.int16)
     folder.mkdir(exist_ok=True)
     nib.save(nib.Nifti1Image(data, affine), folder / "landmark_flair.nii.gz")
     return folder

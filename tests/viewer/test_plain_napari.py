@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from made_up import LPS, save_nifti
+from synthetic import LPS, save_nifti
 from waiting import MakeStudy
 
 DRIVER = Path(__file__).with_name("plain_napari.py")

@@ -31,6 +31,7 @@ from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session
+from napari_mrseg.session_file import open_session, save_session
 
 LEFT, ALT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.AltModifier
 
@@ -277,6 +278,115 @@ def test_the_window_answers_during_a_run(
     until_final(qtbot, dock)
     timer.stop()
     print(f"event loop: {len(turns)} turns, longest gap {1000 * np.diff(turns).max():.0f} ms")
+
+
+def head_on_canvas(dock: MrsegDock, name: str = "flair") -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) of the bright part of a modality in canvas pixels, row and column, from the camera alone."""
+    viewer, layer = dock.viewer, dock.layers.images[name]
+    where = np.argwhere(np.asarray(layer.data) > 0)
+    axes = list(viewer.dims.displayed)
+    low, high = (where.min(0)[axes] - 0.5, where.max(0)[axes] + 0.5)
+    scale = np.asarray(layer.scale)[axes]
+    centre = np.asarray(viewer.camera.center)[-2:]
+    middle = np.asarray(viewer.canvas.size) / 2
+    return tuple(middle + (end * scale - centre) * viewer.camera.zoom for end in (low, high))  # type: ignore[return-value]
+
+
+def assert_fits(dock: MrsegDock) -> None:
+    low, high = head_on_canvas(dock)
+    height, width = dock.viewer.canvas.size
+    assert low[0] >= dock.annotation.height  # below the words
+    assert low[1] >= 0
+    assert high[0] <= height
+    assert high[1] <= width
+    assert ((high - low) / (height, width)).max() > 0.6  # as large as there is room
+
+
+def test_a_study_opens_at_its_finding_as_large_as_there_is_room(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """The head is below the words and fills the canvas, at a slice with a finding; a resized window fits it again."""
+    dock.open([make_study(shape=(40, 44, 30))])
+    until_final(qtbot, dock)
+    qtbot.waitUntil(lambda: bool(overlay(dock)[dock.viewer.dims.current_step[0]].any()), timeout=PATIENCE)
+    assert_fits(dock)
+    dock.viewer.window.resize(1366, 768)
+    qtbot.wait(200)
+    assert_fits(dock)
+
+
+def test_a_reopened_session_shows_the_head_again(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """Whatever the camera was left at, a session file opens with the head in sight, not far away."""
+    folder = make_study(shape=(40, 44, 30))
+    dock.open([folder])
+    until_final(qtbot, dock)
+    save_session(dock.session, tmp_path / "a.mrsession", {})
+    dock.open([make_study(case="other", shape=(24, 28, 20))])
+    until_final(qtbot, dock)
+    dock.viewer.camera.zoom = 0.05
+    open_session(dock.session, tmp_path / "a.mrsession")
+    until_final(qtbot, dock)
+    qtbot.waitUntil(
+        lambda: dock.layers.images["flair"].data.shape == dock.session.study.grid.shape, timeout=PATIENCE
+    )
+    assert_fits(dock)
+
+
+def test_the_status_bar_does_not_speak_of_an_older_result(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """Once another combination is on screen, its name is the only one in the bar, wherever the pointer is."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    for over in (True, False):
+        dock.viewer.mouse_over_canvas = over
+        dock.viewer.update_status_from_cursor()
+        dock.toggle("t2")
+        until_final(qtbot, dock)
+        qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
+        said = str(dock.viewer.status)
+        assert "none yet" not in said
+        if over:
+            assert dock.layers.prediction is not None
+            assert dock.layers.prediction.name[:12] in said
+        else:
+            assert said == "Ready"
+
+
+def test_rows_stay_where_they_are(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """Warnings, a stale banner, an error and all modalities off move no row of the dock."""
+
+    def places() -> list[int]:
+        widgets = (
+            *dock.modalities.checks.values(),
+            dock.panel.save_button,
+            dock.panel.compare_button,
+            dock.runbar.button,
+        )
+        return [w.mapTo(dock, QPoint(0, 0)).y() for w in widgets]
+
+    dock.viewer.window.resize(1366, 768)
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    qtbot.wait(100)
+    before = places()
+    dock.toggle("t1ce")  # its warning that ET is an estimate
+    assert places() == before
+    until_final(qtbot, dock, ("flair", "t1", "t2"))
+    qtbot.wait(100)
+    assert dock.panel.notes.isVisible()
+    assert places() == before
+    for name in ("flair", "t1", "t2"):
+        dock.toggle(name)
+    qtbot.wait(100)
+    assert places() == before
+    dock.say(
+        "Something went wrong with a long file name that takes two lines of the dock to be said in full."
+    )
+    qtbot.wait(100)
+    assert places() == before
 
 
 def test_the_dock_fits_a_small_window(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:

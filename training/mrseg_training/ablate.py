@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from mrseg_training.ablation_table import markdown
 from mrseg_training.config import changed
 from mrseg_training.data.cache import Volumes, fill_cache
-from mrseg_training.data.prepare import Data, prepare_data
+from mrseg_training.data.prepare import Data, find_data, prepare_data
 from mrseg_training.data.subjects import open_source
 from mrseg_training.files import write_atomically
 from mrseg_training.fit import Start, find_start, fingerprint, run_stage
@@ -91,7 +91,7 @@ def ablate(
     fabric = make_fabric(config.base)
     log = Log(out, report or Progress())
     try:
-        data = prepare_data(config.base, out, log, fabric)
+        data = prepare_data(config.base, *find_data(config.base), out, log, fabric)
         test = _test_volumes(config.base, out, data, log)
         write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
         for seed in range(seeds or config.seeds):
@@ -169,7 +169,7 @@ def _test_volumes(config: Config, out: Path, data: Data, log: Log) -> Volumes:
 
 @torch.inference_mode()
 def measure(model: Path, test: Volumes, config: Config) -> dict[str, Any]:
-    """Dice of every subject, combination and region, whole heads at the training grid.
+    """Dice of every subject, combination and region, whole volumes at the training grid.
 
     Dice is nan where the reference lacks the region (its false-positive volume, mL, is listed instead).
     """
@@ -187,9 +187,9 @@ def measure(model: Path, test: Volumes, config: Config) -> dict[str, Any]:
         dice.append([])
         false_ml.append([])
         for combination in combinations:
-            kept = torch.tensor([[name in combination for name in task.names]])
-            seen = (images * kept.view(1, -1, 1, 1, 1)).contiguous(memory_format=torch.channels_last_3d)
-            probabilities = torch.sigmoid(network(seen, kept)[0].float())
+            available = torch.tensor([[name in combination for name in task.names]])
+            seen = (images * available.view(1, -1, 1, 1, 1)).contiguous(memory_format=torch.channels_last_3d)
+            probabilities = torch.sigmoid(network(seen, available)[0].float())
             found = task.label_map(probabilities).numpy().astype(np.uint8)
             scores = region_dice(found, truth, task)
             there = {r.name: bool(np.isin(truth, r.codes).any()) for r in task.regions}

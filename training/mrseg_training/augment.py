@@ -65,7 +65,7 @@ def faulty(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
     for channel in image:
         inside = channel != 0
         if chance(part.faults, draw) and bool(inside.any()):
-            fault = FAULTS[pick([odds for _, odds in FAULTS], draw)][0]
+            fault = FAULTS[pick([sampling_weights for _, sampling_weights in FAULTS], draw)][0]
             lifted = torch.where(inside, (channel + MEDIAN).clamp_min(0.1), 0.0)
             worse = fault(lifted, uniform(0, 1, draw) ** 1.5, draw)
             moved = channel[inside].median() - worse[inside].median()

@@ -4,7 +4,8 @@
 
 ``splits/folds.json`` says who tests what. The base (``configs/bundled.yaml``) learns tumours painted into brains of no
 test fold. A fold's model goes on from it with the brains and true lesions of the *other* fold added; it is measured on
-its fold, of which it has seen no voxel. The model of fold a, which has not seen BraTS-GLI-00000-000, is to be shipped.
+its fold, of which it has seen no voxel. Of the brains without a tumour, too, each fold learns the other's. The model
+of fold a, which has not seen BraTS-GLI-00000-000, is to be shipped.
 
 Run it again with the same settings and it goes on where it stopped. ``table.md`` has every subject, by the model that
 had not seen it, and what is found in scans without a tumour; ``model`` is the one to ship, with its card.
@@ -41,11 +42,17 @@ FOLD: dict[str, Any] = {
 }
 
 
+def read_folds() -> dict[str, Any]:
+    """Who tests what: ``base``, ``test`` by fold, ``no_tumour`` by fold, ``whole_tumour``."""
+    folds: dict[str, Any] = json.loads(FOLDS.read_text(encoding="utf-8"))
+    return folds
+
+
 def configs(
     data: Path, out: Path, overrides: Sequence[str] = (), *, settings: str = "bundled"
 ) -> dict[str, Config]:
     """The settings of each run by name: base, a, b. Raises InputError for a setting that is wrong."""
-    folds = json.loads(FOLDS.read_text(encoding="utf-8"))
+    folds = read_folds()
     shared = [o for o in overrides if not o.startswith("fold.")]
     plan = load_config(settings)
     drawn = {"brains": folds["base"], "labelled": folds["base"], **BASE}
@@ -57,7 +64,9 @@ def configs(
     for name, test in folds["test"].items():
         brains = [*folds["base"]]
         brains += [subject for other in folds["test"].values() if other is not test for subject in other]
-        drawn = {"brains": brains, "labelled": brains, "seed": base.data.simulate.seed + 1}
+        free = [case for other, cases in folds["no_tumour"].items() if other != name for case in cases]
+        seed = base.data.simulate.seed + 1
+        drawn = {"brains": brains, "labelled": brains, "tumour_free": free, "seed": seed}
         fold = changed(changed(base, {"data": {"simulate": drawn}}, name), FOLD, name)
         start = {"start": str(out / "base" / "model"), "model": {"name": f"{plan.model.name}-{name}"}}
         found[name] = changed(changed(fold, start, name), [*shared, *own])
@@ -75,39 +84,43 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--config", default="bundled", help="a shipped configuration or a settings file")
     parser.add_argument("--only", choices=("base", "a", "b"), help="train this one, and measure nothing")
     parser.add_argument(
-        "--measure", type=Path, help="train nothing: the folds' models are in this folder, as a and b"
+        "--measure",
+        type=Path,
+        help="train nothing: the folds' models are in this folder, as a and b; one that is not there is left out",
     )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
-    folds = json.loads(FOLDS.read_text(encoding="utf-8"))
-    documents, alarms, whole = {}, {}, {}
+    folds = read_folds()
+    documents, false_volumes, whole = {}, {}, {}
     runs = configs(args.data, args.out, args.settings, settings=args.config)
     for name, config in runs.items():
-        if args.only not in (None, name):
+        if args.only not in (None, name) or (args.measure and not (args.measure / name).is_dir()):
             continue
         trained = args.measure / name if args.measure else train(config, args.out / name, resume=True)
         if name in folds["test"] and args.only is None:
             documents[name] = measure(trained, args.data, args.out / name / "table", folds["test"][name])
-            alarms[name] = false_positives(trained, args.data, folds["no_tumour"])
+            false_volumes[name] = false_positives(trained, args.data, folds["no_tumour"][name])
             whole[name] = whole_tumour(trained, args.data, folds["whole_tumour"])
     if args.only is not None:
         return
     shipped = args.measure / SHIPPED if args.measure else args.out / SHIPPED / "model"
-    made_up = measure(
+    synthetic = measure(
         shipped, simulated(runs["base"], args.out / "simulated"), args.out / SHIPPED / "simulated"
     )
     summary = pooled(documents)
     table = {
         "mean": summary,
-        "false_ml": alarms,
+        "false_ml": false_volumes,
         "whole_tumour": whole,
-        "simulated": pooled({SHIPPED: made_up}),
+        "simulated": pooled({SHIPPED: synthetic}),
     }
     write_atomically(args.out / "table.json", json.dumps(table, indent=1).encode())
-    write_atomically(args.out / "table.md", report(summary, documents, alarms, made_up, whole).encode())
+    write_atomically(
+        args.out / "table.md", report(summary, documents, false_volumes, synthetic, whole).encode()
+    )
     model = load_model(shipped)
-    unseen = [*folds["test"][SHIPPED], *folds["no_tumour"], *folds["whole_tumour"]]
-    rows = measured(documents, alarms)
+    unseen = [*folds["test"][SHIPPED], *folds["no_tumour"][SHIPPED], *folds["whole_tumour"]]
+    rows = measured(documents, false_volumes)
     card = bundled_card(model.card, runs["base"], runs[SHIPPED], unseen, rows, summary)
     save_model(args.out / "model", model.network, card)
     print((args.out / "table.md").read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ LICENCES = {
     "BraTS": "CC BY 4.0; Baid 2021, Menze 2015, Bakas 2017",
     "tcga": "CC BY 3.0, TCGA-LGG; Pedano 2016",
 }
+SCLEROSIS = "CC BY; Lesjak 2017"
 TEMPLATE = (
     "Simulated brains from the tissue maps of the ICBM 152 2009a template (Copyright (C) 1993–2004 Louis Collins, "
     "McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University; free to use with this notice; "
@@ -44,11 +45,11 @@ def bundled_card(
     region, *_ = card.regions
     table = {c: dice[region] for c, dice in measured.measured_table() if region in dice}
     failing = [key(c) for c, value in table.items() if value < GOOD]
-    alarms: dict[str, tuple[float, str]] = {}
+    false_volumes: dict[str, tuple[float, str]] = {}
     for row in rows:
         if "dice" not in row:
             found = row["false_ml"][region], key(row["combination"])
-            alarms[row["case"]] = max(found, alarms.get(row["case"], (0.0, "")))
+            false_volumes[row["case"]] = max(found, false_volumes.get(row["case"], (0.0, "")))
     limits = [
         "Trained on very few real brains and mostly on simulated tumours. "
         f"Works at {card.validated[0].spacing_mm:g} mm, on skull-stripped scans of adults. Without post-contrast T1, "
@@ -56,7 +57,7 @@ def bundled_card(
         f"Below a mean {region} Dice of {GOOD}: {', '.join(failing)}." if failing else "",
         *(
             f"In {case}, which has no tumour, it calls up to {ml:.1f} mL one ({combination})."
-            for case, (ml, combination) in alarms.items()
+            for case, (ml, combination) in false_volumes.items()
             if ml
         ),
     ]
@@ -115,4 +116,8 @@ def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, 
         own = [brain for brain in early.labelled if brain.startswith(kind)]
         if own:
             lines.append(f"Brains and lesions with automatic masks: {', '.join(own)} ({licence}).")
+    if drawn.tumour_free:
+        lines.append(
+            f"Brains with multiple sclerosis and no tumour, as they are: {', '.join(drawn.tumour_free)} ({SCLEROSIS})."
+        )
     return (*lines, TEMPLATE, f"Never seen in training: {', '.join(unseen)}.")

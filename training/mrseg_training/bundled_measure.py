@@ -42,9 +42,7 @@ def false_positives(model: Path, data: Path, cases: Sequence[str]) -> dict[str, 
     for case in cases:
         study = open_study(data / case, task=engine.model.task, reference=False)
         outermost = study.task.regions[0].name
-        found[case] = {
-            key(c): engine.predict(study, c).sizes[outermost] for c in study.task.combinations(study.present)
-        }
+        found[case] = {key(c): engine.predict(study, c).sizes[outermost] for c in engine.combinations(study)}
     return found
 
 
@@ -58,6 +56,6 @@ def whole_tumour(model: Path, data: Path, cases: Sequence[str]) -> dict[str, dic
         outermost, truth = study.task.regions[0], study.reference.labels > 0
         found[case] = {
             key(c): dice(region_mask(engine.predict(study, c).labels, outermost), truth)
-            for c in study.task.combinations(study.present)
+            for c in engine.combinations(study)
         }
     return found

@@ -41,7 +41,7 @@ def pooled(folds: Mapping[str, Mapping[str, Any]]) -> Summary:
 
 
 def measured(
-    folds: Mapping[str, Mapping[str, Any]], alarms: Mapping[str, Mapping[str, Any]]
+    folds: Mapping[str, Mapping[str, Any]], false_volumes: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows for the card, one per case and combination: Dice where the reference has enough, else None; false mL."""
     rows: list[dict[str, Any]] = []
@@ -59,7 +59,7 @@ def measured(
                 }
             )
     names = dict.fromkeys(tuple(row["combination"]) for row in rows)
-    for case, found in alarms[SHIPPED].items():
+    for case, found in false_volumes[SHIPPED].items():
         rows += [
             {
                 "combination": list(c),
@@ -76,14 +76,14 @@ def measured(
 def report(
     summary: Summary,
     folds: Mapping[str, Mapping[str, Any]],
-    alarms: Mapping[str, Mapping[str, Any]],
-    made_up: Mapping[str, Any],
+    false_volumes: Mapping[str, Mapping[str, Any]],
+    synthetic: Mapping[str, Any],
     whole: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> str:
-    """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false alarms."""
+    """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false positives."""
     regions = list(summary)
     rows = [row for document in folds.values() for row in document["by_subject"]]
-    fake = pooled({SHIPPED: made_up})
+    fake = pooled({SHIPPED: synthetic})
     subjects = [["**mean**", *(_interval(summary[r]) for r in regions), "", ""]]
     for fold, document in folds.items():
         for subject in document["subjects"]:
@@ -96,12 +96,14 @@ def report(
             subjects.append([f"{subject} (model {fold})", *cells])
     made = [_interval(fake[r]) if r in fake else NOTHING for r in regions]
     subjects.append([f"*simulated (model {SHIPPED})*", *made, "", ""])
-    cases = {f"{case}, model {fold}": found for fold, all_ in alarms.items() for case, found in all_.items()}
+    cases = {
+        f"{case}, model {fold}": found for fold, all_ in false_volumes.items() for case, found in all_.items()
+    }
     combinations = [
         [
             name,
             *(_mean_of(rows, name, r) for r in regions),
-            *(_mean_of(made_up["by_subject"], name, r) for r in regions),
+            *(_mean_of(synthetic["by_subject"], name, r) for r in regions),
             *(number(found.get(name), 1) for found in cases.values()),
         ]
         for name in dict.fromkeys(key(row["combination"]) for row in rows)

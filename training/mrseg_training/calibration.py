@@ -31,6 +31,12 @@ class Calibration:
             self.probability[place] += np.bincount(bins, weights=p.ravel(), minlength=BINS)
             self.truth[place] += np.bincount(bins, weights=t.ravel(), minlength=BINS)
 
+    def join(self, other: Calibration) -> None:
+        """Add what ``other`` holds."""
+        self.count += other.count
+        self.probability += other.probability
+        self.truth += other.truth
+
     def document(self, regions: Sequence[str]) -> dict[str, Any]:
         """Curves and expected calibration errors, by number of modalities, then by region.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,18 @@ import torch
 
 from mrseg_training import perturb
 from mrseg_training.calibration import Calibration
-from mrseg_training.data.subjects import find_folders, prepare
+from mrseg_training.data.report import Survey, examine
+from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
 from mrseg_training.paper_table import feature_figure, reliability_figure, summarise, table_markdown
 from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.io import open_study
 from napari_mrseg.io.formats import label_ending
+from napari_mrseg.io.recognise import REFERENCE
+from napari_mrseg.models.network import FeatureNetwork
 from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
@@ -47,11 +49,14 @@ def evaluate(
     hd95: bool = True,
     shuffles: int = 5,
     order_subjects: int = 4,
+    labels: str | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Measure ``model`` on the subjects under ``data`` that have a reference; writes :data:`OUTPUTS` into ``out``.
 
-    ``task``: the model must be one for it.
+    ``task``: the model must be one for it. ``labels``: the scheme of the references' codes. Every subject is read
+    before the first one is measured, and all that cannot be used are named at once; where it ends early all the same,
+    the outputs hold the subjects measured before.
 
     ``subjects``: only these ids (e.g. the lines of a split's test.txt). ``shuffles``: how often the order of the
     inputs is shuffled for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. Returns the
@@ -63,50 +68,85 @@ def evaluate(
         raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
     loaded = load_model(model, task=task)
     engine = Engine(loaded, device=device, precision=precision)
-    studies = find_studies(data, loaded.task, subjects)
-    rows: list[dict[str, Any]] = []
-    calibration = Calibration(len(loaded.task.names), len(loaded.task.regions))
-    gaps: list[dict[str, list[float]]] = []
-    orders: list[dict[str, Any]] = []
-    for number, open_it in enumerate(studies.values(), start=1):
-        study = open_it()
-        rows += measure_subject(engine, study, calibration, hd95=hd95)
-        if number <= order_subjects:
-            gaps.append(mean_activations(loaded, study))
-            if shuffles:
-                orders += order_robustness(engine, study, shuffles)
-        say(Count("measured", number, len(studies)))
-    document = {
-        "model": loaded.info,
-        "data": data.name,
-        "subjects": list(studies),
-        "device": engine.device_name,
-        "precision": engine.precision,
-        "spacing_mm": loaded.card.validated[0].spacing_mm,
-        **summarise(rows, loaded.task),
-        "by_subject": rows,
-        "calibration": calibration.document([r.name for r in loaded.task.regions]),
-        "order": _order_summary(orders),
-        "activations": _mean_gap(gaps),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "table.md", table_markdown(document, loaded.task).encode())
-    write_atomically(out / "table.csv", _csv(rows, loaded.task).encode())
-    write_atomically(out / "reliability.svg", reliability_figure(document).svg().encode())
-    write_atomically(out / "features.svg", feature_figure(document).svg().encode())
-    write_atomically(out / "table.json", json.dumps(_plain(document), indent=1).encode())
-    return _plain(document)
+    source = find_labelled(data, loaded.task, subjects, labels)
+    check_all(source, say)
+    measured = Measured(loaded)
+    try:
+        for subject in source.ids:
+            study = source.open(subject)
+            with_order = len(measured.subjects) < order_subjects
+            measured.add(subject, engine, study, hd95=hd95, shuffles=shuffles, with_order=with_order)
+            say(Count("measured", len(measured.subjects), len(source.ids)))
+    except (Exception, KeyboardInterrupt) as error:
+        if not measured.subjects:
+            raise
+        measured.write(out, data.name, engine)
+        kept = f"the tables of the {len(measured.subjects)} subjects measured before are in {out.name}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Cancelled(f"Cancelled; {kept}.") from None
+        if isinstance(error, MrsegError):
+            raise type(error)(f"{str(error).rstrip('.')}; {kept}.") from None
+        raise
+    return measured.write(out, data.name, engine)
 
 
-def find_studies(data: Path, task: Task, subjects: Sequence[str] | None) -> dict[str, Callable[[], Study]]:
-    """Openers of the labelled subjects under ``data`` (the folder itself, or any below it), by id."""
+class Measured:
+    """What is measured so far, subject by subject; a subject counts once all of it is."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.task = model, model.task
+        self.subjects: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+        self.calibration = Calibration(len(self.task.names), len(self.task.regions))
+        self.gaps: list[dict[str, list[float]]] = []
+        self.orders: list[dict[str, Any]] = []
+
+    def add(
+        self, subject: str, engine: Engine, study: Study, *, hd95: bool, shuffles: int, with_order: bool
+    ) -> None:
+        """Measure every combination of ``study``; ``with_order``: activations and the order test, too."""
+        calibration = Calibration(len(self.task.names), len(self.task.regions))
+        rows = measure_subject(engine, study, calibration, hd95=hd95)
+        network, gaps = self.model.network, []
+        if with_order and isinstance(network, FeatureNetwork):
+            gaps = [mean_activations(network, self.model.card.validated[0].spacing_mm, study)]
+        orders = order_robustness(engine, study, shuffles) if with_order and shuffles else []
+        self.calibration.join(calibration)
+        self.rows += rows
+        self.gaps += gaps
+        self.orders += orders
+        self.subjects.append(subject)
+
+    def write(self, out: Path, data: str, engine: Engine) -> dict[str, Any]:
+        """Write :data:`OUTPUTS` into ``out``; returns the content of ``table.json``."""
+        document = {
+            "model": self.model.info,
+            "data": data,
+            "subjects": self.subjects,
+            "device": engine.device_name,
+            "precision": engine.precision,
+            "spacing_mm": self.model.card.validated[0].spacing_mm,
+            **summarise(self.rows, self.task),
+            "by_subject": self.rows,
+            "calibration": self.calibration.document([r.name for r in self.task.regions]),
+            "order": _order_summary(self.orders),
+            "activations": _mean_gap(self.gaps),
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / "table.md", table_markdown(document, self.task).encode())
+        write_atomically(out / "table.csv", _csv(self.rows, self.task).encode())
+        write_atomically(out / "reliability.svg", reliability_figure(document).svg().encode())
+        write_atomically(out / "features.svg", feature_figure(document).svg().encode())
+        write_atomically(out / "table.json", json.dumps(_plain(document), indent=1).encode())
+        return _plain(document)
+
+
+def find_labelled(data: Path, task: Task, subjects: Sequence[str] | None, labels: str | None = None) -> Files:
+    """The labelled subjects under ``data`` (the folder itself, or any below it)."""
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give a folder of subjects.")
-    try:
-        found = find_folders(data, "**/", task)
-    except InputError:
-        raise InputError(f"No folder under {data} holds a recognised modality; check --data.") from None
-    labelled = {name: roles for name, roles in found.items() if "reference" in roles}
+    found = find_folders(data, "**/", task)
+    labelled = {name: roles for name, roles in found.items() if REFERENCE in roles}
     if subjects is not None:
         missing = sorted(set(subjects) - set(labelled))
         if missing:
@@ -116,11 +156,22 @@ def find_studies(data: Path, task: Task, subjects: Sequence[str] | None) -> dict
         raise InputError(
             f"No subject under {data} has a reference to measure against; add ..._seg{label_ending(task)} files."
         )
+    return Files(labelled, task, 1.0, labels=labels)
 
-    def opener(roles: Mapping[str, Path]) -> Callable[[], Study]:
-        return lambda: open_study([f"{role}={path}" for role, path in roles.items()], task=task)
 
-    return {name: opener(roles) for name, roles in labelled.items()}
+def check_all(source: Files, say: Say) -> None:
+    """Raises InputError that names every subject that cannot be used."""
+    survey, bad = Survey(source), []
+    for number, subject in enumerate(source.ids, start=1):
+        problems, study = examine(source, subject)
+        bad += [problem for problem in problems if problem.serious]
+        reference = study.reference if study is not None else None
+        survey.add(subject, problems, reference.codes if reference is not None else frozenset())
+        say(Count("read", number, len(source.ids)))
+    if bad:
+        listed = named_together([f"{problem.subject}: {problem.message}" for problem in bad])
+        raise InputError(f"{listed} Mend or take out these subjects; nothing was measured.")
+    survey.check(say)
 
 
 def measure_subject(
@@ -138,7 +189,7 @@ def measure_subject(
     reference = dict(sizes(truth, task, voxel))
     far = _far(truth > 0, study.grid.spacing)
     rows = []
-    for combination in task.combinations(study.present):
+    for combination in engine.combinations(study):
         prediction = engine.predict(study, combination)
         distances = region_hd95(prediction.labels, truth, task, study.grid.spacing) if hd95 else {}
         inside = np.stack([there[region.name][prediction.box] for region in task.regions])
@@ -169,13 +220,13 @@ def _far(truth: npt.NDArray[np.bool_], spacing: Sequence[float]) -> npt.NDArray[
 
 
 @torch.inference_mode()
-def mean_activations(model: Model, study: Study) -> dict[str, list[float]]:
+def mean_activations(network: FeatureNetwork, spacing: float, study: Study) -> dict[str, list[float]]:
     """Mean activation of each of the five features, by combination: how far the incomplete ones are from complete."""
     found = {}
     for combination in study.task.combinations(study.present):
-        prepared = prepare(study.only(combination), max(2.0, model.card.validated[0].spacing_mm))
-        images = fill(prepared.images[None], prepared.has[None], study.task)
-        features = model.network.encode(images, prepared.has[None])
+        prepared = prepare(study.only(combination), max(2.0, spacing))
+        images = fill(prepared.images[None], prepared.available[None], study.task)
+        features = network.encode(images, prepared.available[None])
         found[key(combination)] = [float(f.mean()) for f in features]
     return found
 
@@ -187,7 +238,7 @@ def order_robustness(engine: Engine, study: Study, shuffles: int) -> list[dict[s
     if len(task.channels) > len(task.names):
         return []
     rows = []
-    for number, combination in enumerate(task.combinations(study.present)):
+    for number, combination in enumerate(engine.combinations(study)):
         if len(combination) < 2:
             continue
         fixed = region_dice(engine.predict(study, combination).labels, truth, task)

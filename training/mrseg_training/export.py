@@ -28,6 +28,7 @@ def model_card(config: Config, stage: str, part: StagePart, data: Volumes) -> Mo
         task=task.name,
         modalities=task.names,
         regions=tuple(region.name for region in task.regions),
+        mirrored=config.model.mirrored,
         normalisation={"name": "robust"},
         validated=tuple(
             Validated(spacing_mm=spacing, extents_max=largest)

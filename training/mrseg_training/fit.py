@@ -24,8 +24,9 @@ from mrseg_training.checkpoint import (
     load_weights,
     save_checkpoint,
 )
+from mrseg_training.data.cache import Volumes
 from mrseg_training.data.loader import Loader
-from mrseg_training.data.prepare import Data, prepare_data
+from mrseg_training.data.prepare import Data, find_data, prepare_data
 from mrseg_training.export import model_card
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Log, Progress, Report
@@ -36,6 +37,8 @@ from mrseg_training.stages import STAGES, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.store import save_model
+
+UNLABELLED = 1000  # added to a stage's number: unlabelled samples are drawn independently of the others
 
 
 class TrainingStopped(MrsegError):  # noqa: N818 - a state, as in Cancelled
@@ -64,24 +67,24 @@ def train(
     chosen = [i for i, name in enumerate(config.recipe) if stage in (None, name, names[i])]
     if not chosen:
         raise InputError(f"The recipe has no stage “{stage}”; it has {', '.join(config.recipe)}.")
-    _claim(
-        out,
-        config,
-        [names[i] for i in chosen],
-        resume,
-        partial=stage is not None,
-        lead=fabric.global_rank == 0,
-    )
-    own = Progress() if report is None and fabric.global_rank == 0 else report
-    log = Log(out, own, tensorboard=config.run.tensorboard, active=fabric.global_rank == 0)
+    lead = fabric.global_rank == 0
+    # What cannot be trained is refused before anything is written.
+    source, split = find_data(config)
+    given = given_start(config) if 0 in chosen else None
+    if lead:
+        _claim(out, [names[i] for i in chosen], resume)
+    own = Progress() if report is None and lead else report
+    log = Log(out, own, tensorboard=config.run.tensorboard, active=lead)
     try:
-        data = prepare_data(config, out, log, fabric)
+        data = prepare_data(config, source, split, out, log, fabric)
+        if lead:
+            write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
         model = out / "model"
         for index in chosen:
             if index:
                 start: Start | None = find_start(out / names[index - 1], config.recipe[index - 1], config)
             else:
-                start = given_start(config)
+                start = given
             model = run_stage(config, index, out / names[index], data, fabric, log, start)
         if fabric.global_rank == 0:
             _copy_model(model, out / "model", config)
@@ -129,17 +132,22 @@ def run_stage(
         weight_decay=part.weight_decay,
     )
     processes = fabric.world_size
-    loader = Loader(
-        data.train,
-        part,
-        stage.task,
-        seed=config.seed,
-        stage=index,
-        device=fabric.device,
-        rank=fabric.global_rank,
-        processes=processes,
-        prefetch=config.data.prefetch,
-    )
+
+    def loader_of(volumes: Volumes, stream: int) -> Loader:
+        return Loader(
+            volumes,
+            part,
+            stage.task,
+            seed=config.seed,
+            stage=stream,
+            device=fabric.device,
+            rank=fabric.global_rank,
+            processes=processes,
+            prefetch=config.data.prefetch,
+        )
+
+    loader = loader_of(data.train, index)
+    unlabelled = loader_of(data.unlabelled, index + UNLABELLED) if data.unlabelled is not None else None
     steps = part.steps
     if part.epochs is not None:
         steps = math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))
@@ -178,7 +186,10 @@ def run_stage(
         if config.run.keep != "best" or not path.is_file():
             path = checkpoint_of(folder / "checkpoints", step)
         own = {key: value.clone() for key, value in stage.network.state_dict().items()}
-        stage.network.load_state_dict(load_weights(path))
+        weights = load_weights(path)
+        if part.start_share and start is not None:
+            weights = mixed(weights, start.weights(), part.start_share)
+        stage.network.load_state_dict(weights)
         save_model(folder / "model", stage.exported(), card)
         stage.network.load_state_dict(own)
 
@@ -193,9 +204,12 @@ def run_stage(
 
     log("start", stage=folder.name, step=first, steps=steps, processes=processes)
     now, (done, whole) = first, along(first)
+    beside = unlabelled.batches(first, steps) if unlabelled is not None else None
     for step, batch in enumerate(loader.batches(first, steps), start=first):
         if done >= whole:
             break
+        if beside is not None:
+            batch.unlabelled = next(beside)
         rate_now = learning_rate(part, done, whole)
         for group in optimizer.param_groups:
             group["lr"] = rate_now
@@ -243,7 +257,7 @@ def run_stage(
                 **{f"loss_{key}": number for key, number in numbers.items()},
                 learning_rate=rate_now,
                 rate=(now - first) / max(time.monotonic() - began, 1e-9),
-                skipped_pairs=int((~batch.has.all(1)).sum()),
+                skipped_pairs=int((~batch.available.all(1)).sum()),
                 memory_mb=_memory_mb(fabric.device),
             )
         if config.run.tensorboard and now % config.run.pictures_every == 0:
@@ -275,6 +289,16 @@ def run_stage(
     return model
 
 
+def mixed(weights: Mapping[str, Tensor], before: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """``weights`` with ``share`` of those ``before``, where both have them; what is no number with a point stays."""
+    return {
+        name: torch.lerp(value, before[name].to(value), share)
+        if name in before and value.is_floating_point() and before[name].shape == value.shape
+        else value
+        for name, value in weights.items()
+    }
+
+
 def learning_rate(part: StagePart, step: float, steps: float) -> float:
     """Linear warm-up, then half a cosine to the share ``floor``; of the step about to be made, or of seconds."""
     warm = round(part.warmup * steps)
@@ -294,7 +318,7 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
         "data": {
             k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
         },
-        "model": {k: v for k, v in values["model"].items() if k not in ("name", "version")},
+        "model": {k: v for k, v in values["model"].items() if k not in ("name", "version", "mirrored")},
         "stage": [index, config.recipe[index], values["stages"][config.recipe[index]]],
         "norm": config.run.norm_statistics,
         "before": start and start.identity,
@@ -332,10 +356,8 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _claim(out: Path, config: Config, names: list[str], resume: bool, *, partial: bool, lead: bool) -> None:
-    """Refuse to mix two runs in one folder; write the settings beside the run."""
-    if not lead:
-        return
+def _claim(out: Path, names: list[str], resume: bool) -> None:
+    """Refuse to mix two runs in one folder; make it."""
     there = [name for name in names if (out / name).exists()]
     if there and not resume:
         raise InputError(f"{out} already holds {there[0]}; use --resume to go on, or another folder.")
@@ -343,7 +365,6 @@ def _claim(out: Path, config: Config, names: list[str], resume: bool, *, partial
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
-    write_atomically(out / "config.json", config.model_dump_json(indent=1).encode())
 
 
 def _copy_model(model: Path, target: Path, config: Config) -> None:

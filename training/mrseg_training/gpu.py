@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mrseg_training.bundled import FOLDS, configs
+from mrseg_training.bundled import configs, read_folds
 from mrseg_training.bundled_table import SHIPPED
 from mrseg_training.config import changed
 from mrseg_training.data.anatomy import from_study, save_pair
@@ -52,10 +52,12 @@ LEAST = 0.3  # minutes under which a run is not begun
 
 def pack(out: Path, data: Path, python: str = "3.12") -> int:
     """Write the pack; returns its bytes. The wheels are those of this environment, for ``python`` on Linux."""
-    folds = json.loads(FOLDS.read_text(encoding="utf-8"))
+    folds = read_folds()
     out.mkdir(parents=True, exist_ok=True)
-    for name in [*folds["base"], *(subject for test in folds["test"].values() for subject in test)]:
-        save_pair(out / f"{name}.npz", from_study(open_study(data / name)))
+    free = [name for cases in folds["no_tumour"].values() for name in cases]
+    for name in [*folds["base"], *(s for test in folds["test"].values() for s in test), *free]:
+        study = open_study(data / name, reference=name not in free)
+        save_pair(out / f"{name}.npz", from_study(study, tumour_free=name in free))
         print(f"packed {name}")
     pinned = subprocess.run(
         [sys.executable, "-m", "pip", "freeze", "--exclude-editable"],

@@ -29,10 +29,10 @@ class Count:
         return f"{self.verb} {self.done} of {self.total} subjects"
 
 
-Say = Callable[[Count], None]
+Say = Callable[[Count | str], None]
 
 
-def silent(_: Count) -> None:
+def silent(_: Count | str) -> None:
     """Say nothing."""
 
 
@@ -95,7 +95,7 @@ class Progress:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -109,10 +109,13 @@ class Progress:
             name = event.get("stage", "data")
             if self._of != name:
                 self._bar.start()
-                self._task = self._bar.add_task(name, total=event["steps"], completed=event["step"], note="")
+                self._task = self._bar.add_task(name, total=1.0, count="", note="")
                 self._of = name
+            step, steps = event["step"], event["steps"]
+            done = event.get("done", step / steps if steps else 0.0)  # minutes are given instead of steps
             note = f"loss {event['loss']:.3f}  {event['rate']:.2f} steps/s" if kind == "step" else ""
-            self._bar.update(self._task, completed=event["step"], total=event["steps"], note=note)
+            count = f"{step}/{steps}" if steps else f"step {step}"
+            self._bar.update(self._task, completed=done, count=count, note=note)
         elif "message" in event:
             self._bar.console.print(event["message"])
 

@@ -31,18 +31,18 @@ def min_max(images: Tensor) -> Tensor:
     return torch.where(inside & (span > 0), scaled, torch.zeros_like(scaled))
 
 
-def l1(output: Tensor, target: Tensor, has: Tensor) -> Tensor:
-    """Mean absolute difference of (B, M, I, P, L) over the modalities that are there, ``has`` (B, M) bool."""
-    return (output.float() - target.float())[has].abs().mean()
+def l1(output: Tensor, target: Tensor, available: Tensor) -> Tensor:
+    """Mean absolute difference of (B, M, I, P, L) over the modalities that are there, ``available`` (B, M) bool."""
+    return (output.float() - target.float())[available].abs().mean()
 
 
-def ssim(output: Tensor, target: Tensor, has: Tensor, window: int = 7) -> Tensor:
+def ssim(output: Tensor, target: Tensor, available: Tensor, window: int = 7) -> Tensor:
     """1 − structural similarity (3-D, Gaussian window of σ 1.5) over the modalities that are there.
 
     Equal to MONAI's SSIMLoss with data range 1; its dense window takes 30 times as long on a CPU.
     """
     with torch.autocast(output.device.type, enabled=False):
-        x, y = output[has].float(), target[has].float()  # (N, I, P, L)
+        x, y = output[available].float(), target[available].float()  # (N, I, P, L)
         blurred = [_windowed(v, window) for v in (x, y, x * x, y * y, x * y)]
         mx, my, mxx, myy, mxy = blurred
         vx, vy, vxy = mxx - mx * mx, myy - my * my, mxy - mx * my

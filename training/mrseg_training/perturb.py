@@ -38,45 +38,47 @@ def mix(*numbers: int) -> int:
     return state >> 1
 
 
-def drop(has: Tensor, p: float, draws: Sequence[Generator], *, by: str = "modality") -> Tensor:
-    """Modalities kept, (B, M) bool, of those there, ``has`` (B, M) bool; at least one is.
+def drop(available: Tensor, p: float, draws: Sequence[Generator], *, by: str = "modality") -> Tensor:
+    """Modalities kept, (B, M) bool, of those there, ``available`` (B, M) bool; at least one is.
 
     ``by`` "modality": each is dropped with probability ``p``. "sample", as in the published code: with
     probability ``p`` the sample keeps a uniformly drawn number of modalities, else all.
     """
-    kept = has.clone()
+    fewer = available.clone()
     for row, draw in enumerate(draws):
-        there = torch.nonzero(has[row]).flatten()
+        there = torch.nonzero(available[row]).flatten()
         order = torch.randperm(len(there), generator=draw)
         if by == "sample":
             number = int(torch.randint(1, len(there) + 1, (), generator=draw))
             if float(torch.rand((), generator=draw)) >= p:
                 continue
-            kept[row, there[order[number:]]] = False
+            fewer[row, there[order[number:]]] = False
         else:
             off = torch.rand(len(there), generator=draw) < p
             off[order[0]] = False  # one is always left, each with the same chance
-            kept[row, there[off]] = False
-    return kept
+            fewer[row, there[off]] = False
+    return fewer
 
 
-def incomplete(has: Tensor, draws: Sequence[Generator], odds: Tensor | None = None) -> Tensor:
+def incomplete(
+    available: Tensor, draws: Sequence[Generator], sampling_weights: Tensor | None = None
+) -> Tensor:
     """One random incomplete version per sample, (B, M) bool: 1 .. n−1 of the n modalities there, uniform in number.
 
-    ``odds``: how often each of :func:`incomplete_combinations` comes instead, for samples that have all modalities. A
-    sample with a single modality keeps it.
+    ``sampling_weights``: how often each of :func:`incomplete_combinations` comes instead, for samples that have all
+    modalities. A sample with a single modality keeps it.
     """
-    kept = torch.zeros_like(has)
+    fewer = torch.zeros_like(available)
     for row, draw in enumerate(draws):
-        if odds is not None and bool(has[row].all()):
-            table = incomplete_combinations(has.shape[1])
-            kept[row] = table[torch.multinomial(odds, 1, generator=draw)[0]]
+        if sampling_weights is not None and bool(available[row].all()):
+            table = incomplete_combinations(available.shape[1])
+            fewer[row] = table[torch.multinomial(sampling_weights, 1, generator=draw)[0]]
             continue
-        there = torch.nonzero(has[row]).flatten()
+        there = torch.nonzero(available[row]).flatten()
         order = torch.randperm(len(there), generator=draw)
         number = int(torch.randint(1, max(2, len(there)), (), generator=draw))
-        kept[row, there[order[:number]]] = True
-    return kept
+        fewer[row, there[order[:number]]] = True
+    return fewer
 
 
 def incomplete_combinations(modalities: int) -> Tensor:
@@ -89,21 +91,21 @@ def incomplete_combinations(modalities: int) -> Tensor:
 
 
 def draw_combinations(
-    modalities: int, count: int, draws: Sequence[Generator], odds: Tensor | None = None
+    modalities: int, count: int, draws: Sequence[Generator], sampling_weights: Tensor | None = None
 ) -> Tensor:
     """(count, B, M) bool: ``count`` different incomplete combinations for each sample.
 
-    ``odds``: how often each of :func:`incomplete_combinations` comes; all alike without it.
+    ``sampling_weights``: how often each of :func:`incomplete_combinations` comes; all alike without it.
     """
     table = incomplete_combinations(modalities)
-    if odds is None:
+    if sampling_weights is None:
         chosen = [table[torch.randperm(len(table), generator=draw)[:count]] for draw in draws]
     else:
-        chosen = [table[torch.multinomial(odds, count, generator=draw)] for draw in draws]
+        chosen = [table[torch.multinomial(sampling_weights, count, generator=draw)] for draw in draws]
     return torch.stack(chosen, 1)
 
 
-def odds_of(task: Task, given: Mapping[str, float]) -> Tensor | None:
+def sampling_weights_of(task: Task, given: Mapping[str, float]) -> Tensor | None:
     """Odds of each of :func:`incomplete_combinations` for the names ``given``, e.g. {"t1": 3}; the others have 1.
 
     None where none are given.
@@ -116,15 +118,15 @@ def odds_of(task: Task, given: Mapping[str, float]) -> Tensor | None:
     return torch.tensor([given.get(name, 1.0) for name in names])
 
 
-def shuffle(images: Tensor, kept: Tensor, draws: Sequence[Generator]) -> Tensor:
+def shuffle(images: Tensor, available: Tensor, draws: Sequence[Generator]) -> Tensor:
     """The kept modalities of each sample in random order among their channels; (B, M, ...) -> same shape.
 
     Where a modality has several channels, all keep their places: a depth image does not fit a colour's.
     """
-    if images.shape[1] != kept.shape[1]:
+    if images.shape[1] != available.shape[1]:
         return images
     rows = []
-    for image, keep, draw in zip(images, kept, draws, strict=True):
+    for image, keep, draw in zip(images, available, draws, strict=True):
         there = torch.nonzero(keep).flatten()
         order = torch.arange(len(keep))
         order[there] = there[torch.randperm(len(there), generator=draw)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Norm
-from napari_mrseg.models.unimrseg import SIZES, STRIDE, Settings
+from napari_mrseg.models.network import FeatureNetwork, Network, find_network
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 Extents = tuple[int, int, int]
@@ -22,11 +23,22 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+_ANY_NETWORK = frozenset({"name", "version", "mirrored", "network", "arguments"})  # the rest is unimrseg's
+
+
 class ModelPart(Part):
-    """The network: a named size, and what to change of it. ``name`` is that of the model folder."""
+    """The network by its name (:func:`~napari_mrseg.models.network.find_network`) and what it is made of.
+
+    ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image. Of
+    unimrseg: a named size, and what to change of it; of another network: its
+    ``arguments``.
+    """
 
     name: str = "my-model"
     version: str = "0.1.0"
+    mirrored: bool = False
+    network: str = "unimrseg"
+    arguments: dict[str, Any] = {}
     size: Literal["paper", "compact"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
@@ -43,36 +55,40 @@ class ModelPart(Part):
     mutual: bool = True
     mixer: Literal["swin", "conv"] = "swin"
 
-    def settings(self, task: Task, *, adapters: bool, outputs: int | None = None) -> Settings:
-        """Settings of the network for ``task`` with ``outputs`` channels (default: one per region)."""
-        changed = {
-            name: value
-            for name in (
-                "width",
-                "aspp_rates",
-                "heads",
-                "attention_window",
-                "attention_pooling",
-                "growth",
-                "stem",
-                "head_width",
-                "residual",
-                "deep",
-                "norm",
+    def make(self, task: Task, *, adapters: bool, outputs: int | None = None) -> Network:
+        """A new network for ``task`` with ``outputs`` channels (default: one per region).
+
+        Raises ValueError for arguments that are not the network's.
+        """
+        try:
+            return find_network(self.network).configured(
+                self._arguments,
+                channels=len(task.channels),
+                outputs=outputs or len(task.regions),
+                adapters=adapters,
             )
-            if (value := getattr(self, name)) is not None
-        }
-        return Settings.model_validate(
-            SIZES[self.size].model_dump()
-            | changed
-            | {"reverse": self.reverse, "mutual": self.mutual, "mixer": self.mixer}
-            | {"in_channels": len(task.channels), "regions": outputs or len(task.regions)}
-            | {"adapters": "reverse" if adapters else "none"}
-        )
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+    def sketch(self, task: Task) -> Network:
+        """:meth:`make` without memory, to ask for its shape."""
+        with torch.device("meta"):
+            return self.make(task, adapters=True)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        own = {k: v for k, v in self.model_dump(exclude=set(_ANY_NETWORK)).items() if v is not None}
+        return (own if self.network == "unimrseg" else {}) | self.arguments
 
     @model_validator(mode="after")
     def _fits(self) -> ModelPart:
-        self.settings(DEFAULT, adapters=True)
+        unknown = sorted(self.model_fields_set - _ANY_NETWORK)
+        if self.network != "unimrseg" and unknown:
+            raise ValueError(f"{unknown[0]} is of the network unimrseg; {self.network} takes model.arguments")
+        try:
+            self.sketch(DEFAULT)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         return self
 
 
@@ -82,7 +98,8 @@ class SimulatePart(Part):
     Without ``brains`` all are drawn in a template's tissue maps. ``brains``: folders under ``data.path`` whose
     scans, their own lesion covered, tumours are painted into; ``template_share`` of the subjects still come from
     the template. ``labelled``: those of ``brains`` that also appear with their own tumour, in ``real_share`` of the
-    subjects. ``healthy_share`` of the others have no tumour.
+    subjects. ``healthy_share`` of the others have no tumour. ``tumour_free``: further folders, whose scans have no
+    tumour whatever else they show; half of the subjects without a tumour are drawn from them as they are.
     """
 
     train: int = Field(default=100, ge=1)
@@ -91,20 +108,36 @@ class SimulatePart(Part):
     seed: int = Field(default=1, ge=0)
     brains: tuple[str, ...] = ()
     labelled: tuple[str, ...] = ()
+    tumour_free: tuple[str, ...] = ()
     template_share: Share = Field(default=1.0, ge=0, le=1)
     real_share: Share = Field(default=0.0, ge=0, le=1)
     healthy_share: Share = Field(default=0.22, ge=0, le=1)
 
     @model_validator(mode="after")
     def _has_brains(self) -> SimulatePart:
-        strangers = sorted(set(self.labelled) - set(self.brains))
-        if strangers:
-            raise ValueError(f"labelled names {strangers[0]}, which is not among brains")
+        unknown = sorted(set(self.labelled) - set(self.brains))
+        if unknown:
+            raise ValueError(f"labelled names {unknown[0]}, which is not among brains")
         if bool(self.real_share) != bool(self.labelled):
             raise ValueError("give labelled and a real_share, or neither")
-        if not self.brains and self.template_share != 1:
+        if not self.scans and self.template_share != 1:
             raise ValueError("without brains template_share must be 1")
+        twice = sorted(set(self.tumour_free) & set(self.brains))
+        if twice:
+            raise ValueError(f"{twice[0]} is named both in brains and in tumour_free")
         return self
+
+    @property
+    def scans(self) -> tuple[str, ...]:
+        """Every folder that is drawn from."""
+        return self.brains + self.tumour_free
+
+
+class UnlabelledPart(Part):
+    """Further subjects whose segmentations, if there are any, are not read: folders under ``path``."""
+
+    path: Path
+    pattern: str = "*"
 
 
 class DataPart(Part):
@@ -113,7 +146,8 @@ class DataPart(Part):
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
     ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without
     it a seeded one is drawn with ``proportions`` (subjects, or shares of them). ``workers``: processes that prepare
-    subjects.
+    subjects. ``labels``: the scheme of the segmentations' codes, as ``--labels``; by default the task's own, and a data
+    set that looks like another is refused. ``unlabelled``: what stages get beside the labelled samples, as many a step.
     """
 
     source: Literal["brats", "folders", "simulated"] = "simulated"
@@ -123,6 +157,8 @@ class DataPart(Part):
     split: Path | None = None
     proportions: tuple[float, float, float] = (219, 50, 100)
     simulate: SimulatePart = SimulatePart()
+    labels: str | None = None
+    unlabelled: UnlabelledPart | None = None
     cache: Path | None = None
     in_memory: Literal["auto", "yes", "no"] = "auto"
     prefetch: int = Field(default=2, ge=0, le=64)
@@ -131,8 +167,8 @@ class DataPart(Part):
 
     @model_validator(mode="after")
     def _has_path(self) -> DataPart:
-        if self.source == "simulated" and self.simulate.brains and self.path is None:
-            raise ValueError("path is needed for simulate.brains: the folder that holds them")
+        if self.source == "simulated" and self.simulate.scans and self.path is None:
+            raise ValueError("path is needed for simulate.brains and tumour_free: the folder that holds them")
         if self.source != "simulated" and self.path is None:
             raise ValueError(f"path is needed for source {self.source}, e.g. data.path=/data/BraTS2020")
         if min(self.proportions) < 0 or self.proportions[0] == 0:
@@ -174,10 +210,12 @@ class StagePart(Part):
     ``minutes`` of training, whatever the machine, for runs that are compared at equal time or that have only so much:
     how far it gets and the weights then depend on the machine, and so does what a resumed run gives.
 
-    ``extents``: one is drawn for each step, so that crops and whole heads can both be trained on. In a share ``coarse``
-    of the steps they are voxels of twice the data's spacing, so that one model learns both the final and the preview.
-    ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself. ``average``: what
-    is kept at the end is the running mean of the weights, of which each step keeps that share (0: the last weights).
+    ``extents``: one is drawn for each step, so that crops and whole volumes can both be trained on. In a share
+    ``coarse`` of the steps they are voxels of twice the data's spacing, so that one model learns both the final and
+    the preview. ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself.
+    ``average``: what is kept at the end is the running mean of the weights, of which each step keeps that share (0: the
+    last weights). ``start_share``: how much of the weights it started from is in the model that it leaves, so that what
+    was learnt before is not lost (Wortsman 2022, arXiv 2109.01903).
     """
 
     epochs: int | None = Field(default=None, ge=1)
@@ -189,6 +227,7 @@ class StagePart(Part):
     warmup: Share = Field(default=1 / 6, ge=0, le=1)
     floor: Share = Field(default=0.0, ge=0, le=1)
     average: Share = Field(default=0.0, ge=0, lt=1)
+    start_share: Share = Field(default=0.0, ge=0, lt=1)
     clip: float | None = Field(default=None, gt=0)
     extents: tuple[Extents, ...] = ((128, 128, 128),)
     coarse: Share = Field(default=0.0, ge=0, le=1)
@@ -229,11 +268,11 @@ class TruthPart(Part):
 class ContrastPart(StagePart):
     """Stage 2: complete and incomplete versions of a subject attract, other subjects repel; with Dice on both.
 
-    ``odds``: how often a combination is drawn as the incomplete one, e.g. ``{t1: 3}``; those not named have 1. Without
-    it the number of modalities kept is uniform.
+    ``sampling_weights``: how often a combination is drawn as the incomplete one, e.g. ``{t1: 3}``; those not named
+    have 1. Without it the number of modalities kept is uniform.
     """
 
-    odds: dict[str, float] = {}
+    sampling_weights: dict[str, float] = {}
     contrast: float = Field(default=1.0, ge=0)
     temperature: float = Field(default=0.5, gt=0)
     positive_in_denominator: bool = True
@@ -244,11 +283,11 @@ class ContrastPart(StagePart):
 class AdaptPart(StagePart):
     """Stage 3: adapters and decoder learn to make up for what is missing; the encoder is frozen.
 
-    ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step; ``odds``: how often
-    each is among them, e.g. ``{t1: 3}``, those not named 1.
+    ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step;
+    ``sampling_weights``: how often each is among them, e.g. ``{t1: 3}``, those not named 1.
     """
 
-    odds: dict[str, float] = {}
+    sampling_weights: dict[str, float] = {}
     combinations_per_step: int = Field(default=4, ge=1)
     feature: float = Field(default=0.2, ge=0)
     prediction: float = Field(default=1.0, ge=0)
@@ -261,13 +300,15 @@ class AdaptPart(StagePart):
 class SupervisedPart(StagePart):
     """No stage of the paper: encoder and decoder by the truth alone, with modality dropout or without.
 
-    With ``odds``, which say how often each incomplete combination is drawn, ``dropout`` is the share of samples
-    that are incomplete at all.
+    With ``sampling_weights``, which say how often each incomplete combination is drawn, ``dropout`` is the share of
+    samples that are incomplete at all. ``unlabelled``: weight of what data.unlabelled teach, that an incomplete
+    combination should find what the complete one finds.
     """
 
     dropout: float = Field(default=0.0, ge=0, le=1)
     dropout_by: Literal["modality", "sample"] = "sample"
-    odds: dict[str, float] = {}
+    sampling_weights: dict[str, float] = {}
+    unlabelled: float = Field(default=0.0, ge=0)
     truth: TruthPart = TruthPart()
 
 
@@ -340,25 +381,34 @@ class Config(Part):
                 raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
         if not self.recipe:
             raise ValueError("recipe must name at least one stage")
-        least = STRIDE * (self.model.stem or SIZES[self.model.size].stem)
-        for name in self.recipe:
-            extents = self.stage(name).extents
-            if not extents or any(n < least or n % least for extent in extents for n in extent):
-                raise ValueError(
-                    f"stages.{name}.extents must be multiples of {least}, e.g. {[[4 * least] * 3]}"
-                )
         try:
             task = get_task(self.task)
         except InputError as error:
             raise ValueError(str(error)) from None
+        network = self.model.sketch(task)
+        least = network.training_stride
+        for name in self.recipe:
+            extents = self.stage(name).extents
+            if not extents or any(n < m or n % m for e in extents for n, m in zip(e, least, strict=True)):
+                raise ValueError(
+                    f"stages.{name}.extents must be multiples of {', '.join(map(str, dict.fromkeys(least)))}, e.g. "
+                    f"{[[4 * n for n in least]]}"
+                )
+        supervised = self.stages.supervised
+        if supervised is not None and supervised.unlabelled and self.data.unlabelled is None:
+            raise ValueError(
+                "stages.supervised.unlabelled needs data.unlabelled.path, the folder of those subjects"
+            )
         known = {key(c) for c in task.combinations() if c != task.names}
         for part in (self.stages.contrast, self.stages.adapt, self.stages.joint, self.stages.supervised):
-            strangers = sorted(set(part.odds) - known) if part is not None else []
-            if strangers:
-                raise ValueError(f"odds: {strangers[0]} is no incomplete combination, such as {min(known)}")
-            if part is not None and any(not 0 < value < 1e3 for value in part.odds.values()):
-                raise ValueError("odds must be above 0 and below 1000")
-        outputs = self.model.settings(task, adapters=False).deep
+            unknown = sorted(set(part.sampling_weights) - known) if part is not None else []
+            if unknown:
+                raise ValueError(
+                    f"sampling_weights: {unknown[0]} is no incomplete combination, such as {min(known)}"
+                )
+            if part is not None and any(not 0 < value < 1e3 for value in part.sampling_weights.values()):
+                raise ValueError("sampling_weights must be above 0 and below 1000")
+        outputs = len(network.deep) if isinstance(network, FeatureNetwork) else 0
         for name in self.recipe:
             truth = getattr(self.stage(name), "truth", None)
             if truth is not None and len(truth.deep) > outputs:

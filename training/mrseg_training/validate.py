@@ -20,33 +20,33 @@ from napari_mrseg.inference.outputs import inside, probabilities
 def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
     """Higher is better. Mean Dice over regions, for all modalities and each alone; stage 1: minus its L1.
 
-    Whole heads of the first ``subjects`` validation subjects. An absent region found absent counts as 1.
+    Whole volumes of the first ``subjects`` validation subjects. An absent region found absent counts as 1.
     """
     stage.eval()
     total, count = 0.0, 0
     for subject in volumes.subjects[:subjects]:
         images = volumes.images(subject)[None].float().to(fabric.device)
         labels = volumes.labels(subject)[None].to(fabric.device)
-        has = volumes.has(subject)[None]
+        available = volumes.available(subject)[None]
         with fabric.autocast():
-            for kept in _looked_at(has):
-                seen = fill(images, kept, stage.task)
+            for fewer in _looked_at(available):
+                seen = fill(images, fewer, stage.task)
                 if isinstance(stage, Reconstruct):
                     value = -losses.l1(
-                        stage.reconstruction(seen), losses.min_max(images), by_channel(has, stage.task)
+                        stage.reconstruction(seen), losses.min_max(images), by_channel(available, stage.task)
                     )
                 else:
-                    found = inside(stage.logits(seen, kept.to(images.device)).float(), stage.task.output)
+                    found = inside(stage.logits(seen, fewer.to(images.device)).float(), stage.task.output)
                     truth = regions_of(labels, [r.codes for r in stage.task.regions]) > 0
                     value = _dice(found, truth)
                 total, count = total + float(value), count + 1
     return total / count
 
 
-def _looked_at(has: Tensor) -> list[Tensor]:
-    rows = [has]
-    for m in torch.nonzero(has[0]).flatten().tolist():
-        alone = torch.zeros_like(has)
+def _looked_at(available: Tensor) -> list[Tensor]:
+    rows = [available]
+    for m in torch.nonzero(available[0]).flatten().tolist():
+        alone = torch.zeros_like(available)
         alone[0, m] = True
         rows.append(alone)
     return rows
@@ -74,15 +74,15 @@ def pictures(stage: Stage, batch: Batch) -> Tensor:
     )
     rows = []
     for combination in table:
-        kept = combination[None] & batch.has[:1]
-        if not kept.any():
+        fewer = combination[None] & batch.available[:1]
+        if not fewer.any():
             continue
-        seen = fill(images, kept, stage.task)
+        seen = fill(images, fewer, stage.task)
         shown = [image[slab] for image in losses.min_max(seen)[0]]
         if isinstance(stage, Reconstruct):
             made = [image[slab].clamp(0, 1) for image in stage.reconstruction(seen)[0].float()]
         else:
-            logits = stage.logits(seen, kept.to(images.device))[0].float()
+            logits = stage.logits(seen, fewer.to(images.device))[0].float()
             made = [truth[0], *(p[slab] for p in probabilities(logits[None], stage.task.output)[0])]
         rows.append(torch.cat([*shown, *made], dim=1))
     stage.train(training)

@@ -15,6 +15,7 @@ from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.opening import last_folder, remember_folder
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.errors import InputError
+from napari_mrseg.session_file import open_session, save_session
 
 SUFFIX = ".mrsession"
 _FIGURE = "Figure (*.png *.svg)"
@@ -136,13 +137,13 @@ class Exports(QObject):
         view = self._view()
 
         def work() -> str:
-            self._state.session.save_session(path, view)
+            save_session(self._state.session, path, view)
             return f"Wrote {path}."
 
         self._do("Saving the session …", work)
 
     def open_session(self, path: Path) -> None:
-        self._do("Opening the session …", lambda: self._state.session.open_session(path), self._restore)
+        self._do("Opening the session …", lambda: open_session(self._state.session, path), self._restore)
 
     def _comparison(self) -> Comparison:
         comparison = self._state.comparison

@@ -88,12 +88,13 @@ class State(QObject):
             against = None
         old = self.comparison
         found = self.session.predictions_of(study)
-        if old is not None and old.study is study:
+        if old is not None and old.study is study and old.expected == self.session.combinations:
             new = old.updated(found)
             if new.against != (against or study.present):
                 new = new.versus(against or study.present)
         else:
-            new = Comparison(study, found, against=against)
+            expected = self.session.combinations
+            new = Comparison(study, found, against=against, expected=expected)
         for combination in new.predictions:
             new.row(combination)
             if new.full is not None:

@@ -51,19 +51,27 @@ class Anatomy:
     images: Tensor
     white: Tensor
     fluid: Tensor
-    certain: Tensor
+    valid: Tensor
     labels: Tensor | None = None
 
 
-def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy]:
+def from_study(
+    study: Study, spacing: float = SPACING, *, tumour_free: bool = False
+) -> tuple[Anatomy, Anatomy]:
     """(the brain with its lesion covered, the brain as it is with its labels) of a study with a reference.
 
-    Raises ValueError if a modality or the reference is missing.
+    ``tumour_free``: nothing in it is tumour and nothing is covered; it needs no reference.
+
+    Raises InputError if a modality or the reference is missing.
     """
-    if study.present != study.task.names or study.reference is None:
-        raise ValueError(f"{study.case}: all of {', '.join(study.task.names)} and a segmentation are needed.")
+    if study.present != study.task.names:
+        raise InputError(f"{study.case}: all of {', '.join(study.task.names)} are needed.")
+    if study.reference is None and not tumour_free:
+        raise InputError(f"{study.case}: a segmentation is needed, or its name in simulate.tumour_free.")
     raw = torch.from_numpy(np.stack([image.data for image in study.images.values()]))
-    codes = torch.tensor(study.reference.labels)
+    codes = torch.zeros(raw.shape[1:], dtype=torch.uint8)
+    if study.reference is not None and not tumour_free:
+        codes = torch.tensor(study.reference.labels)
     masks = torch.stack([foreground(v) for v in raw])
     scaled = torch.stack([_unit_spread(v, m) for v, m in zip(raw, masks, strict=True)])
     box = bounds(masks.any(0))
@@ -74,10 +82,12 @@ def from_study(study: Study, spacing: float = SPACING) -> tuple[Anatomy, Anatomy
     # Divided by the resampled mask: the edge of the brain is not mixed with the background.
     low = resample(scaled, *where) / inside.clamp_min(1e-3) * (inside >= 0.5)
     labels = resample_labels(codes, (1, 2, 3), *where)
-    healthy, certain = cover(low, labels > 0, SPACING / spacing)
+    healthy, valid = low, torch.ones_like(low[0])
+    if labels.any():
+        healthy, valid = cover(low, labels > 0, SPACING / spacing)
     white, fluid = tissues(healthy)
     real = Anatomy(study.case, low, white, fluid, torch.ones_like(white), labels)
-    return Anatomy(study.case, healthy, white, fluid, certain), real
+    return Anatomy(study.case, healthy, white, fluid, valid), real
 
 
 def save_pair(path: Path, pair: tuple[Anatomy, Anatomy]) -> None:
@@ -91,7 +101,7 @@ def save_pair(path: Path, pair: tuple[Anatomy, Anatomy]) -> None:
         images=images.numpy(),
         # Nearly 0 everywhere, so that it takes little room.
         covered=(healthy.images.half() - images).numpy(),
-        certain=healthy.certain.bool().numpy(),
+        valid=healthy.valid.bool().numpy(),
         labels=real.labels.numpy(),
     )
     write_atomically(path, stream.getvalue())
@@ -101,16 +111,14 @@ def load_pair(path: Path) -> tuple[Anatomy, Anatomy]:
     """What :func:`save_pair` wrote. Raises InputError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            parts = {
-                name: torch.from_numpy(file[name]) for name in ("images", "covered", "certain", "labels")
-            }
+            parts = {name: torch.from_numpy(file[name]) for name in ("images", "covered", "valid", "labels")}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         raise InputError(f"{path.name} is no packed brain or is damaged; pack it again.") from None
     images = parts["images"].float()
     healthy = images + parts["covered"].float()
     white, fluid = tissues(healthy)
     real = Anatomy(path.stem, images, white, fluid, torch.ones_like(white), parts["labels"])
-    return Anatomy(path.stem, healthy, white, fluid, parts["certain"].float()), real
+    return Anatomy(path.stem, healthy, white, fluid, parts["valid"].float()), real
 
 
 def _unit_spread(volume: Tensor, mask: Tensor) -> Tensor:
@@ -130,7 +138,7 @@ def cover(images: Tensor, lesion: Tensor, zoom: float = 1.0) -> tuple[Tensor, Te
     """Put the mirrored other hemisphere over a lesion: (4, I, P, L), (I, P, L) bool → (images, certain).
 
     The mirror image is registered to the brain outside the lesion, each modality matched in a ring around it, and
-    blended in smoothly. Where the mirror image shows the lesion itself, ``certain`` is 0. ``zoom``: voxels of the
+    blended in smoothly. Where the mirror image shows the lesion itself, ``valid`` is 0. ``zoom``: voxels of the
     images to 2 mm.
     """
     brain = images[1] > 0
@@ -149,8 +157,8 @@ def cover(images: Tensor, lesion: Tensor, zoom: float = 1.0) -> tuple[Tensor, Te
     # Where the mirror image has no brain (or the lesion) the voxel keeps what it has and is not trusted.
     usable = (mirrored[1] > 0) & ~also
     weight = weight * blur(usable[None].float(), 0.8 * zoom)[0] * usable
-    certain = 1.0 - ((around & ~usable) & brain).float()
-    return torch.where(brain, images * (1 - weight) + mirrored * weight, images), certain
+    valid = 1.0 - ((around & ~usable) & brain).float()
+    return torch.where(brain, images * (1 - weight) + mirrored * weight, images), valid
 
 
 def _registered(moving: Tensor, fixed: Tensor, weights: Tensor, zoom: float) -> Tensor:

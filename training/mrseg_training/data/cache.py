@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mrseg_training.data.report import Problem, examine, write_report
+from mrseg_training.data.report import Problem, Survey, examine, write_report
 from mrseg_training.data.subjects import Files, Prepared, Source, prepare
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
@@ -30,6 +30,9 @@ class Cached:
 
     subject: str
     path: Path
+
+
+Filled = tuple[Cached | None, list[Problem], frozenset[int]]
 
 
 def fill_cache(
@@ -50,8 +53,11 @@ def fill_cache(
     folder.mkdir(parents=True, exist_ok=True)
     cached: list[Cached] = []
     problems: list[Problem] = []
-    for number, (one, found) in enumerate(_each(source, wanted, folder, workers), start=1):
+    survey = Survey(source) if isinstance(source, Files) and source.labelled else None
+    for number, (one, found, codes) in enumerate(_each(source, wanted, folder, workers), start=1):
         problems += found
+        if survey is not None:
+            survey.add(wanted[number - 1], found, codes)
         if one is not None:
             cached.append(one)
         say(Count("prepared", number, len(wanted)))
@@ -60,14 +66,14 @@ def fill_cache(
     bad = [problem for problem in problems if problem.serious]
     if bad and not skip_bad:
         raise InputError(_sentence(bad, folder))
+    if survey is not None:
+        survey.check(say)
     if not cached:
         raise InputError(f"None of the {len(wanted)} subjects can be used; see {folder / 'problems.txt'}.")
     return cached
 
 
-def _each(
-    source: Source, subjects: Sequence[str], folder: Path, workers: int
-) -> Iterator[tuple[Cached | None, list[Problem]]]:
+def _each(source: Source, subjects: Sequence[str], folder: Path, workers: int) -> Iterator[Filled]:
     """:func:`_fill` of each subject, in order."""
     if workers == 1 or len(subjects) < 2:
         yield from (_fill(source, folder, subject) for subject in subjects)
@@ -87,24 +93,27 @@ def _begin(source: Source, folder: Path) -> None:
     torch.set_num_threads(1)
 
 
-def _fill_there(subject: str) -> tuple[Cached | None, list[Problem]]:
+def _fill_there(subject: str) -> Filled:
     return _fill(*_there, subject)
 
 
-def _fill(source: Source, folder: Path, subject: str) -> tuple[Cached | None, list[Problem]]:
-    """Prepare one subject unless it is there; None if it cannot be used."""
+def _fill(source: Source, folder: Path, subject: str) -> Filled:
+    """Prepare one subject unless it is there; None if it cannot be used. The codes: of its file, if it was read now."""
     path = folder / f"{subject}.safetensors"
     fingerprint = source.fingerprint(subject)
     problems: list[Problem] = []
+    codes: frozenset[int] = frozenset()
     if not is_sound(path, fingerprint):
         study = None
         if isinstance(source, Files):
             problems, study = examine(source, subject)
             if any(problem.serious for problem in problems):
-                return None, problems
+                return None, problems, codes
+        if study is not None and study.reference is not None:
+            codes = study.reference.codes
         prepared = prepare(study, source.spacing) if study is not None else source.load(subject)
         _write(path, prepared, fingerprint)
-    return Cached(subject, path), problems
+    return Cached(subject, path), problems, codes
 
 
 def _sentence(bad: Sequence[Problem], folder: Path) -> str:
@@ -120,7 +129,7 @@ def _write(path: Path, prepared: Prepared, fingerprint: str) -> None:
     tensors = {
         "images": prepared.images.to(torch.float16).contiguous(),
         "labels": prepared.labels.contiguous(),
-        "has": prepared.has,
+        "has": prepared.available,
     }
     metadata = {"fingerprint": fingerprint, "content": _content(tensors)}
     write_atomically(path, save(tensors, metadata))
@@ -167,7 +176,7 @@ class Volumes:
                 if self.held:
                     self._memory[subject] = {name: file.get_tensor(name) for name in ("images", "labels")}
 
-    def has(self, subject: str) -> Tensor:
+    def available(self, subject: str) -> Tensor:
         """(M,) bool: the modalities there."""
         return self._has[subject]
 

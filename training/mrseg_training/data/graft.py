@@ -16,18 +16,18 @@ MARGIN = 2  # voxels kept around a tumour, so that its border is its own
 
 
 @dataclass
-class Donor:
+class SourceLesion:
     """A tumour cut out of a labelled brain.
 
     ``stack`` (8, I, P, L): the four modalities in the units of :class:`~.anatomy.Anatomy`, the share of each label
-    code 1, 2, 3, and where the donor has brain. ``radius``: mm of a ball of its size.
+    code 1, 2, 3, and where its own brain is. ``radius``: mm of a ball of its size.
     """
 
     stack: Tensor
     radius: float
 
 
-def donor(real: Anatomy, spacing: float) -> Donor:
+def source_lesion(real: Anatomy, spacing: float) -> SourceLesion:
     """The tumour of a brain with ``labels``."""
     assert real.labels is not None
     tumour = real.labels > 0
@@ -36,13 +36,13 @@ def donor(real: Anatomy, spacing: float) -> Donor:
     shares = torch.stack([codes == code for code in (1, 2, 3)]).float()
     inside = (real.images[1] > 0)[box].float()
     ml = float(tumour.sum()) * spacing**3
-    return Donor(
+    return SourceLesion(
         torch.cat([real.images[:, *box], shares, inside[None]]), (ml * 3 / (4 * torch.pi)) ** (1 / 3)
     )
 
 
 def graft(
-    images: Tensor, brain: Tensor, own: Donor, centre: Sequence[float], generator: Generator
+    images: Tensor, brain: Tensor, own: SourceLesion, centre: Sequence[float], generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """(images, labels): ``own`` laid into ``images`` (4, I, P, L) around ``centre`` (voxels), within ``brain``."""
     where = offsets(brain.shape, centre, 1.0)

@@ -75,7 +75,7 @@ class Loader:
         shared = perturb.generators(self.seed, self.stage, step, _EXTENTS, 1)[0]
         extents = self.part.extents[int(torch.randint(len(self.part.extents), (), generator=shared))]
         coarse = self.part.coarse > 0 and float(torch.rand((), generator=shared)) < self.part.coarse
-        images, labels, has = [], [], []
+        images, labels, available = [], [], []
         for place, draw in enumerate(draws):
             subject = self._subject(step * self.part.batch * self.processes + first + place)
             if coarse:
@@ -85,8 +85,8 @@ class Loader:
                 image, label = self._crop(subject, extents, draw)
             images.append(faulty(image, self.part.augment, draw))
             labels.append(label)
-            has.append(self.volumes.has(subject))
-        return torch.stack(images), torch.stack(labels), torch.stack(has), draws
+            available.append(self.volumes.available(subject))
+        return torch.stack(images), torch.stack(labels), torch.stack(available), draws
 
     def _subject(self, position: int) -> str:
         epoch, place = divmod(position, len(self.volumes.subjects))
@@ -126,12 +126,12 @@ class Loader:
         return image, F.pad(labels[where], pads)
 
     def _finish(self, raw: Raw) -> Batch:
-        images, labels, has, draws = raw
+        images, labels, available, draws = raw
         images = images.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
         images, labels = augment(images, labels, self.part.augment, draws, self.ndim)
         images = images.contiguous(memory_format=torch.channels_last_3d)
-        return Batch(images, regions_of(labels, self.codes), has, draws)
+        return Batch(images, regions_of(labels, self.codes), available, draws)
 
 
 def halved(image: Tensor, label: Tensor, kinds: Sequence[int]) -> tuple[Tensor, Tensor]:

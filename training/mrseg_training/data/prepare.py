@@ -8,7 +8,7 @@ from typing import Any
 
 from mrseg_training.data.cache import Volumes, fill_cache
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
-from mrseg_training.data.subjects import open_source
+from mrseg_training.data.subjects import Files, Source, find_folders, open_source
 from mrseg_training.log import Count, Log
 from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
@@ -22,13 +22,12 @@ class Data:
     train: Volumes
     validation: Volumes | None
     split: Split
+    unlabelled: Volumes | None = None
 
 
-def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
-    """Find, split, prepare and open the subjects. The first process prepares, the others wait."""
-    task = get_task(config.task)
-    source = open_source(config.data, task)
-    folder = (config.data.cache or out / "cache").expanduser()
+def find_data(config: Config) -> tuple[Source, Split]:
+    """The subjects and who trains. Reads names alone and writes nothing. Raises InputError."""
+    source = open_source(config.data, get_task(config.task))
     if config.data.split is not None:
         split: Split = read_split(config.data.split.expanduser(), source.ids)
     elif source.split is not None:
@@ -37,10 +36,18 @@ def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
         split = draw_split(source.ids, config.data.proportions, config.seed)
     if not split["train"]:
         raise InputError("The split leaves no subject for training; change data.proportions or data.split.")
+    return source, split
 
-    def said(count: Count) -> None:
-        if log.report is not None:
-            log.report({"kind": "prepare", "step": count.done, "steps": count.total})
+
+def prepare_data(config: Config, source: Source, split: Split, out: Path, log: Log, fabric: Any) -> Data:
+    """Prepare and open the subjects. The first process prepares, the others wait."""
+    folder = (config.data.cache or out / "cache").expanduser()
+
+    def said(what: Count | str) -> None:
+        if isinstance(what, str):
+            log("data", message=what)
+        elif log.report is not None:
+            log.report({"kind": "prepare", "step": what.done, "steps": what.total})
 
     if fabric.global_rank == 0:
         write_split(split, out / "split")
@@ -58,4 +65,17 @@ def prepare_data(config: Config, out: Path, log: Log, fabric: Any) -> Data:
     first = volumes("train")
     if first is None:
         raise InputError(f"None of the training subjects can be used; see {folder / 'problems.txt'}.")
-    return Data(first, volumes("validation"), split)
+    return Data(first, volumes("validation"), split, _unlabelled(config, folder / "unlabelled", fabric))
+
+
+def _unlabelled(config: Config, folder: Path, fabric: Any) -> Volumes | None:
+    part, data = config.data.unlabelled, config.data
+    if part is None:
+        return None
+    task = get_task(config.task)
+    source = Files(
+        find_folders(part.path.expanduser(), part.pattern, task), task, data.spacing, labelled=False
+    )
+    with fabric.rank_zero_first():
+        cached = fill_cache(source, source.ids, folder, skip_bad=data.skip_bad, workers=data.workers)
+    return Volumes(cached, data.in_memory, fabric.world_size)

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from mrseg_training.data import signal, tumour
 from mrseg_training.data.anatomy import SPACING, Anatomy, from_template
-from mrseg_training.data.graft import Donor, donor, graft
+from mrseg_training.data.graft import SourceLesion, graft, source_lesion
 from mrseg_training.data.tumour import chance, look_up, offsets, pick, smooth_noise, uniform
 from napari_mrseg import degrade
 from napari_mrseg.prepare import bounds, foreground, frame, most, normalise, resample
@@ -27,12 +27,12 @@ class Sample:
     """What the network sees and should say.
 
     ``images`` (4, I, P, L) normalised, extents multiples of 8; ``regions`` (3, I, P, L) of 0 and
-    1 in the order WT, TC, ET; ``certain`` (I, P, L), 0 where the truth is unknown.
+    1 in the order WT, TC, ET; ``valid`` (I, P, L), 0 where the truth is unknown.
     """
 
     images: Tensor
     regions: Tensor
-    certain: Tensor
+    valid: Tensor
 
 
 @dataclass
@@ -40,13 +40,14 @@ class Simulator:
     """Draws samples. ``brains``: covered scans; ``real``: scans with their labels; ``maps``: template tissue maps.
 
     ``real_share`` of the samples have a real tumour, ``moved_share`` of these in another brain. ``healthy_share`` of
-    the others have none.
+    the others have none; half of these are drawn from ``tumour_free``, scans whose every finding is no tumour.
 
     ``maps`` is (3, I, P, L) grey matter, white matter, brain, or None. All are held at ``spacing`` mm.
     """
 
     brains: Sequence[Anatomy]
     real: Sequence[Anatomy] = ()
+    tumour_free: Sequence[Anatomy] = ()
     maps: Tensor | None = None
     real_share: float = 0.15
     moved_share: float = 0.5
@@ -64,17 +65,17 @@ class Simulator:
             tumours = 1
         elif not real and not chance(self.healthy_share, generator):
             tumours = 1 + pick((0.8, 0.15, 0.05), generator)
-        anatomy = self._anatomy(real and not moved, generator)
+        anatomy = self._anatomy(real and not moved, generator, tumour=bool(tumours))
         grid, brain = warp(anatomy, generator, fine)
         places = [_place(brain, generator, fine) for _ in range(tumours)]
         places[1:] = [(centre, FURTHER * radius) for centre, radius in places[1:]]
-        given = self._donors[pick([1.0] * len(self.real), generator)] if moved else None
+        given = self._lesions[pick([1.0] * len(self.real), generator)] if moved else None
         if given is not None:
             places = [(places[0][0], given.radius)]
         for centre, radius in places:
             if chance(0.7, generator):
                 grid = push(grid, centre, radius, uniform(0, 0.75, generator), self.spacing)
-        images, white, fluid, certain, soft, labels = resampled(anatomy, grid)
+        images, white, fluid, valid, soft, labels = resampled(anatomy, grid)
         brain = (soft > 0.5).float()
         if chance(0.7, generator):
             images = signal.recolour(images, white, fluid, generator)
@@ -96,18 +97,21 @@ class Simulator:
             images = signal.cavity(images, hole, generator)
             labels = torch.where(hole.core >= 0.5, 0, labels)
         images = scanner(images, brain, generator)
-        return finish(images, labels, certain, soft)
+        return finish(images, labels, valid, soft)
 
     @cached_property
-    def _donors(self) -> list[Donor]:
-        return [donor(real, self.spacing) for real in self.real]
+    def _lesions(self) -> list[SourceLesion]:
+        return [source_lesion(real, self.spacing) for real in self.real]
 
-    def _anatomy(self, real: bool, generator: Generator) -> Anatomy:
+    def _anatomy(self, real: bool, generator: Generator, *, tumour: bool) -> Anatomy:
         if real:
             return self.real[pick([1.0] * len(self.real), generator)]
+        if self.tumour_free and not tumour and chance(0.5, generator):
+            return self.tumour_free[pick([1.0] * len(self.tumour_free), generator)]
         if self.maps is not None and chance(self.template_share, generator):
             return from_template(self.maps, generator)
-        return self.brains[pick([1.0] * len(self.brains), generator)]
+        hosts = [*self.brains, *self.tumour_free]
+        return hosts[pick([1.0] * len(hosts), generator)]
 
 
 def warp(anatomy: Anatomy, generator: Generator, fine: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -151,18 +155,18 @@ def push(
 
 def resampled(anatomy: Anatomy, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """(images, white, fluid, certain, share of brain, labels) at ``grid``; labels are 0 without a real tumour."""
-    parts = [anatomy.images, anatomy.white[None], anatomy.fluid[None], anatomy.certain[None]]
+    parts = [anatomy.images, anatomy.white[None], anatomy.fluid[None], anatomy.valid[None]]
     parts.append((anatomy.images[1] > 0).float()[None])
     if anatomy.labels is not None:
         parts += [(anatomy.labels == code).float()[None] for code in (1, 2, 3)]
     stack = look_up(torch.cat(parts), grid)
     brain = (stack[7] > 0.5).float()
     images = torch.where(brain > 0, (stack[:4] / stack[7].clamp_min(0.1)).clamp_min(0.5), 0.0)
-    certain = torch.where(brain > 0, stack[6], 1.0).round()
+    valid = torch.where(brain > 0, stack[6], 1.0).round()
     labels = torch.zeros(brain.shape, dtype=torch.uint8)
     if anatomy.labels is not None:
         labels = most(stack[8:], (1, 2, 3))
-    return images, stack[4] * brain, stack[5] * brain, certain, stack[7], labels
+    return images, stack[4] * brain, stack[5] * brain, valid, stack[7], labels
 
 
 def distract(
@@ -188,8 +192,8 @@ def scanner(images: Tensor, brain: Tensor, generator: Generator) -> Tensor:
     out = []
     for image in images:
         image = image.clamp_min(0.1) * brain
-        for fault, odds in FAULTS:
-            if chance(odds, generator):
+        for fault, share in FAULTS:
+            if chance(share, generator):
                 image = fault(image, uniform(0, 1, generator) ** 1.5, generator)
         if chance(0.2, generator):
             part, axis = uniform(0, 0.9, generator), pick((1, 1, 1), generator)
@@ -211,7 +215,7 @@ FAULTS = (
 )
 
 
-def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor) -> Sample:
+def finish(images: Tensor, labels: Tensor, valid: Tensor, soft: Tensor) -> Sample:
     """Crop, normalise and pad exactly as the viewer does with the files it has."""
     masks = torch.stack([foreground(image) for image in images])
     # Voxels stay as they are; the frame is the viewer's: a box with spare room on both sides.
@@ -219,7 +223,7 @@ def finish(images: Tensor, labels: Tensor, certain: Tensor, soft: Tensor) -> Sam
     # The viewer resamples after normalising, so the edge of the brain fades into the background.
     seen = torch.stack([normalise(i, m) * soft for i, m in zip(images, masks, strict=True)])
     regions = torch.stack([labels > 0, (labels == 1) | (labels == 3), labels == 3]).float()
-    parts = torch.cat([seen, regions, 1 - certain[None]])[:, *where.box]
+    parts = torch.cat([seen, regions, 1 - valid[None]])[:, *where.box]
     origin = [begin - side.start for begin, side in zip(where.start, where.box, strict=True)]
     framed = resample(parts, origin, where.step, where.size)
     return Sample(framed[:4], framed[4:7], 1 - framed[7])

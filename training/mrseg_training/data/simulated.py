@@ -33,7 +33,7 @@ GENERATOR = 5
 class Simulated:
     """Subjects of the generator, in the groups train, validation and test.
 
-    ``root`` is the folder that holds ``part.brains``, as folders of scans or packed (``NAME.npz``, see
+    ``root`` is the folder that holds ``part.scans``, as folders of scans or packed (``NAME.npz``, see
     :func:`~.anatomy.save_pair`). Raises InputError if one is not there.
     """
 
@@ -42,7 +42,7 @@ class Simulated:
             raise InputError(f"There is no generator for the task {task.name}; use files.")
         self.part, self.task, self.spacing = part, task, spacing
         self.drawn_at = min(SPACING, spacing)  # mm; coarser grids are averaged from it
-        self.brains = [_brain(root, name) for name in part.brains]
+        self.folders = [_brain(root, name) for name in part.scans]
         self.split: Mapping[str, Sequence[str]] | None = {
             group: [f"sim-{group}-{k:04d}" for k in range(getattr(part, group))] for group in GROUPS
         }
@@ -72,7 +72,7 @@ class Simulated:
         generator = torch.Generator().manual_seed(mix(self.part.seed, GROUPS.index(group), int(number)))
         sample = self._simulator.sample(generator)
         # What may be a lesion that no label shows is cut out: it must not be learnt as healthy.
-        return sample.images * sample.certain, self.task.label_map(sample.regions).to(torch.uint8)
+        return sample.images * sample.valid, self.task.label_map(sample.regions).to(torch.uint8)
 
     @cached_property
     def _drawn_from(self) -> dict[str, object]:
@@ -81,23 +81,24 @@ class Simulated:
         told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed")}
         if self.drawn_at != SPACING:
             told["drawn_at"] = self.drawn_at
-        return told | ({"files": [_digest(folder) for folder in self.brains]} if self.brains else {})
+        return told | ({"files": [_digest(folder) for folder in self.folders]} if self.folders else {})
 
     @cached_property
     def _simulator(self) -> Simulator:
-        pairs = [_pair(brain, self.drawn_at) for brain in self.brains]
+        part = self.part
+        pairs = {
+            name: _pair(folder, self.drawn_at, tumour_free=name in part.tumour_free)
+            for name, folder in zip(part.scans, self.folders, strict=True)
+        }
         return Simulator(
-            brains=[covered for covered, _ in pairs],
-            real=[
-                real
-                for real, name in zip((p[1] for p in pairs), self.part.brains, strict=True)
-                if name in self.part.labelled
-            ],
+            brains=[pairs[name][0] for name in part.brains],
+            real=[pairs[name][1] for name in part.brains if name in part.labelled],
+            tumour_free=[pairs[name][0] for name in part.tumour_free],
             maps=template(self.drawn_at),
             spacing=self.drawn_at,
-            template_share=self.part.template_share,
-            real_share=self.part.real_share,
-            healthy_share=self.part.healthy_share,
+            template_share=part.template_share,
+            real_share=part.real_share,
+            healthy_share=part.healthy_share,
         )
 
 
@@ -106,14 +107,15 @@ def _brain(root: Path | None, name: str) -> Path:
     packed = folder.with_name(f"{name}.npz")
     if not folder.is_dir() and not packed.is_file():
         raise InputError(
-            f"{folder.parent} has no folder {name}, which simulate.brains names; check data.path."
+            f"{folder.parent} has no folder {name}, which simulate.brains or tumour_free names; check data.path."
         )
     return folder if folder.is_dir() else packed
 
 
-def _pair(brain: Path, spacing: float) -> tuple[Anatomy, Anatomy]:
+def _pair(brain: Path, spacing: float, *, tumour_free: bool) -> tuple[Anatomy, Anatomy]:
     if brain.is_dir():
-        return from_study(open_study(brain), spacing)
+        study = open_study(brain, reference=not tumour_free)
+        return from_study(study, spacing, tumour_free=tumour_free)
     if spacing != SPACING:
         raise InputError(
             f"{brain.name} is packed at {SPACING:g} mm, not {spacing:g}; use the scans themselves."

@@ -49,7 +49,7 @@ def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
             if group == "train":
                 raise InputError(f"{folder} has no train.txt; write one id a line.")
             continue
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in _text(path).splitlines():
             subject = line.split("#")[0].strip()
             if not subject:
                 continue
@@ -62,6 +62,19 @@ def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
             seen[subject] = group
             split[group].append(subject)
     return split
+
+
+def _text(path: Path) -> str:
+    """The list's text, whatever editor wrote it. Raises InputError if it is none."""
+    raw = path.read_bytes()
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not text in UTF-8; save it so.") from None
+    if "\0" in text:
+        raise InputError(f"{path.name} is not a list of ids; write one id a line, in UTF-8.")
+    return text
 
 
 def write_split(split: Split, folder: Path) -> None:

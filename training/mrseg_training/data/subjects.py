@@ -28,13 +28,14 @@ PREPARATION = 2
 class Prepared:
     """One subject as the network sees it.
 
-    ``images`` (C, I, P, L) float32, normalised, modalities that are not there 0; ``labels`` (I, P, L) uint8 codes;
-    ``has`` (M,) bool. Extents are multiples of 8, at the data set's spacing.
+    ``images`` (C, I, P, L) float32, normalised, modalities that are not there 0; ``labels`` (I, P, L) uint8 codes, 0
+    without a reference;
+    ``available`` (M,) bool. Extents are multiples of 8, at the data set's spacing.
     """
 
     images: Tensor
     labels: Tensor
-    has: Tensor
+    available: Tensor
 
 
 class Source(Protocol):
@@ -54,16 +55,33 @@ class Source(Protocol):
 
 
 class Files:
-    """Subjects in files. ``found``: per subject, the file of each role (a modality's name, or reference)."""
+    """Subjects in files. ``found``: per subject, the file of each role (a modality's name, or reference).
+
+    Not ``labelled``: references are not read, and all labels are 0. ``labels``: the scheme of their codes.
+    """
 
     split: Mapping[str, Sequence[str]] | None = None
 
-    def __init__(self, found: Mapping[str, Mapping[str, Path]], task: Task, spacing: float) -> None:
+    def __init__(
+        self,
+        found: Mapping[str, Mapping[str, Path]],
+        task: Task,
+        spacing: float,
+        *,
+        labelled: bool = True,
+        labels: str | None = None,
+    ) -> None:
+        if not labelled:
+            found = {
+                subject: {r: f for r, f in roles.items() if r != REFERENCE}
+                for subject, roles in found.items()
+            }
         self.found, self.task, self.spacing = found, task, spacing
+        self.labelled, self.labels = labelled, labels
         self.ids: Sequence[str] = tuple(found)
 
     def fingerprint(self, subject: str) -> str:
-        digest = hashlib.sha256(f"{PREPARATION} {self.task.name} {self.spacing}".encode())
+        digest = hashlib.sha256(f"{PREPARATION} {self.task.name} {self.spacing}{self.labels or ''}".encode())
         for role, path in sorted(self.found[subject].items()):
             digest.update(f"|{role}:".encode())
             try:
@@ -76,8 +94,9 @@ class Files:
 
     def open(self, subject: str) -> Study:
         """The subject's study with its reference."""
-        study = open_study([f"{role}={path}" for role, path in self.found[subject].items()], task=self.task)
-        if study.reference is None:
+        files = [f"{role}={path}" for role, path in self.found[subject].items()]
+        study = open_study(files, task=self.task, labels=self.labels)
+        if study.reference is None and self.labelled:
             raise InputError(
                 f"{subject} has no segmentation to learn from; add one, or leave the subject out."
             )
@@ -89,7 +108,6 @@ class Files:
 
 def prepare(study: Study, spacing: float) -> Prepared:
     """Crop to the head, normalise each modality over its own voxels and sample at ``spacing``, as the engine does."""
-    assert study.reference is not None
     task, grid = study.task, study.grid
     volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
     known = {name: measure(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
@@ -100,9 +118,11 @@ def prepare(study: Study, spacing: float) -> Prepared:
     for name, volume in volumes.items():
         images[task.span(name)] = on_frame(volume[where.box], known[name], where)
     kinds = [label.code for label in task.labels]
-    labels = labels_on_frame(torch.tensor(study.reference.labels), kinds, where)
-    has = torch.tensor([name in volumes for name in task.names])
-    return Prepared(images, labels, has)
+    labels = torch.zeros(where.size, dtype=torch.uint8)
+    if study.reference is not None:
+        labels = labels_on_frame(torch.tensor(study.reference.labels), kinds, where)
+    available = torch.tensor([name in volumes for name in task.names])
+    return Prepared(images, labels, available)
 
 
 BRATS_SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -160,31 +180,42 @@ def _folders(root: Path) -> Iterable[Path]:
 def find_folders(root: Path, pattern: str, task: Task) -> dict[str, dict[str, Path]]:
     """Files of each folder under ``root`` that matches ``pattern`` and holds a recognised modality.
 
-    Ids are the folders' names; where two are alike, their paths joined by two underscores.
+    Ids are the folders' names; where two are alike, their paths joined by two underscores. Raises InputError that names
+    every folder whose files cannot be told apart.
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
     folders = sorted(path for path in root.glob(pattern) if path.is_dir())
     names = [folder.name for folder in folders]
     found: dict[str, dict[str, Path]] = {}
+    wrong: list[str] = []
     for folder in folders:
         recognition = recognise(folder, task)
         roles = {name: files[0].path for name in task.names if (files := recognition.of(name))}
         if not roles:
             continue
-        problems = recognition.problems(task)
-        if problems:
-            raise InputError(f"{folder.name}: {problems[0]}")
+        wrong += [f"{folder.name}: {problem}" for problem in recognition.problems(task)]
         references = recognition.of(REFERENCE)
-        if len(references) == 1:
+        if len(references) > 1:
+            both = " and ".join(f.path.name for f in references)
+            wrong.append(f"{folder.name}: {both} both look like a segmentation; keep one there.")
+        if references:
             roles[REFERENCE] = references[0].path
         alike = names.count(folder.name) > 1
         found["__".join(folder.relative_to(root).parts) if alike else folder.name] = roles
+    if wrong:
+        raise InputError(named_together(wrong))
     if not found:
         raise InputError(
             f"No folder {pattern} under {root} holds a recognised modality; check data.path and data.pattern."
         )
     return found
+
+
+def named_together(wrong: Sequence[str], most: int = 5) -> str:
+    """One sentence for what is wrong with several subjects."""
+    more = f"; and {len(wrong) - most} more" if len(wrong) > most else ""
+    return "; ".join(text.rstrip(".") for text in wrong[:most]) + more + "."
 
 
 def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lambda _: None) -> Source:
@@ -197,4 +228,4 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
     root = part.path.expanduser()
     found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
     report(f"{len(found)} subjects under {root.name}")
-    return Files(found, task, part.spacing)
+    return Files(found, task, part.spacing, labels=part.labels)

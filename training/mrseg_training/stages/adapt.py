@@ -36,7 +36,7 @@ class Adapt(Stage):
     def __init__(self, config: Config, part: AdaptPart) -> None:
         super().__init__(config, adapters=True)
         self.part = part
-        self.odds = perturb.odds_of(self.task, part.odds)
+        self.sampling_weights = perturb.sampling_weights_of(self.task, part.sampling_weights)
         self.parts = 1 + part.combinations_per_step
         each = 1 / part.combinations_per_step
         self.weights = {
@@ -53,28 +53,28 @@ class Adapt(Stage):
 
     def _complete(self, batch: Batch) -> Terms:
         combinations = perturb.draw_combinations(
-            batch.has.shape[1], self.part.combinations_per_step, batch.draws, self.odds
+            batch.available.shape[1], self.part.combinations_per_step, batch.draws, self.sampling_weights
         )
         device = batch.images.device
-        images = fill(batch.images, batch.has, self.task)
+        images = fill(batch.images, batch.available, self.task)
         # A complete input leaves the adapters out, so nothing here would get a gradient from a frozen encoder.
-        learns = not (self.network.encoder_frozen and bool(batch.has.all()))
+        learns = not (self.network.encoder_frozen and bool(batch.available.all()))
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            features = self.network.encode(images, batch.has.to(device))
+            features = self.network.encode(images, batch.available.to(device))
         outputs = self.network.outputs(features, images)
         found = probabilities(outputs[0].detach().float(), self.task.output)
         batch.carried = Complete([f.detach() for f in features], found, combinations)
-        return {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
+        return {"complete": self._truth(outputs, batch, batch.available, self.part.truth)}
 
     def _incomplete(self, batch: Batch, number: int) -> Terms:
         assert isinstance(batch.carried, Complete), "part 0 comes first"
         targets, prediction = batch.carried.features, batch.carried.prediction
         device = batch.images.device
-        kept = batch.carried.combinations[number] & batch.has
-        kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
-        valid = batch.has.all(1).to(device)
-        images = fill(batch.images, kept, self.task)
-        features = self.network.encode(images, kept.to(device))
+        available = batch.carried.combinations[number] & batch.available
+        available = torch.where(available.any(1, keepdim=True), available, batch.available)
+        valid = batch.available.all(1).to(device)
+        images = fill(batch.images, available, self.task)
+        features = self.network.encode(images, available.to(device))
         terms = {}
         if self.part.feature:
             terms["feature"] = losses.feature_consistency(features, targets, valid)
@@ -85,5 +85,5 @@ class Adapt(Stage):
                     outputs[0], prediction, valid, self.task.output
                 )
             if self.part.incomplete:
-                terms["incomplete"] = self._truth(outputs, batch, kept, self.part.truth)
+                terms["incomplete"] = self._truth(outputs, batch, available, self.part.truth)
         return terms

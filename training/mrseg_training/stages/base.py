@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from mrseg_training import losses
 from mrseg_training.settings import Config, TruthPart
-from napari_mrseg.errors import ModelError
-from napari_mrseg.models.unimrseg import UniMRSeg
+from napari_mrseg.errors import InputError, ModelError
+from napari_mrseg.models.network import FeatureNetwork, Network
 from napari_mrseg.tasks import get_task
 
 Terms = dict[str, Tensor]
@@ -26,15 +26,17 @@ class Batch:
     """Augmented samples on the device. Not a dataclass: Fabric would copy one, generators and all.
 
     ``images`` (B, M, I, P, L) normalised, modalities that the subject lacks 0; ``regions`` (B, R, I, P, L) of 0
-    and 1; ``has`` (B, M) bool on the CPU, the modalities the subject has; ``draws`` a generator per sample;
-    ``carried``: what one part of a step leaves for the next.
+    and 1; ``available`` (B, M) bool on the CPU, the modalities the subject has; ``draws`` a generator per sample;
+    ``carried``: what one part of a step leaves for the next; ``unlabelled``: as many samples whose truth is unknown,
+    if the run has such data.
     """
 
-    __slots__ = ("carried", "draws", "has", "images", "regions")
+    __slots__ = ("available", "carried", "draws", "images", "regions", "unlabelled")
 
-    def __init__(self, images: Tensor, regions: Tensor, has: Tensor, draws: list[Generator]) -> None:
-        self.images, self.regions, self.has, self.draws = images, regions, has, draws
+    def __init__(self, images: Tensor, regions: Tensor, available: Tensor, draws: list[Generator]) -> None:
+        self.images, self.regions, self.available, self.draws = images, regions, available, draws
         self.carried: Any = None
+        self.unlabelled: Batch | None = None
 
 
 class Stage(nn.Module):
@@ -49,12 +51,22 @@ class Stage(nn.Module):
     name: ClassVar[str]
     segments: ClassVar[bool] = True
     """Whether the head's outputs are the task's regions."""
+    any_network: ClassVar[bool] = False
+    """Whether it trains any network; otherwise it looks at features, and needs one that has them."""
+
+    network: Any
+    """A :class:`~napari_mrseg.models.network.FeatureNetwork`, or with ``any_network`` any Network."""
 
     def __init__(self, config: Config, *, adapters: bool, outputs: int | None = None) -> None:
         super().__init__()
         self.task = get_task(config.task)
-        self.network = UniMRSeg(config.model.settings(self.task, adapters=adapters, outputs=outputs))
-        if outputs is None:
+        self.network = config.model.make(self.task, adapters=adapters, outputs=outputs)
+        if not (self.any_network or isinstance(self.network, FeatureNetwork)):
+            raise InputError(
+                f"The stage {self.name} looks at features, which {config.model.network} does not have; use the stage "
+                "supervised."
+            )
+        if outputs is None and isinstance(self.network, FeatureNetwork):
             # Most voxels are in no region: a head that says so at first need not learn it.
             for head in (self.network.head, *self.network.deep):
                 nn.init.constant_(head.bias, FEW)
@@ -65,9 +77,10 @@ class Stage(nn.Module):
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         raise NotImplementedError
 
-    def logits(self, images: Tensor, kept: Tensor) -> Tensor:
-        """The regions' logits of images already filled; ``kept`` (B, M). For validation and pictures."""
-        return self.network(images, kept)
+    def logits(self, images: Tensor, available: Tensor) -> Tensor:
+        """The regions' logits of images already filled; ``available`` (B, M). For validation and pictures."""
+        logits: Tensor = self.network(images, available)
+        return logits
 
     def start_from(self, state: Mapping[str, Tensor], *, head: bool) -> None:
         """Take the weights of the stage before, with or without its last layer. Adapters may be new."""
@@ -85,9 +98,10 @@ class Stage(nn.Module):
             )
         self.network.load_state_dict(own | taken)
 
-    def exported(self) -> UniMRSeg:
+    def exported(self) -> Network:
         """The network as it goes into a model folder: a head that gives the task's regions."""
-        return self.network
+        network: Network = self.network
+        return network
 
     def train(self, mode: bool = True) -> Stage:
         super().train(mode)
@@ -97,12 +111,12 @@ class Stage(nn.Module):
                     module.eval()
         return self
 
-    def _truth(self, outputs: Sequence[Tensor], batch: Batch, kept: Tensor, part: TruthPart) -> Tensor:
-        """Loss of the network's logits, and coarser ones after them, where ``kept`` (B, M) was seen."""
+    def _truth(self, outputs: Sequence[Tensor], batch: Batch, available: Tensor, part: TruthPart) -> Tensor:
+        """Loss of the network's logits, and coarser ones after them, where ``available`` (B, M) was seen."""
         index = {name: i for i, name in enumerate(self.task.names)}
-        weights = torch.ones(len(kept), len(self.task.regions))
+        weights = torch.ones(len(available), len(self.task.regions))
         for r, region in enumerate(self.task.regions):
-            seen = kept[:, [index[name] for name in region.needs]].all(1)
+            seen = available[:, [index[name] for name in region.needs]].all(1)
             weights[:, r] = torch.where(seen, 1.0, part.estimated)
         weights = weights.to(outputs[0].device)
         loss = outputs[0].new_zeros((), dtype=torch.float32)

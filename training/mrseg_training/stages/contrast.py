@@ -25,12 +25,12 @@ class Contrast(Stage):
     def __init__(self, config: Config, part: ContrastPart) -> None:
         super().__init__(config, adapters=False)
         self.part = part
-        self.odds = perturb.odds_of(self.task, part.odds)
+        self.sampling_weights = perturb.sampling_weights_of(self.task, part.sampling_weights)
         self.weights = {"contrast": part.contrast, "complete": part.segment, "incomplete": part.segment}
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
-        kept = perturb.incomplete(batch.has, batch.draws, self.odds)
-        versions = [fill(batch.images, has, self.task) for has in (batch.has, kept)]
+        available = perturb.incomplete(batch.available, batch.draws, self.sampling_weights)
+        versions = [fill(batch.images, available, self.task) for available in (batch.available, available)]
         images = torch.cat(versions)
         features = self.network.encode(images)
         terms = {}
@@ -40,8 +40,8 @@ class Contrast(Stage):
         if self.part.segment:
             outputs = [logits.chunk(2) for logits in self.network.outputs(features, images)]
             complete, incomplete = zip(*outputs, strict=True)
-            terms["complete"] = self._truth(complete, batch, batch.has, self.part.truth)
-            terms["incomplete"] = self._truth(incomplete, batch, kept, self.part.truth)
+            terms["complete"] = self._truth(complete, batch, batch.available, self.part.truth)
+            terms["incomplete"] = self._truth(incomplete, batch, available, self.part.truth)
         return terms
 
 
@@ -49,7 +49,7 @@ def contrast(
     whole: Sequence[Tensor], some: Sequence[Tensor], batch: Batch, part: ContrastPart | JointPart
 ) -> Tensor:
     """Mean NT-Xent of the five levels' pooled features; subjects that lack a modality form no pair."""
-    valid = batch.has.all(1).to(batch.images.device)
+    valid = batch.available.all(1).to(batch.images.device)
     levels = [
         losses.nt_xent(
             a,

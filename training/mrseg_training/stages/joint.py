@@ -12,7 +12,7 @@ from mrseg_training.stages.contrast import contrast
 from mrseg_training.stages.reconstruct import perturbed
 from napari_mrseg.inference.fill import by_channel, fill
 from napari_mrseg.inference.outputs import probabilities
-from napari_mrseg.models.unimrseg import UniMRSeg
+from napari_mrseg.models.network import Network
 
 
 class Joint(Stage):
@@ -28,7 +28,7 @@ class Joint(Stage):
         task = config.model_task
         super().__init__(config, adapters=True, outputs=len(task.regions) + len(task.channels))
         self.part, self.model = part, config.model
-        self.odds = perturb.odds_of(task, part.odds)
+        self.sampling_weights = perturb.sampling_weights_of(task, part.sampling_weights)
         if part.freeze_encoder:
             self.network.freeze_encoder()
         each = 1 / part.combinations_per_step
@@ -45,35 +45,35 @@ class Joint(Stage):
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         return self._reconstruct(batch) if part == 0 else self._segment(batch)
 
-    def logits(self, images: Tensor, kept: Tensor) -> Tensor:
-        return self.network(images, kept)[:, : len(self.task.regions)]
+    def logits(self, images: Tensor, available: Tensor) -> Tensor:
+        return self.network(images, available)[:, : len(self.task.regions)]
 
     def _reconstruct(self, batch: Batch) -> Terms:
         if not self.part.reconstruct:
             return {}
-        seen, kept = perturbed(batch, self.part.perturb, self.task)
-        output = self.network(seen, kept.to(seen.device))[:, len(self.task.regions) :].relu()
-        target, has = losses.min_max(batch.images), by_channel(batch.has, self.task)
-        return {"reconstruct": losses.l1(output, target, has) + losses.ssim(output, target, has)}
+        seen, available = perturbed(batch, self.part.perturb, self.task)
+        output = self.network(seen, available.to(seen.device))[:, len(self.task.regions) :].relu()
+        target, available = losses.min_max(batch.images), by_channel(batch.available, self.task)
+        return {"reconstruct": losses.l1(output, target, available) + losses.ssim(output, target, available)}
 
     def _segment(self, batch: Batch) -> Terms:
         # In one part: contrast needs the gradient of both versions' features.
         regions, device = len(self.task.regions), batch.images.device
-        valid = batch.has.all(1).to(device)
-        images = fill(batch.images, batch.has, self.task)
-        whole = self.network.encode(images, batch.has.to(device))
+        valid = batch.available.all(1).to(device)
+        images = fill(batch.images, batch.available, self.task)
+        whole = self.network.encode(images, batch.available.to(device))
         outputs = [logits[:, :regions] for logits in self.network.outputs(whole, images)]
-        terms = {"complete": self._truth(outputs, batch, batch.has, self.part.truth)}
+        terms = {"complete": self._truth(outputs, batch, batch.available, self.part.truth)}
         targets = [f.detach() for f in whole]
         prediction = probabilities(outputs[0].detach().float(), self.task.output)
         chosen = perturb.draw_combinations(
-            len(self.task.names), self.part.combinations_per_step, batch.draws, self.odds
+            len(self.task.names), self.part.combinations_per_step, batch.draws, self.sampling_weights
         )
         for combination in chosen:
-            kept = combination & batch.has
-            kept = torch.where(kept.any(1, keepdim=True), kept, batch.has)
-            images = fill(batch.images, kept, self.task)
-            some = self.network.encode(images, kept.to(device))
+            available = combination & batch.available
+            available = torch.where(available.any(1, keepdim=True), available, batch.available)
+            images = fill(batch.images, available, self.task)
+            some = self.network.encode(images, available.to(device))
             guesses = [logits[:, :regions] for logits in self.network.outputs(some, images)]
             _add(terms, "contrast", contrast(whole, some, batch, self.part))
             _add(terms, "feature", losses.feature_consistency(some, targets, valid))
@@ -83,12 +83,12 @@ class Joint(Stage):
                 losses.prediction_consistency(guesses[0], prediction, valid, self.task.output),
             )
             if self.part.incomplete:
-                _add(terms, "incomplete", self._truth(guesses, batch, kept, self.part.truth))
+                _add(terms, "incomplete", self._truth(guesses, batch, available, self.part.truth))
         return terms
 
-    def exported(self) -> UniMRSeg:
+    def exported(self) -> Network:
         """The network with the regions' outputs only."""
-        network = UniMRSeg(self.model.settings(self.task, adapters=True))
+        network = self.model.make(self.task, adapters=True)
         regions = len(self.task.regions)
         state = {
             key: value[:regions] if key.startswith(("head.", "deep.")) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, PerturbPart, ReconstructPart
 from mrseg_training.stages.base import Batch, Stage, Terms
 from napari_mrseg.inference.fill import by_channel, fill
-from napari_mrseg.models.unimrseg import UniMRSeg
+from napari_mrseg.models.network import Network
 from napari_mrseg.tasks import Task
 
 
@@ -28,38 +30,38 @@ class Reconstruct(Stage):
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         seen, _ = perturbed(batch, self.part.perturb, self.task)
         output = torch.relu(self.network(seen))
-        target, has = losses.min_max(batch.images), by_channel(batch.has, self.task)
+        target, available = losses.min_max(batch.images), by_channel(batch.available, self.task)
         terms = {}
         if self.part.l1:
-            terms["l1"] = losses.l1(output, target, has)
+            terms["l1"] = losses.l1(output, target, available)
         if self.part.ssim:
-            terms["ssim"] = losses.ssim(output, target, has, self.part.ssim_window)
+            terms["ssim"] = losses.ssim(output, target, available, self.part.ssim_window)
         return terms
 
     def reconstruction(self, images: Tensor) -> Tensor:
         """(B, M, I, P, L) images -> the modalities the network believes in, in [0, ∞)."""
         return torch.relu(self.network(images))
 
-    def exported(self) -> UniMRSeg:
+    def exported(self) -> Network:
         """A segmentation network with these weights and an empty head: it opens, and finds nothing."""
-        network = UniMRSeg(self.model.settings(self.task, adapters=False))
+        network: Any = self.model.make(self.task, adapters=False)
         state = {k: v for k, v in self.network.state_dict().items() if not k.startswith("head.")}
         network.load_state_dict(network.state_dict() | state)
         with torch.no_grad():
             network.head.weight.zero_()
-            assert network.head.bias is not None
             network.head.bias.fill_(-10.0)
-        return network
+        made: Network = network
+        return made
 
 
 def perturbed(batch: Batch, how: PerturbPart, task: Task) -> tuple[Tensor, Tensor]:
     """(what stage 1 sees, the modalities kept (B, M))."""
-    kept = perturb.drop(batch.has, how.dropout, batch.draws, by=how.dropout_by)
-    seen = fill(batch.images, kept, task)
+    available = perturb.drop(batch.available, how.dropout, batch.draws, by=how.dropout_by)
+    seen = fill(batch.images, available, task)
     if how.shuffle:
-        seen = perturb.shuffle(seen, kept, batch.draws)
+        seen = perturb.shuffle(seen, available, batch.draws)
     if how.mask == "regions":
         seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, batch.draws)
     elif how.mask == "voxels":
         seen = perturb.mask_voxels(seen, how.mask_ratio, batch.draws)
-    return seen, kept
+    return seen, available

@@ -1,12 +1,12 @@
 """What looks outside what a model was made for: one warning each, from the modalities in use only.
 
 The limits below come from real scans; what they catch and what they miss is measured by
-``benchmarks/edge_warnings.py`` and stated in ``docs/models.md``.
+``benchmarks/plausibility.py`` and stated in ``docs/models.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
@@ -23,6 +23,8 @@ from napari_mrseg.tasks import Combination, Task
 Array = npt.NDArray[np.float32]
 
 COARSE_MM = 4.0  # grid on which intensities are looked at
+FINE_MM = 2.0  # grid on which vessels still show
+VESSELS = 0.0005  # share of a brain that is brightest of all, on that grid
 SKULL_ML = 2100.0  # more than this above the background is not a brain alone
 SMALL_ML = 900.0  # less is not a whole adult brain
 BORDER_CM2 = 20.0  # cross-section at a face of the field of view from which on a brain counts as cut off
@@ -52,6 +54,10 @@ class Look:
         Bright against dark tail of what is inside, −1 to 1.
     rise
         Median of deep minus median of shallow tissue.
+    fine
+        (n,) float32: like ``values``, uncut, of what is inside on a grid of :data:`FINE_MM`.
+    places
+        (n,) int: where those lie.
     """
 
     values: Array
@@ -61,6 +67,8 @@ class Look:
     slice_mm: float
     tail: float
     rise: float
+    fine: Array
+    places: npt.NDArray[np.int64]
 
     @property
     def is_whole_brain(self) -> bool:
@@ -79,6 +87,7 @@ def look_at(image: Image, known: Intensities) -> Look:
     depth = _depth(foreground, width)
     inside = depth > RIM_MM
     values = ((coarse - np.float32(known.centre)) / np.float32(known.spread)).clip(-5, 8)
+    fine, places = _fine(image.data, known, spacing, steps, inside)
     return Look(
         values=values,
         inside=inside,
@@ -87,10 +96,28 @@ def look_at(image: Image, known: Intensities) -> Look:
         slice_mm=max(mm * _repeats(image.data, axis) for axis, mm in enumerate(spacing)),
         tail=_asymmetry(values[inside], 0.05),
         rise=_rise(values, depth),
+        fine=fine,
+        places=places,
     )
 
 
-def doubts(study: Study, looks: Mapping[str, Look], card: ModelCard) -> tuple[Note, ...]:
+def _fine(
+    data: Array,
+    known: Intensities,
+    spacing: Sequence[float],
+    steps: Sequence[int],
+    inside: npt.NDArray[np.bool_],
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Values inside on the finer grid, and their places; ``inside`` and ``steps`` are the coarse grid's."""
+    fine = [max(1, round(FINE_MM / mm)) for mm in spacing]
+    lines = [np.arange(0, n, step) for n, step in zip(data.shape, fine, strict=True)]
+    cells = [np.minimum(line // s, n - 1) for line, s, n in zip(lines, steps, inside.shape, strict=True)]
+    places = np.flatnonzero(inside[np.ix_(*cells)])
+    values = data[:: fine[0], :: fine[1], :: fine[2]].ravel()[places]
+    return (values - np.float32(known.centre)) / np.float32(known.spread), places
+
+
+def implausible_inputs(study: Study, looks: Mapping[str, Look], card: ModelCard) -> tuple[Note, ...]:
     """A warning for each way in which the study's images look unlike what ``card`` says the model expects."""
     if card.expects != "adult brain":
         return ()
@@ -98,7 +125,7 @@ def doubts(study: Study, looks: Mapping[str, Look], card: ModelCard) -> tuple[No
     return tuple(note for note in found if note is not None)
 
 
-def finding(
+def implausible_finding(
     task: Task,
     combination: Combination,
     sizes: Mapping[str, float],
@@ -226,6 +253,9 @@ def exchanged(task: Task, looks: Mapping[str, Look]) -> tuple[str, str] | None:
         for x, y in task.rising:
             if x in taken and y in taken:
                 yield (x, y), looks[taken[x]].rise - looks[taken[y]].rise
+        for x, y in task.enhanced:
+            if x in taken and y in taken:
+                yield (x, y), _enhanced(looks[taken[x]], looks[taken[y]])
 
     def total(pair: tuple[str, str]) -> float:
         x, y = pair
@@ -285,6 +315,16 @@ def _correlation(a: Look, b: Look) -> float:
     both = a.inside & b.inside
     x, y = a.values[both], b.values[both]
     return float(np.corrcoef(x, y)[0, 1]) if x.size > 1 and x.std() > 0 and y.std() > 0 else 0.0
+
+
+def _enhanced(a: Look, b: Look) -> float:
+    """How much more of the brightest of all, vessels above all, is in ``a`` than in ``b``: −1 to 1."""
+    _, first, second = np.intersect1d(a.places, b.places, assume_unique=True, return_indices=True)
+    x, y = a.fine[first], b.fine[second]
+    if x.size == 0:
+        return 0.0
+    widths = [max(float(np.subtract(*np.quantile(v, (0.9, 0.1)))), 1e-6) for v in (x, y)]
+    return _asymmetry(x / np.float32(widths[0]) - y / np.float32(widths[1]), VESSELS)
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:

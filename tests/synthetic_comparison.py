@@ -1,4 +1,4 @@
-"""Made-up predictions of every combination, for tests of what is derived from them. No model, no torch."""
+"""Synthetic predictions of every combination, for tests of what is derived from them. No model, no torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def study(
     shape: Sequence[int] = SHAPE,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     reference: npt.NDArray[np.uint8] | None = None,
-    case: str = "made-up",
+    case: str = "synthetic",
 ) -> Study:
     """A study of noise images."""
     rng = np.random.default_rng(0)

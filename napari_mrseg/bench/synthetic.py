@@ -1,4 +1,4 @@
-"""What is measured when the user gives no study and no model: made-up ones of the usual size."""
+"""What is measured when the user gives no study and no model: synthetic ones of the usual size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST = ((1.0, (192, 224, 192)), (2.0, (96, 112, 96)))  # a random model takes
 
 @dataclass(frozen=True)
 class Subject:
-    """The study to measure on: ``paths`` of the user's own, or none and the extents of a made-up one, of ``task``."""
+    """The study to measure on: ``paths`` of the user's own, or none and the extents of a synthetic one, of ``task``."""
 
     paths: tuple[str, ...] = ()
     shape: tuple[int, ...] = SHAPE
@@ -38,13 +38,15 @@ class Subject:
     def open(self) -> Study:
         """Read it or make it. Raises InputError for files that cannot be used."""
         if not self.paths:
-            return made_up_study(self.shape, self.brain, get_task(self.task))
+            return synthetic_study(self.shape, self.brain, get_task(self.task))
         from napari_mrseg.io import open_study
 
         return open_study(self.paths, task=get_task(self.task), reference=False)
 
 
-def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, task: Task = DEFAULT) -> Study:
+def synthetic_study(
+    shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, task: Task = DEFAULT
+) -> Study:
     """A textured ellipsoid of ``brain`` voxels with a bright ball in it, on zeros; all modalities, 1 mm.
 
     Of a 2-D task: one slice of it.
@@ -63,11 +65,11 @@ def made_up_study(shape: Sequence[int] = SHAPE, brain: Sequence[int] = BRAIN, ta
     for index, name in enumerate(task.names):
         texture = np.random.default_rng(index).standard_normal(shape, dtype=np.float32)
         data = np.where(inside, 400 + 60 * texture + 150 * (1 + index % 3) * lesion, 0).astype(np.float32)
-        identity = f"made-up-{name}-{tuple(shape)}-{tuple(brain)}"
+        identity = f"synthetic-{name}-{tuple(shape)}-{tuple(brain)}"
         if task.modality(name).channels > 1:
             data = np.repeat(data[..., None], task.modality(name).channels, -1)
         images[name] = Image(data, Source(Path(f"{name}.nii.gz"), grid, identity))
-    return Study(task, "made-up", images)
+    return Study(task, "synthetic", images)
 
 
 def renamed(study: Study, tag: str) -> Study:

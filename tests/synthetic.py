@@ -1,4 +1,4 @@
-"""Small made-up scans for the tests."""
+"""Small synthetic scans for the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small made-up frames of colour and depth for the tests: a near, coloured disc before a far, textured wall."""
+"""Small synthetic frames of colour and depth for the tests: a near, coloured disc before a far, textured wall."""
 
 from __future__ import annotations
 

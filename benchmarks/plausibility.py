@@ -1,6 +1,6 @@
-"""Which scans are warned of? Hits on made-up faults, and false alarms on scans as they should be.
+"""Which scans are warned of? Hits on synthetic faults, and false positives on scans as they should be.
 
-    python benchmarks/edge_warnings.py ../shared/data --raw ../shared/data/ms-longitudinal-01-raw -o edge.md
+    python benchmarks/plausibility.py ../shared/data --raw ../shared/data/ms-longitudinal-01-raw -o plausibility.md
 
 DATA holds a folder per subject, skull-stripped, 1 mm, all four modalities. Every case is judged in every combination
 that shows the fault (all 15 where nothing is wrong), as the engine does before it runs; no model is needed. With
@@ -29,7 +29,7 @@ from scipy.ndimage import zoom
 
 from napari_mrseg.degrade import DEGRADATIONS, degrade_study
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference import edge
+from napari_mrseg.inference import plausibility
 from napari_mrseg.io import open_study
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.prepare import measure
@@ -62,9 +62,9 @@ class Case(NamedTuple):
     named: frozenset[str] = frozenset()  # files that the message should name
 
 
-def looks_of(study: Study) -> dict[str, edge.Look]:
+def looks_of(study: Study) -> dict[str, plausibility.Look]:
     return {
-        name: edge.look_at(image, measure(torch.from_numpy(image.data.copy())))
+        name: plausibility.look_at(image, measure(torch.from_numpy(image.data.copy())))
         for name, image in study.images.items()
     }
 
@@ -85,12 +85,10 @@ def taken_as(study: Study, roles: Mapping[str, str]) -> Study:
 
 
 def half(axis: int, *, cut: bool) -> Callable[[Array], Array]:
-    """The half of the foreground's box along ``axis``: the field of view ends there (``cut``), or zeros follow."""
+    """The half of the volume along ``axis``: the field of view ends there (``cut``), or zeros follow."""
 
     def apply(data: Array) -> Array:
-        other = tuple(a for a in range(3) if a != axis)
-        found = np.flatnonzero((np.abs(data) > 0.01 * np.quantile(np.abs(data), 0.99)).any(axis=other))
-        middle = (found[0] + found[-1]) // 2
+        middle = data.shape[axis] // 2  # the same of every modality
         kept = data.take(np.arange(middle), axis)
         missing = [(0, data.shape[a] - middle if a == axis and not cut else 0) for a in range(3)]
         return np.pad(kept, missing)
@@ -166,7 +164,7 @@ def judge(case: Case) -> tuple[Count, set[str]]:
     seen: set[str] = set()
     for combination in case.shown:
         only = case.study.only(combination)
-        notes = edge.doubts(only, {name: looks[name] for name in combination}, CARD)
+        notes = plausibility.implausible_inputs(only, {name: looks[name] for name in combination}, CARD)
         codes = {note.code for note in notes}
         seen |= codes
         right += case.code in codes
@@ -195,7 +193,7 @@ def raw_rows(folder: Path) -> Iterator[str]:
                 study = open_study([path], use=[name], reference=False)
             except InputError:
                 continue
-            codes = [note.code for note in edge.doubts(study, looks_of(study), CARD)]
+            codes = [note.code for note in plausibility.implausible_inputs(study, looks_of(study), CARD)]
             yield f"| {path.name} as {BRATS.modality(name).title} | {', '.join(codes) or 'none'} |"
 
 
@@ -217,8 +215,8 @@ def milliseconds(study: Study) -> float:
     times = []
     for _ in range(5):
         began = time.process_time()
-        looks = {name: edge.look_at(image, known[name]) for name, image in study.images.items()}
-        edge.doubts(study, looks, CARD)
+        looks = {name: plausibility.look_at(image, known[name]) for name, image in study.images.items()}
+        plausibility.implausible_inputs(study, looks, CARD)
         times.append(1000 * (time.process_time() - began))
     return min(times)
 

@@ -1,0 +1,195 @@
+"""MONAI's own networks under the names ``monai:SegResNet``, ``monai:UNet`` and so on, and its bundles.
+
+They know nothing of missing modalities: the card of such a model says which ones it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.models.blocks import Check, stop_if_asked
+from napari_mrseg.models.network import Network
+
+NAMES = ("AttentionUnet", "BasicUNet", "DynUNet", "SegResNet", "UNet", "VNet")
+"""Those that map an image to logits of its extents, take plain numbers and words, and can be made without memory."""
+
+FORWARD = {"I": "S", "P": "A", "L": "R"}  # our axes and their opposites
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class MonaiSettings(BaseModel):
+    """Arguments of the network, and how its data lie compared with ours.
+
+    ``inputs``: for each of its inputs the number of the task's channel; ``outputs``: for each of the task's regions
+    the number of its output. ``axes``: where the axes of its arrays point; BraTS files, read as they are, have LPS.
+    ``stride``: extents it takes are multiples of this, on the axes that it looks at.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arguments: dict[str, Any] = {}
+    inputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=64)]
+    outputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=64)]
+    axes: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "IPL"
+    stride: Literal[1, 2, 4, 8, 16, 32, 64] = 32
+
+    @model_validator(mode="after")
+    def _three_axes(self) -> MonaiSettings:
+        if {FORWARD.get(letter, letter) for letter in self.axes} != {"R", "A", "S"}:
+            raise ValueError("axes must name three directions, one of R and L, of A and P, of S and I")
+        return self
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """For each axis of the network's arrays the axis of ours, 0 to 2."""
+        return tuple("SAR".index(FORWARD.get(letter, letter)) for letter in self.axes)
+
+    @property
+    def turned(self) -> tuple[int, ...]:
+        """Our axes that run the other way in the network's arrays."""
+        return tuple("SAR".index(letter) for letter in self.axes if letter not in FORWARD)
+
+    @property
+    def flat(self) -> bool:
+        """Whether the network looks at one slice at a time."""
+        return self.arguments.get("spatial_dims") == 2
+
+
+class MonaiNetwork(Network):
+    """One of MONAI's networks. ``forward`` as in :class:`~.network.Network`."""
+
+    settings_type = MonaiSettings
+    made_by: ClassVar[str]
+
+    def __init__(self, settings: MonaiSettings) -> None:
+        super().__init__()
+        self.settings: MonaiSettings = settings
+        n = settings.stride
+        self.stride = (1, n, n) if settings.flat else (n, n, n)
+        self.memory_format = torch.channels_last if settings.flat else torch.channels_last_3d
+        self.network = _made(self.made_by, settings.arguments)
+
+    def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+        turned = [axis + 2 for axis in self.settings.turned]
+        order = [0, 1, *(axis + 2 for axis in self.settings.order)]
+        x = x[:, list(self.settings.inputs)].flip(turned).permute(order)
+        with _asked(self.network, check):
+            logits = self._slices(x) if self.settings.flat else self.network(x)
+        back = [order.index(axis) for axis in range(5)]
+        return logits[:, list(self.settings.outputs)].permute(back).flip(turned)
+
+    def _slices(self, x: Tensor) -> Tensor:
+        """(B, C, I, P, L) one slice of the first axis at a time."""
+        batch, _, slices = x.shape[:3]
+        found: Tensor = self.network(x.movedim(2, 1).flatten(0, 1))
+        return found.unflatten(0, (batch, slices)).movedim(1, 2)
+
+    @classmethod
+    def configured(
+        cls, arguments: Mapping[str, Any], *, channels: int, outputs: int, adapters: bool = False
+    ) -> Self:
+        plain = {"inputs": tuple(range(channels)), "outputs": tuple(range(outputs)), "axes": "IPL"}
+        given = {k: v for k, v in arguments.items() if k in MonaiSettings.model_fields}
+        own = {k: v for k, v in arguments.items() if k not in MonaiSettings.model_fields}
+        own = {"spatial_dims": 3, "in_channels": channels, "out_channels": outputs} | own
+        settings = MonaiSettings.model_validate(plain | given | {"arguments": own})
+        if "stride" not in given:
+            settings = settings.model_copy(update={"stride": least_stride(cls.architecture, settings)})
+        return cls(settings)
+
+    @classmethod
+    def refuse(cls, settings: MonaiSettings, channels: int, regions: int) -> str | None:
+        if len(settings.outputs) != regions:
+            return f"it has outputs for {len(settings.outputs)} regions, the task {regions}"
+        if max(settings.inputs) >= channels:
+            return f"it takes channel {max(settings.inputs)}, the task has {channels}, counted from 0"
+        if settings.flat and settings.axes[0] not in "IS":
+            return "a network of one slice at a time needs axes whose first is I or S"
+        return None
+
+    @property
+    def widest(self) -> int:
+        extents = tuple(2 * n for n in self.stride)
+        with torch.device("meta"):
+            network = type(self)(self.settings)
+            x = torch.empty((1, max(self.settings.inputs) + 1, *extents))
+        most = [1]
+
+        def look(_: nn.Module, given: Any, out: Any) -> None:
+            most.extend(t.numel() for t in (*given, out) if isinstance(t, Tensor))
+
+        for module in network.modules():
+            module.register_forward_hook(look)
+        with torch.inference_mode():
+            network.eval()(x)
+        return -(-max(most) // torch.Size(extents).numel())
+
+
+@cache
+def monai_network(name: str) -> type[MonaiNetwork]:
+    """The class for ``monai:NAME``. Raises InputError for a name that is not among :data:`NAMES`."""
+    own = name.removeprefix("monai:")
+    if own not in NAMES:
+        raise InputError(f"unknown network of MONAI “{own}”; known: {', '.join(NAMES)}.")
+    return type(f"Monai{own}", (MonaiNetwork,), {"architecture": name, "made_by": own})
+
+
+def least_stride(name: str, settings: MonaiSettings) -> int:
+    """The least stride whose odd multiples come out as they went in, tried without computing anything.
+
+    Raises InputError if there is none up to 64, or if the arguments are not those of the network.
+    """
+    for stride in (1, 2, 4, 8, 16, 32, 64):
+        tried = settings.model_copy(update={"stride": stride})
+        extents = [3 * n for n in ((1, stride, stride) if settings.flat else (stride,) * 3)]
+        with torch.device("meta"), torch.inference_mode():
+            network = monai_network(name)(tried).eval()
+            x = torch.empty((1, max(settings.inputs) + 1, *extents))
+            try:
+                fits = network(x).shape[2:] == x.shape[2:]
+            except (RuntimeError, ValueError, AssertionError, IndexError):
+                continue
+        if fits:
+            return stride
+    raise InputError(f"{name} gives no result of its input's extents; it is not one that can be used.")
+
+
+def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Raises InputError for arguments that are not those of the network."""
+    from monai.networks import nets
+
+    try:
+        made: nn.Module = getattr(nets, name)(**arguments)
+        return made
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError, RuntimeError) as error:
+        raise InputError(f"the network {name} of MONAI does not take these arguments ({error}).") from error
+    except ImportError as error:  # MONAI's OptionalImportError is one
+        raise InputError(
+            f"the network {name} of MONAI needs another package ({error}); install it."
+        ) from error
+
+
+@contextmanager
+def _asked(network: nn.Module, check: Check | None) -> Iterator[None]:
+    """``check`` is called before each convolution meanwhile."""
+    if check is None:
+        yield
+        return
+    ask = [
+        module.register_forward_pre_hook(lambda *_: stop_if_asked(check))
+        for module in network.modules()
+        if isinstance(module, CONVOLUTIONS)
+    ]
+    try:
+        yield
+    finally:
+        for hook in ask:
+            hook.remove()

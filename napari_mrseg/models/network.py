@@ -1,0 +1,155 @@
+"""What a network must be for the engine, the model folders and the training to take it, and which there are.
+
+A network is found by the name in its model's card: one of :data:`OWN`, ``monai:NAME`` for one of MONAI's, or one that
+another package registers as an entry point of the group ``napari_mrseg.networks``, e.g. in its ``pyproject.toml``::
+
+    [project.entry-points."napari_mrseg.networks"]
+    mynet = "mypackage.mynet:MyNet"
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.models.blocks import Check
+
+GROUP = "napari_mrseg.networks"
+STRIDES = (8, 8, 8)  # of the networks here, and of what is prepared for none in particular
+OWN = {"unimrseg": "napari_mrseg.models.unimrseg:UniMRSeg"}
+
+
+class Network(nn.Module):
+    """One set of parameters for every combination of modalities it can do.
+
+    Attributes
+    ----------
+    architecture
+        Its name in model cards.
+    settings_type
+        All that decides its shape, as plain JSON; pydantic checks it.
+    stride
+        Extents of its input must be multiples of this, per axis I, P, L. An axis of stride 1 may have one voxel.
+    """
+
+    architecture: ClassVar[str]
+    settings_type: ClassVar[type[BaseModel]]
+    stride: tuple[int, int, int] = STRIDES
+    memory_format: torch.memory_format = torch.channels_last_3d
+
+    settings: Any
+
+    def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+        """Logits (B, R, I, P, L) of ``x`` (B, C, I, P, L), the task's channels in order, missing ones filled.
+
+        ``available``: (B, M) bool, which modalities are there; None: all. ``check`` is called between blocks and may
+        raise to stop.
+        """
+        raise NotImplementedError
+
+    def training_outputs(self, x: Tensor, available: Tensor | None = None) -> list[Tensor]:
+        """The logits, then those of coarser maps that training may look at too, finest first."""
+        return [self(x, available)]
+
+    @classmethod
+    def configured(
+        cls, arguments: Mapping[str, Any], *, channels: int, outputs: int, adapters: bool = False
+    ) -> Self:
+        """A new network of ``channels`` inputs and ``outputs``, with what ``arguments`` say of its settings.
+
+        ``adapters``: with what answers to missing modalities, if it has such. Raises pydantic's ValidationError.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def refuse(cls, settings: Any, channels: int, regions: int) -> str | None:
+        """Why these settings do not fit a task of so many channels and regions, or None."""
+        return None
+
+    @property
+    def training_stride(self) -> tuple[int, int, int]:
+        """:attr:`stride` in training, where nothing is padded within."""
+        return self.stride
+
+    @property
+    def widest(self) -> int:
+        """Elements of its largest tensor per voxel of the input, for how many combinations go through together."""
+        raise NotImplementedError
+
+    @property
+    def adapts(self) -> bool:
+        """Whether an incomplete combination goes another way through it than a complete one."""
+        return False
+
+    def simplify(self) -> None:
+        """Once it will learn no more, in fp32: leave out and put together what only training needs apart."""
+
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
+        """A copy in eval mode, simplified, cast, channels last."""
+        copied = copy.deepcopy(self).eval().requires_grad_(False)
+        copied.simplify()
+        copied.to(dtype=dtype)
+        return copied.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+
+class FeatureNetwork(Network):
+    """A network in two halves, which the three stages of the paper train one after the other."""
+
+    head: nn.Conv3d
+    deep: nn.ModuleList
+
+    def encode(
+        self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None
+    ) -> list[Tensor]:
+        """Features of ``x``, finest first, compensated where modalities are missing."""
+        raise NotImplementedError
+
+    def outputs(
+        self, features: list[Tensor], x: Tensor, *, check: Check | None = None, deep: bool = True
+    ) -> list[Tensor]:
+        """The logits of ``features``, then with ``deep`` those of coarser maps."""
+        raise NotImplementedError
+
+    def freeze_encoder(self) -> None:
+        """The first half gets no gradient and no new statistics from now on."""
+        raise NotImplementedError
+
+
+def find_network(name: str) -> type[Network]:
+    """The network of that name. Raises InputError if there is none, or if the package that has it cannot be read."""
+    if name in OWN:
+        module, _, attribute = OWN[name].partition(":")
+        found: type[Network] = getattr(import_module(module), attribute)
+        return found
+    if name.startswith("monai:"):
+        from napari_mrseg.models.monai import monai_network
+
+        return monai_network(name)
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            return _loaded(entry)
+    known = [*OWN, "monai:NAME", *(entry.name for entry in entry_points(group=GROUP))]
+    raise InputError(
+        f"unknown architecture “{name}”; known: {', '.join(known)}. Install the package that has it."
+    )
+
+
+def _loaded(entry: Any) -> type[Network]:
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise InputError(
+            f"the architecture “{entry.name}” comes from {entry.value}, which cannot be loaded ({error}); "
+            "mend or reinstall that package."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Network)):
+        raise InputError(f"the architecture “{entry.name}” is {entry.value}, which is no Network.")
+    return found
