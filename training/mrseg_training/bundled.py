@@ -10,7 +10,8 @@ of fold a, which has not seen BraTS-GLI-00000-000, is to be shipped.
 Run it again with the same settings and it goes on where it stopped. ``table.md`` has every subject, by the model that
 had not seen it, and what is found in scans without a tumour; ``model`` is the one to ship, with its card.
 
-``key=value`` changes the settings of ``--config`` for all runs, ``fold.key=value`` for the folds only. ``--only base``,
+``key=value`` changes the settings of ``--config`` for all runs, ``fold.key=value`` for the folds only, ``a.key=value``
+for fold a. ``--only base``,
 then ``--only a`` and ``--only b`` train one of them, so that the folds can run beside each other.
 """
 
@@ -53,14 +54,15 @@ def configs(
 ) -> dict[str, Config]:
     """The settings of each run by name: base, a, b. Raises InputError for a setting that is wrong."""
     folds = read_folds()
-    shared = [o for o in overrides if not o.startswith("fold.")]
+    only = tuple(f"{name}." for name in ("fold", *folds["test"]))
+    shared = [o for o in overrides if not o.startswith(only)]
     plan = load_config(settings)
     drawn = {"brains": folds["base"], "labelled": folds["base"], **BASE}
     named = {"name": f"{plan.model.name}-base"}
     base = changed(plan, {"model": named, "data": {"path": str(data), "simulate": drawn}})
     base = changed(base, shared)
     found = {"base": base}
-    own = [o.removeprefix("fold.") for o in overrides if o.startswith("fold.")]
+    every = [o.removeprefix("fold.") for o in overrides if o.startswith("fold.")]
     for name, test in folds["test"].items():
         brains = [*folds["base"]]
         brains += [subject for other in folds["test"].values() if other is not test for subject in other]
@@ -68,6 +70,7 @@ def configs(
         seed = base.data.simulate.seed + 1
         drawn = {"brains": brains, "labelled": brains, "tumour_free": free, "seed": seed}
         fold = changed(changed(base, {"data": {"simulate": drawn}}, name), FOLD, name)
+        own = [*every, *(o.removeprefix(f"{name}.") for o in overrides if o.startswith(f"{name}."))]
         start = {"start": str(out / "base" / "model"), "model": {"name": f"{plan.model.name}-{name}"}}
         found[name] = changed(changed(fold, start, name), [*shared, *own])
     return found

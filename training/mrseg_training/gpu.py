@@ -4,28 +4,33 @@
     python -m mrseg_training.gpu train --pack runs/gpu-pack -o OUT    # on the GPU machine, from the clone's root
 
 The pack holds every brain of ``splits/folds.json`` at 2 mm with its lesion covered, which takes a registration, and
-the wheels that a bare machine with PyTorch, Lightning, NumPy and SciPy lacks. ``train`` shares out its minutes: base,
-the fold to ship, a benchmark, the other fold; each draws its subjects on all cores first. Every two minutes the model
-in training is in ``OUT/NAME``, so that a machine that goes away leaves what it had. A part without time is left out,
-and ``told.json`` says so. ``python -m mrseg_training.bundled --measure OUT`` measures what came back.
+the wheels that a bare machine with PyTorch, Lightning, NumPy and SciPy lacks. ``train`` trains the folds beside each
+other, each from ``a.start`` or ``b.start``, a model folder, or from nothing: a network as small as this one leaves
+half of the GPU idle. Each draws its subjects on its share of the cores first and trains for the minutes that are then
+left. Every two minutes the model in training is in ``OUT/NAME``, so that a machine that goes away leaves what it had.
+A fold without time is left out, and ``told.json`` says so. ``python -m mrseg_training.bundled --measure OUT`` measures
+what came back.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mrseg_training.bundled import configs, read_folds
-from mrseg_training.bundled_table import SHIPPED
 from mrseg_training.config import changed
 from mrseg_training.data.anatomy import from_study, save_pair
+from mrseg_training.data.cache import fill_cache
+from mrseg_training.data.prepare import find_data
 from mrseg_training.files import write_atomically
 from mrseg_training.fit import train
 from mrseg_training.settings import Config
@@ -36,18 +41,19 @@ WHEELS = (
     *("annotated-types", "monai", "nibabel", "platformdirs", "psygnal"),
     *("pydantic", "pydantic-core", "typing-inspection"),
 )
-# What the bundled settings become where a GPU has a dozen cores beside it: more subjects, larger batches.
+# What the bundled settings become where a GPU has a dozen cores beside it: larger batches, and a start from nothing.
 HERE = (
-    *("run.device=auto", f"data.workers={max(1, (os.cpu_count() or 2) - 1)}"),
-    *("data.simulate.train=1500", "stages.supervised.batch=8"),
+    *(
+        "run.device=auto",
+        f"data.workers={max(1, (os.cpu_count() or 2) // 2)}",
+        "run.checkpoint_every=1000000",
+    ),
+    *("fold.start=null", "fold.data.simulate.train=600", "stages.supervised.batch=8"),
+    "fold.stages.supervised.learning_rate=2.0e-3",
 )
-SHARES = {
-    "base": 0.5,
-    SHIPPED: 0.35,
-}  # of the minutes, drawing included; the rest is for benchmark and other fold
-DRAWING = 0.25  # of a run's minutes, at most
 COPIED = 110.0  # seconds between two copies of the model in training
-LEAST = 0.3  # minutes under which a run is not begun
+LEAST = 0.3  # minutes under which a fold is not begun
+KEPT = 0.3  # minutes of a fold's own for reading its subjects again and writing its model
 
 
 def pack(out: Path, data: Path, python: str = "3.12") -> int:
@@ -94,26 +100,31 @@ def pack(out: Path, data: Path, python: str = "3.12") -> int:
 
 
 def train_within(pack: Path, out: Path, minutes: float, work: Path, overrides: list[str]) -> dict[str, Any]:
-    """Train as much of the recipe as ``minutes`` allow, in ``work``; the models go into ``out`` as they grow."""
+    """Train the folds for ``minutes`` in all, in ``work``; the models go into ``out`` as they grow."""
     deadline = time.monotonic() + 60 * minutes
-    told: dict[str, Any] = {}
     runs = configs(pack, work, [*HERE, *overrides])
-    for name in ("base", SHIPPED, *(fold for fold in runs if fold not in ("base", SHIPPED))):
-        if name not in SHARES:
-            told["bench"] = _bench(out) if deadline - time.monotonic() > 60 * LEAST else "no time left"
-        left = (deadline - time.monotonic()) / 60
-        own = min(left, SHARES.get(name, 1.0) * minutes)
-        if own < LEAST:
-            told[name] = "no time left"
-            continue
-        began = time.monotonic()
-        training = own * (1 - DRAWING)
-        config = changed(runs[name], _within(runs[name], training), name)
-        train(config, work / name, resume=True, report=_copying(work / name, out / name))
-        _copy(work / name / "model", out / name)
-        told[name] = {"minutes": (time.monotonic() - began) / 60, "minutes_of_training": training}
+    folds = [name for name in runs if name != "base"]
+    context = multiprocessing.get_context("spawn")  # a process that has seen CUDA cannot be forked
+    with ProcessPoolExecutor(len(folds), context) as pool:
+        begun = {name: pool.submit(_fold, runs[name], work / name, out / name, deadline) for name in folds}
+        told = {name: future.result() for name, future in begun.items()}
     write_atomically(out / "told.json", json.dumps(told, indent=1).encode())
     return told
+
+
+def _fold(config: Config, work: Path, out: Path, deadline: float) -> dict[str, float] | str:
+    """One fold until ``deadline``, in seconds of the machine's clock; what its parts took, in minutes."""
+    began = time.monotonic()
+    source, split = find_data(config)
+    fill_cache(source, split["train"], work / "cache", workers=config.data.workers)
+    drawn = time.monotonic()
+    left = (deadline - drawn) / 60 - KEPT
+    if left < LEAST:
+        return "no time left"
+    config = changed(config, _within(config, left), out.name)
+    train(config, work, resume=True, report=_copying(work, out))
+    _copy(work / "model", out)
+    return {"minutes": (time.monotonic() - began) / 60, "drawing": (drawn - began) / 60, "training": left}
 
 
 def _within(config: Config, minutes: float) -> Mapping[str, Any]:
@@ -130,7 +141,7 @@ def _copying(folder: Path, out: Path) -> Any:
         nonlocal copied
         if event["kind"] == "step":
             print(
-                f"{event['stage']} step {event['step']} loss {event['loss']:.3f} {event['rate']:.2f}/s",
+                f"{out.name} {event['stage']} step {event['step']} loss {event['loss']:.3f} {event['rate']:.2f}/s",
                 flush=True,
             )
         found = max(folder.glob("*/model/model.json"), key=_changed, default=None)
@@ -148,14 +159,6 @@ def _changed(path: Path) -> int:
 def _copy(model: Path, out: Path) -> None:
     loaded = load_model(model)
     save_model(out, loaded.network, loaded.card)
-
-
-def _bench(out: Path) -> str:
-    """``mrseg bench`` on the GPU, its numbers in ``out``."""
-    command = [sys.executable, "-m", "napari_mrseg.cli", "bench", "--device", "cuda", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    write_atomically(out / "bench.json", done.stdout.encode())
-    return "bench.json" if done.returncode == 0 else done.stderr.strip()[-300:]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -38,6 +38,8 @@ def make_fabric(config: Config) -> Any:
         strategy=DDPStrategy(broadcast_buffers=False, process_group_backend=None) if together else "auto",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
+    # A run has few shapes: each gets its fastest convolution.
+    torch.backends.cudnn.benchmark = True
     fabric.launch()
     if together:
         # Lightning leaves gloo's group to the interpreter's end, where its threads can abort a process that is done.
