@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tiny
 import torch
 
+import napari_mrseg
 from mrseg_training import gpu
 from mrseg_training.bundled import read_folds
 from mrseg_training.data.anatomy import Anatomy, from_template, load_pair, save_pair
-from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
+
+SHIPPED_MODEL = Path(napari_mrseg.__file__).parent / "resources" / "models" / "compact"
 
 
 def brains(seed: int) -> tuple[Anatomy, Anatomy]:
@@ -46,44 +46,28 @@ def test_a_packed_brain_comes_out_as_it_went_in(tmp_path: Path) -> None:
         load_pair(tmp_path / "bad.npz")
 
 
-class Clock:
-    """Minutes that pass only when something says that it took some."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return 60 * self.now
-
-
-@pytest.mark.parametrize("slow", [1.0, 2.5])
-def test_the_minutes_are_shared_out_and_kept_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
-) -> None:
-    """Base, the fold to ship, the benchmark, the other fold; where one takes longer, what has no time left is said."""
+def test_the_folds_are_trained_beside_each_other_and_the_minutes_are_kept_to(tmp_path: Path) -> None:
+    """Each fold from its own start, its model in the output; with no time left after drawing that is said."""
     folds = read_folds()
-    for name in [*folds["base"], *(s for test in folds["test"].values() for s in test)]:
+    free = [case for cases in folds["no_tumour"].values() for case in cases]
+    for name in [*folds["base"], *(s for test in folds["test"].values() for s in test), *free]:
         save_pair(tmp_path / "pack" / f"{name}.npz", brains(0))
-    clock, begun = Clock(), []
-
-    def train(config: Config, out: Path, *, resume: bool, report: Any) -> Path:
-        begun.append((out.name, config.stages.supervised.minutes))  # type: ignore[union-attr]
-        clock.now += slow * config.stages.supervised.minutes / (1 - gpu.DRAWING)  # type: ignore[union-attr, operator]
-        tiny.model(out / "1-supervised", name="model")
-        report({"kind": "step", "stage": "1-supervised", "step": 1, "loss": 0.5, "rate": 1.0})
-        assert load_model(tmp_path / "out" / out.name).sha256  # as it learns, too
-        tiny.model(out, name="model")
-        return out / "model"
-
-    monkeypatch.setattr(gpu, "train", train)
-    monkeypatch.setattr(gpu, "time", clock)
-    monkeypatch.setattr(gpu, "_bench", lambda out: "bench.json")
-    told = gpu.train_within(tmp_path / "pack", tmp_path / "out", 10.0, tmp_path / "work", [])
-    assert told == json.loads((tmp_path / "out" / "told.json").read_text())
-    assert begun[0] == ("base", pytest.approx(10 * 0.5 * 0.75))
-    if slow == 1.0:
-        assert begun[1:] == [("a", pytest.approx(10 * 0.35 * 0.75)), ("b", pytest.approx(10 * 0.15 * 0.75))]
-        assert told["bench"] == "bench.json"
-    else:
-        assert [name for name, _ in begun] == ["base"]
-        assert told["a"] == told["b"] == told["bench"] == "no time left"
-    assert (tmp_path / "out" / "base" / "model.json").is_file()
+    settings = [
+        *("run.device=cpu", "run.precision=fp32", "data.workers=1", "fold.data.simulate.train=2"),
+        *("stages.supervised.extents=[[32, 32, 32]]", "stages.supervised.batch=1"),
+        f"a.start={SHIPPED_MODEL}",
+    ]
+    out = tmp_path / "out"
+    told = gpu.train_within(tmp_path / "pack", out, 0.75, tmp_path / "work", settings)
+    assert told == json.loads((out / "told.json").read_text())
+    for name in ("a", "b"):
+        assert told[name]["training"] < 0.75 - gpu.KEPT
+        assert told[name]["minutes"] < 0.75 + 0.1
+        steps = json.loads((tmp_path / "work" / name / "1-supervised" / "done.json").read_text())
+        assert steps["steps"] > 0
+    states = {name: load_model(out / name).network.state_dict() for name in ("a", "b")}
+    begun = load_model(SHIPPED_MODEL).network.state_dict()
+    far = {name: sum(float((v - begun[k]).abs().sum()) for k, v in states[name].items()) for name in states}
+    assert far["a"] < far["b"] / 5  # a went on from the bundled weights, b from none
+    late = gpu.train_within(tmp_path / "pack", out, 0.1, tmp_path / "again", settings)
+    assert late == {"a": "no time left", "b": "no time left"}

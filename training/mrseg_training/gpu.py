@@ -52,7 +52,7 @@ HERE = (
     "fold.stages.supervised.learning_rate=2.0e-3",
 )
 COPIED = 110.0  # seconds between two copies of the model in training
-LEAST = 0.3  # minutes under which a fold is not begun
+LEAST = 0.1  # minutes under which a fold is not begun
 KEPT = 0.3  # minutes of a fold's own for reading its subjects again and writing its model
 
 
