@@ -29,15 +29,20 @@ def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path) -> None:
         assert found[fold].start == tmp_path / "out" / "base" / "model"
         assert set(found["base"].data.simulate.brains) < set(found[fold].data.simulate.brains)
     assert "BraTS-GLI-00000-000" in DOCUMENT["test"]["a"]
+    every = found["all"].data.simulate
+    assert set(every.labelled) == {*found["a"].data.simulate.labelled, *found["b"].data.simulate.labelled}
+    assert {*every.scans}.isdisjoint([*DOCUMENT["no_tumour"]["a"], *DOCUMENT["whole_tumour"]])
+    assert found["all"].start == tmp_path / "out" / "a" / "model"
     everyone = [subject for tested in DOCUMENT["test"].values() for subject in tested]
     assert len(everyone) == len(set(everyone)) == 9
 
 
 def test_settings_reach_the_runs_they_are_for(tmp_path: Path) -> None:
-    """key=value changes every run, fold.key=value the folds."""
-    found = configs(tmp_path, tmp_path, ["data.spacing=2.0", "fold.stages.supervised.steps=7"])
+    """key=value changes every run, fold.key=value all but the base, b.key=value fold b."""
+    settings = ["data.spacing=2.0", "fold.stages.supervised.steps=7", "b.stages.supervised.steps=8"]
+    found = configs(tmp_path, tmp_path, settings)
     assert {config.data.spacing for config in found.values()} == {2.0}
-    assert [config.stages.supervised.steps for config in found.values()][1:] == [7, 7]  # type: ignore[union-attr]
+    assert [config.stages.supervised.steps for config in found.values()][1:] == [7, 8, 7]  # type: ignore[union-attr]
     assert found["base"].stages.supervised.steps != 7  # type: ignore[union-attr]
 
 
@@ -85,7 +90,7 @@ def test_a_region_counts_where_there_is_enough_of_it(folds: dict) -> None:
 
 def test_the_report_states_every_subject_and_combination(folds: dict) -> None:
     """Each subject by its fold's model, false ET where there is none, false positives, and the simulated benchmark."""
-    text = report(pooled(folds), folds, ALARMS, folds["a"], {"a": WHOLE})
+    text = report(pooled(folds), folds, ALARMS, ("a", folds["a"]), {"a": WHOLE})
     assert "| w | 0.900 | 0.100 |\n| v | 0.800 | 0.300 |\n| **mean** | 0.850 | 0.200 |" in text
     assert "| p (model a) | 0.500 | 0.300 | – | 0.3 |" in text
     assert "| q (model b) | 0.800 | – | 2.5 | 0.3 |" in text
@@ -97,7 +102,7 @@ def test_the_card_says_who_was_measured_by_whom(folds: dict, tmp_path: Path) -> 
     """Mean Dice by combination over the subjects that count; what fails, and false positives of the shipped model."""
     runs = configs(tmp_path, tmp_path)
     unseen = [*DOCUMENT["test"]["a"], *DOCUMENT["no_tumour"]["a"]]
-    rows = measured(folds, ALARMS)
+    rows = measured(folds, {"a": ALARMS["a"]})
     card = bundled_card(tiny.model(tmp_path).card, runs["base"], runs["a"], unseen, rows, pooled(folds))
     assert card.measured_dice(("flair",)) == {"WT": [0.6, 0.9], "ET": [0.2]}
     assert dict(card.measured_table())[("t1",)] == pytest.approx({"WT": 0.55, "ET": 0.4})

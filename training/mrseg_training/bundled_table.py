@@ -59,17 +59,18 @@ def measured(
                 }
             )
     names = dict.fromkeys(tuple(row["combination"]) for row in rows)
-    for case, found in false_volumes[SHIPPED].items():
-        rows += [
-            {
-                "combination": list(c),
-                "case": case,
-                "weights": SHIPPED,
-                "false_ml": {"WT": round(found[key(c)], 2)},
-            }
-            for c in names
-            if key(c) in found
-        ]
+    for weights, cases in false_volumes.items():
+        for case, found in cases.items():
+            rows += [
+                {
+                    "combination": list(c),
+                    "case": case,
+                    "weights": weights,
+                    "false_ml": {"WT": round(found[key(c)], 2)},
+                }
+                for c in names
+                if key(c) in found
+            ]
     return rows
 
 
@@ -77,13 +78,17 @@ def report(
     summary: Summary,
     folds: Mapping[str, Mapping[str, Any]],
     false_volumes: Mapping[str, Mapping[str, Any]],
-    synthetic: Mapping[str, Any],
+    synthetic: tuple[str, Mapping[str, Any]],
     whole: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> str:
-    """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false positives."""
+    """The Markdown of ``table.md``: pooled means, each subject, and each combination with its false positives.
+
+    ``synthetic``: which model was measured on simulated subjects, and that.
+    """
+    ship, made_of = synthetic
     regions = list(summary)
     rows = [row for document in folds.values() for row in document["by_subject"]]
-    fake = pooled({SHIPPED: synthetic})
+    fake = pooled({ship: made_of})
     subjects = [["**mean**", *(_interval(summary[r]) for r in regions), "", ""]]
     for fold, document in folds.items():
         for subject in document["subjects"]:
@@ -95,7 +100,7 @@ def report(
             cells += [number(false, 1), number(max(row["far"] for row in own), 1)]
             subjects.append([f"{subject} (model {fold})", *cells])
     made = [_interval(fake[r]) if r in fake else NOTHING for r in regions]
-    subjects.append([f"*simulated (model {SHIPPED})*", *made, "", ""])
+    subjects.append([f"*simulated (model {ship})*", *made, "", ""])
     cases = {
         f"{case}, model {fold}": found for fold, all_ in false_volumes.items() for case, found in all_.items()
     }
@@ -103,7 +108,7 @@ def report(
         [
             name,
             *(_mean_of(rows, name, r) for r in regions),
-            *(_mean_of(synthetic["by_subject"], name, r) for r in regions),
+            *(_mean_of(made_of["by_subject"], name, r) for r in regions),
             *(number(found.get(name), 1) for found in cases.values()),
         ]
         for name in dict.fromkeys(key(row["combination"]) for row in rows)

@@ -103,7 +103,7 @@ def train_within(pack: Path, out: Path, minutes: float, work: Path, overrides: l
     """Train the folds for ``minutes`` in all, in ``work``; the models go into ``out`` as they grow."""
     deadline = time.monotonic() + 60 * minutes
     runs = configs(pack, work, [*HERE, *overrides])
-    folds = [name for name in runs if name != "base"]
+    folds = [*read_folds()["test"]]
     context = multiprocessing.get_context("spawn")  # a process that has seen CUDA cannot be forked
     with ProcessPoolExecutor(len(folds), context) as pool:
         begun = {name: pool.submit(_fold, runs[name], work / name, out / name, deadline) for name in folds}
