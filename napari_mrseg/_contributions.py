@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, ...]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
-_SUFFIXES = (".nii", ".nii.gz")
-
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """A reader for one subject's folder or NIfTI files; None for what is neither."""
+    """A reader for one subject's folder, archive or files; None for what is none."""
     from napari_mrseg.errors import MrsegError
     from napari_mrseg.io import recognise
+    from napari_mrseg.io.formats import is_readable
+    from napari_mrseg.tasks import DEFAULT
 
     paths = [path] if isinstance(path, str) else list(path)
-    folders = [p for p in paths if Path(p).is_dir()]
-    if not folders:
-        return read if all(p.lower().endswith(_SUFFIXES) for p in paths) else None
+    if not any(Path(p).is_dir() or p.lower().endswith(".zip") for p in paths):
+        return read if all(is_readable(Path(p), DEFAULT) for p in paths) else None
     try:
         found = recognise(paths)
     except (MrsegError, OSError):
         return None
-    return read if any(f.role or f.doubt for f in found.files) else None
+    return read if found.refusal or any(f.role or f.doubt for f in found.files) else None
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:

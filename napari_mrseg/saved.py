@@ -6,7 +6,6 @@ path, relative to the session file, and refused if they changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -20,6 +19,8 @@ from typing import Any
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.cache import read_prediction, write_prediction
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.io.dicom import names_series
+from napari_mrseg.io.formats import format_of
 from napari_mrseg.study import Study
 
 FORMAT = 1
@@ -150,10 +151,11 @@ def _relative(path: str) -> str:
 
 def _unchanged(path: Path, role: str, file: Path, sha256: str) -> None:
     try:
-        if not file.is_file():  # a device or a pipe may never end
+        kind = format_of(file)
+        if kind is None or not (file.is_file() or names_series(file)):  # a device or a pipe may never end
             raise FileNotFoundError
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        found = kind.sha256(file)
+    except (OSError, InputError):
         raise InputError(
             f"{file.name} ({role}) is not where it was when {path.name} was saved; put it back, or open the scans anew."
         ) from None

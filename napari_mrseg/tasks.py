@@ -25,6 +25,9 @@ class Modality:
 
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
+    ``weighting``: T1, T2 or FLAIR, as echo, repetition and inversion time tell it, and ``agent``: after a contrast
+    agent; empty where no scanner's times say anything.
+
     ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.plausibility.Look`),
     0.2 or more beyond what was seen in real scans.
     """
@@ -32,6 +35,8 @@ class Modality:
     name: str
     title: str
     names: tuple[str, ...]
+    weighting: str = ""
+    agent: bool = False
     tail: tuple[float, float] = (-inf, inf)
     rise: tuple[float, float] = (-inf, inf)
     channels: Literal[1, 3] = 1
@@ -55,7 +60,7 @@ class Region:
 
     ``paints`` is the code given to voxels of this region that no later region claims. ``needs`` lists the
     modalities without which the region is an estimate, ``unseen`` says so in the field's words, and
-    ``unseen_code`` is that warning's name in results.
+    ``unseen_code`` is that warning's name in results. ``code``: what DICOM calls it (value, scheme, meaning).
     """
 
     name: str
@@ -65,6 +70,7 @@ class Region:
     needs: tuple[str, ...] = ()
     unseen: str = ""
     unseen_code: str = ""
+    code: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +245,7 @@ BRATS = Task(
                 *("darkfluid", "dark_fluid", "t2_darkfluid", "t2_dark_fluid"),
                 *("t2_tirm_tra_dark_fluid", "t2_tirm_cor_dark_fluid", "t2_tirm_sag_dark_fluid"),
             ),
+            weighting="FLAIR",
             tail=(-1.0, 0.55),
             rise=(-9.0, 0.5),
         ),
@@ -246,6 +253,7 @@ BRATS = Task(
             "t1",
             "T1",
             ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage"),
+            weighting="T1",
             tail=(-1.0, 0.25),
             rise=(-0.25, 9.0),
         ),
@@ -265,10 +273,14 @@ BRATS = Task(
                 *(f"t1_{agent}" for agent in ("multihance", "omniscan", "clariscan", "vueway", "elucirem")),
                 *(f"t1_{agent}" for agent in ("gadobutrol", "gadoterate", "kontrastmittel")),
             ),
+            weighting="T1",
+            agent=True,
             tail=(-1.0, 0.4),
             rise=(0.05, 9.0),
         ),
-        Modality("t2", "T2", ("t2", "t2w", "t2tse", "t2_tse"), tail=(-0.1, 1.0), rise=(-9.0, 0.5)),
+        Modality(
+            "t2", "T2", ("t2", "t2w", "t2tse", "t2_tse"), weighting="T2", tail=(-0.1, 1.0), rise=(-9.0, 0.5)
+        ),
     ),
     labels=(
         Label(1, "NCR", "necrotic / non-enhancing core", "#D55E00", needs=("t1ce",)),
@@ -276,8 +288,8 @@ BRATS = Task(
         Label(3, "ET", "enhancing tumour", "#F0E442", needs=("t1ce",)),
     ),
     regions=(
-        Region("WT", "whole tumour", (1, 2, 3), paints=2),
-        Region("TC", "tumour core", (1, 3), paints=1),
+        Region("WT", "whole tumour", (1, 2, 3), paints=2, code=("52988006", "SCT", "Lesion")),
+        Region("TC", "tumour core", (1, 3), paints=1, code=("108369006", "SCT", "Neoplasm")),
         Region(
             "ET",
             "enhancing tumour",
@@ -286,6 +298,7 @@ BRATS = Task(
             needs=("t1ce",),
             unseen="no contrast: not observable",
             unseen_code="et_without_contrast",
+            code=("C113842", "NCIt", "Enhancing Lesion"),
         ),
     ),
     nested=True,
@@ -304,7 +317,21 @@ BRATS = Task(
     doubtful_names=("star", "gre", "hemo", "stir", "fa", "md", "trace", "phase", "mag"),
     other_names=(
         *("swi", "swan", "tof", "mra", "map", "mapping", "ratio", "difference", "subtraction"),
-        *("adc", "dwi", "dti", "perf", "perfusion", "dce", "dsc", "asl"),
+        *("localizer", "localiser", "scout", "survey", "calibration", "fieldmap", "shim", "mip", "bold"),
+        *(
+            "adc",
+            "dwi",
+            "dti",
+            "diff",
+            "diffusion",
+            "spectroscopy",
+            "fmri",
+            "perf",
+            "perfusion",
+            "dce",
+            "dsc",
+            "asl",
+        ),
         *("rcbv", "cbv", "rcbf", "cbf", "mtt", "ttp", "tmax", "ktrans"),
         *("prob", "probability", "probabilities", "biasfield", "bias"),
         *("pred", "prediction", "predicted", "residual"),

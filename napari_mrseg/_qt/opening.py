@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
 
-_FILES = "Scans (*.nii *.nii.gz);;All files (*)"
+_FILES = "Scans (*.nii *.nii.gz *.mha *.nrrd *.mgz *.dcm *.ima *.zip);;All files (*)"
 
 
 class Opener:

@@ -103,15 +103,12 @@ def predict(
 
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
-    if file_format is Format.dicom_seg:
-        raise InputError(
-            "--format dicom-seg needs a study read from DICOM, and this one is NIfTI; use --format nifti."
-        )
+    seg = file_format is Format.dicom_seg
     loaded = given_model(model, task)
     study = _open(paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, use)
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, use, every)
-    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite)
+    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg)
     engine = Engine(loaded, device=device, precision=precision)
     result = write_results(
         study,
@@ -121,7 +118,12 @@ def predict(
         grid=grid,
         overwrite=overwrite,
         dice=dice_to_reference(study),
+        seg=seg,
     )
+    if seg:
+        say(
+            "A DICOM SEG carries the name and number of the patient whose scans it belongs to, as DICOM asks."
+        )
     answer(result, as_json, lambda: _written(result, out, study))
 
 

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.dicom import names_series
+from napari_mrseg.io.dicom.seg import ENDING, encode_seg
 from napari_mrseg.io.formats import FORMATS, format_of, label_ending
 from napari_mrseg.io.recognise import listed_results
 from napari_mrseg.study import Note, Source, Study, joined
@@ -35,9 +37,12 @@ _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
 
 
-def label_file(combination: Sequence[str], task: Task) -> str:
-    """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``, or ``rgb+depth.png`` of a 2-D task."""
-    return f"{key(combination)}{label_ending(task)}"
+def label_file(combination: Sequence[str], task: Task, *, seg: bool = False) -> str:
+    """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``, or ``rgb+depth.png`` of a 2-D task.
+
+    ``seg``: of a DICOM SEG.
+    """
+    return f"{key(combination)}{ENDING if seg else label_ending(task)}"
 
 
 def write_labels(
@@ -81,20 +86,29 @@ def check_outputs(
     grid: str | None = None,
     overwrite: bool = False,
     extra: Iterable[str] = (),
+    seg: bool = False,
 ) -> None:
     """Raise InputError now for what :func:`write_results` would refuse later. Writes nothing.
 
-    ``extra``: names of other files to come, which ``overwrite`` may replace whoever wrote them.
+    ``extra``: names of other files to come, which ``overwrite`` may replace whoever wrote them. ``seg``: as DICOM SEG.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out.name} is a file; give a folder to write into.")
     wanted = tuple(combinations)
+    if seg and study is not None:
+        for combination in wanted:
+            source = study.images[_grid_of(combination, grid, study.task)].source
+            if not names_series(source.path):
+                raise InputError(
+                    f"--format dicom-seg needs scans read from DICOM, and {source.path.name} is none; "
+                    "use --format nifti."
+                )
     if grid is not None and study is not None:
         for combination in wanted:
             _grid_of(combination, grid, study.task)
     free = [RESULT, *extra]
-    names = [label_file(combination, study.task if study else DEFAULT) for combination in wanted] + free
+    names = [label_file(c, study.task if study else DEFAULT, seg=seg) for c in wanted] + free
     there = [name for name in names if (out / name).exists()]
     if study is not None:
         sources = [image.source.path for image in study.images.values()]
@@ -124,13 +138,15 @@ def write_results(
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
+    seg: bool = False,
 ) -> dict[str, Any]:
     """Write a label file per prediction and ``result.json`` into ``out``; return the JSON's content.
 
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None. ``extra_files``: texts by file name that move in together with the rest. With
+    region, or None. ``seg``: DICOM SEG instead of the task's label files. ``extra_files``: texts by file name that
+    move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
     report) is taken away, so that the folder speaks of one run only.
 
@@ -146,10 +162,14 @@ def write_results(
         for prediction in predictions:
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")
-            check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite)
-            name = label_file(prediction.combination, study.task)
+            check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite, seg=seg)
+            name = label_file(prediction.combination, study.task, seg=seg)
             source = study.images[_grid_of(prediction.combination, grid, study.task)].source
-            write_labels(prediction.labels, source, temporary / name)
+            if seg:
+                encoded = encode_seg(prediction.labels, source, study.task, prediction.combination, model)
+                _write_bytes(temporary / name, encoded)
+            else:
+                write_labels(prediction.labels, source, temporary / name)
             entries.append(_entry(prediction, name, dice(prediction) if dice else None))
             done.append(prediction)
         if not done:
@@ -182,7 +202,7 @@ def write_results(
 
 def _earlier(out: Path, task: Task) -> list[str]:
     """Files of an earlier run in ``out``: labels that its result.json lists, and the table and report of that run."""
-    ours = {label_file(combination, task) for combination in task.combinations()}
+    ours = {label_file(c, task, seg=seg) for c in task.combinations() for seg in (False, True)}
     found = sorted(ours & listed_results(out))
     try:
         result, table = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -42,6 +43,10 @@ class Format(ABC):
         ``labels`` allows an empty or constant image, as a mask may be; ``assume_ras`` a volume that does not say how
         it lies. Raises InputError, one sentence, for everything that cannot be trusted.
         """
+
+    def sha256(self, path: Path) -> str:
+        """The hash that :meth:`read` gives its source. Raises InputError if the file cannot be read."""
+        return hashlib.sha256(read_bytes(path, self.title)).hexdigest()
 
     @abstractmethod
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:

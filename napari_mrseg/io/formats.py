@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_mrseg.io.dicom import Dicom
 from napari_mrseg.io.format import Format, Volume
 from napari_mrseg.io.nifti_format import Nifti
 from napari_mrseg.io.picture import Picture
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
 
-FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Picture())
+FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture())
 
 
 def format_of(path: Path) -> Format | None:

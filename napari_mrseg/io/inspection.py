@@ -38,6 +38,7 @@ def inspect(
             "name": found.path.name,
             "role": found.role,
             "reason": found.reason,
+            "confidence": found.confidence or None,
             "shape": None,
             "spacing": None,
             "orientation": None,
@@ -96,7 +97,7 @@ def describe(inspection: Mapping[str, Any]) -> str:
     lines = [f"{inspection['case']} (task {inspection['task']})", ""]
     for entry in inspection["files"]:
         lines.append(f"  {entry['role'] or '–':<10} {entry['name']}")
-        detail = entry["reason"]
+        detail = f"{entry['confidence']}: {entry['reason']}" if entry["confidence"] else entry["reason"]
         if entry["shape"] and get_task(inspection["task"]).ndim == 2:
             detail += f"; {entry['shape'][2]}×{entry['shape'][1]} pixels"
         elif entry["shape"]:

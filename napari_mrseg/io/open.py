@@ -114,7 +114,8 @@ def _restrict(recognition: Recognition, use: Sequence[str], task: Task) -> Recog
         f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use))
     )
     folder = Path(os.path.abspath(files[0].path)).parent
-    return replace(recognition, case=folder.name, files=files, folder=folder)
+    case = recognition.case if recognition.private else folder.name
+    return replace(recognition, case=case, files=files, folder=folder)
 
 
 def _in_doubt(recognition: Recognition, name: str) -> bool:

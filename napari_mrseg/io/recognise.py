@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.formats import formats_of, is_readable, label_ending, stem
-from napari_mrseg.io.words import Claim, common_ends, find_claims, is_negated, qualifiers, unsaid, words_of
+from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
+from napari_mrseg.io.dicom.choice import judge_export
+from napari_mrseg.io.dicom.files import is_archive
+from napari_mrseg.io.dicom.index import Series, look_up
+from napari_mrseg.io.dicom.role import judge
+from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
+from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict_of
+from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
 from napari_mrseg.tasks import DEFAULT, Task
 
 REFERENCE = "reference"
@@ -27,7 +33,8 @@ class Found:
     """One file and its ``role``: a modality's name, ``"reference"`` or None (left aside).
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
-    decide, or the one that it may not show after all; the role is then None.
+    decide, or the one that it may not show after all; the role is then None. ``confidence``: see
+    :class:`~.verdict.Verdict`.
     """
 
     path: Path
@@ -35,15 +42,22 @@ class Found:
     reason: str
     explicit: bool = False
     doubt: tuple[str, ...] = ()
+    confidence: Confidence = ""
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a folder or a list of files was taken for. ``folder`` is where the first file lies."""
+    """What a folder or a list of files was taken for. ``folder`` is where the first file lies.
+
+    ``refusal``: why the files make no one study, whatever they show. ``private``: ``case`` stands for a name that must
+    not be told.
+    """
 
     case: str
     files: tuple[Found, ...]
     folder: Path = field(default_factory=Path)
+    refusal: str = ""
+    private: bool = False
 
     def of(self, role: str) -> tuple[Found, ...]:
         """The files with that role."""
@@ -51,8 +65,8 @@ class Recognition:
 
     def problems(self, task: Task) -> tuple[str, ...]:
         """Why no study can be made of these files: one sentence each, with the mend; empty if one can."""
-        sentences = []
-        for name in task.names:
+        sentences = [self.refusal] if self.refusal else []
+        for name in task.names if not self.refusal else ():
             same = self.of(name)
             if len(same) > 1:
                 files = _join([found.path.name for found in same])
@@ -75,7 +89,7 @@ class Recognition:
             else f"{found.path.name} may be no plain {found.doubt[0]} ({found.reason}); if it is one, say "
             f"{found.doubt[0]}={found.path.name}, if not, leave it out."
             for found in self.files
-            if found.doubt and not all(self.of(name) for name in found.doubt)
+            if not self.refusal and found.doubt and not all(self.of(name) for name in found.doubt)
         )
         if not any(self.of(name) for name in task.names) and not sentences:
             sentences.append(self._nothing(task))
@@ -119,7 +133,7 @@ def recognise(
     for path, _ in given:
         if not _exists(path):
             raise InputError(f"{path} does not exist; check the path.")
-    folders = [path for path, _ in given if path.is_dir()]
+    folders = [path for path, _ in given if _is_container(path)]
     if folders and len(given) > 1:
         raise InputError(
             f"{folders[0].name} is a folder, given together with other paths; give one folder, or files only."
@@ -127,19 +141,60 @@ def recognise(
     if folders and given[0][1] is not None:
         raise InputError(f"{folders[0].name} is a folder; give the file that is {given[0][1]}.")
     if folders:
-        folder = Path(os.path.abspath(folders[0]))
-        listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
-        found = _judge(
-            [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS], task
-        )
-        return Recognition(folder.name, tuple(found), folder)
-    folder = Path(os.path.abspath(given[0][0])).parent
-    judged = iter(_judge([path for path, role in given if role is None], task, chosen=True))
+        return _of_folder(Path(os.path.abspath(folders[0])), task)
+    first = Path(os.path.abspath(given[0][0]))
+    loose = [path for path, role in given if role is None]
+    if task.ndim == 3 and loose and len(loose) == len(given) and all(map(_is_series, loose)):
+        return _of_slices(loose, task)
+    judged = iter(_judge(loose, task, chosen=True))
     files = [
-        next(judged) if role is None else Found(path, role, "given explicitly", explicit=True)
+        next(judged) if role is None else Found(path, role, "given explicitly", True, confidence="sure")
         for path, role in given
     ]
-    return Recognition(folder.name, tuple(files), folder)
+    private = task.ndim == 3 and _is_series(first)
+    case = case_of(look_up(first).study) if private else first.parent.name
+    return Recognition(case, tuple(files), first.parent, private=private)
+
+
+def _of_folder(folder: Path, task: Task) -> Recognition:
+    """The images of a folder; where there are none, the DICOM series in it, however deep, or in an archive."""
+    listed = []
+    if folder.is_dir():
+        listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
+    known = [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS]
+    if task.ndim == 3 and not any(is_readable(p, task) and not _is_series(p) for p in known):
+        export = judge_export(folder, task)
+        if export is not None:
+            files = tuple(_found(series, verdict) for series, verdict in export.series)
+            return Recognition(export.case, files, folder, export.refusal, private=True)
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder.name} holds no scan that could be used; give a folder or an archive of DICOM files."
+        )
+    return Recognition(folder.name, tuple(_judge(known, task)), folder)
+
+
+def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
+    """The series that ``paths``, files of them, belong to."""
+    wanted = dict.fromkeys(look_up(Path(os.path.abspath(path))) for path in paths)
+    studies = dict.fromkeys(series.study for series in wanted)
+    refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
+    files = tuple(_found(series, judge(series, task)) for series in wanted)
+    return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
+
+
+def _found(series: Series, verdict: Verdict) -> Found:
+    return Found(
+        series.path, verdict.role, verdict.reason, doubt=verdict.doubt, confidence=verdict.confidence
+    )
+
+
+def _is_container(path: Path) -> bool:
+    return path.is_dir() or is_archive(path) or names_study(path)
+
+
+def _is_series(path: Path) -> bool:
+    return isinstance(format_of(path), Dicom)
 
 
 def with_roles(recognition: Recognition, roles: Mapping[str, str | None], task: Task) -> Recognition:
@@ -156,7 +211,9 @@ def with_roles(recognition: Recognition, roles: Mapping[str, str | None], task: 
             what = "is not among" if not hits else "stands for more than one of"
             names = _join([f.path.name for f in recognition.files]) or "none"
             raise InputError(f"{key} {what} the files found ({names}); give the file's own name or path.")
-        files[hits[0]] = Found(files[hits[0]].path, wanted, "assigned by hand", explicit=True)
+        files[hits[0]] = Found(
+            files[hits[0]].path, wanted, "assigned by hand", explicit=True, confidence="sure"
+        )
     taken = {f.role: f.path.name for f in files if f.explicit and f.role}
     for i, f in enumerate(files):
         if f.role in taken and not f.explicit:
@@ -185,7 +242,7 @@ def is_computed(path: Path) -> bool:
 def _exists(path: Path) -> bool:
     """True also for a link whose file is gone: reading it says so."""
     try:
-        return path.exists() or path.is_symlink()
+        return path.exists() or path.is_symlink() or names_series(path) or names_study(path)
     except OSError:  # a name too long, a folder one may not enter
         return False
 
@@ -243,35 +300,34 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
             return Found(path, None, f"“{organs[0]}” in its name: a mask of that, not a reference")
         note = ", named as computed by a program" if is_computed(path) else ""
         return Found(path, REFERENCE, f"word “{reference[-1]}”{note}")
-    if len({c.modality for c in claims}) > 1:
-        # What all scans share at either end decides nothing.
-        first, last = common
-        own = [c for c in claims if first <= c.start and c.stop <= len(words) - last]
-        claims = own or claims
-    names = tuple(dict.fromkeys(c.modality for c in claims))
-    if not names:
-        known = ", ".join(f"“{w}”" for w in words[:4])
-        return Found(path, None, f"no word of the name ({known}) is a known modality or reference word")
-    if len(names) > 1:
-        said = " and ".join(f"“{c.text}”" for c in claims)
-        return Found(path, None, f"its name says {said}", doubt=names)
-    used = {i for c in claims for i in range(c.start, c.stop)}
-    apart = qualifiers(task)
-    for i in range(common[0], len(words) - common[1]):
-        if i in used:
-            continue
-        said = f"its name says “{claims[0].text}” and “{words[i]}”"
-        other, bases = apart.get(words[i], ("", frozenset()))
-        if names[0] in bases and not is_negated(words, i):
-            return Found(path, None, said, doubt=(names[0], other))
-        word = re.sub(r"\d+d?$", "", words[i])
-        if word in task.other_names:
-            return Found(path, None, f"{said}: another sequence or a map, no plain {names[0]}")
-        if word in task.doubtful_names:
-            return Found(path, None, said, doubt=(names[0],))
-    beside = unsaid(words, used, common)
-    also = f", beside {_join([f'“{w}”' for w in beside])}" if beside else ""
-    return Found(path, names[0], f"word “{claims[0].text}”{also}")
+    verdict = verdict_of(words, task, common, claims)
+    taken = _sidecar(path)
+    if taken is not None:
+        verdict = decide(verdict, *taken, task)
+    return Found(path, verdict.role, verdict.reason, doubt=verdict.doubt, confidence=verdict.confidence)
+
+
+def _sidecar(path: Path) -> tuple[Timing, bool] | None:
+    """How the scan was taken, and whether after an agent, from the JSON file beside it (BIDS, dcm2niix; seconds)."""
+    try:
+        said = json.loads((path.parent / f"{stem(path)}.json").read_text(encoding="utf-8"))
+        sequence = str(said.get("ScanningSequence") or "")
+        agent = str(said.get("ContrastBolusIngredient") or said.get("ContrastBolusAgent") or "")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+    def ms(name: str) -> float | None:
+        value = said.get(name)
+        return 1000 * float(value) if isinstance(value, (int, float)) else None
+
+    timing = Timing(
+        ms("EchoTime"),
+        ms("RepetitionTime"),
+        ms("InversionTime"),
+        gradient="GR" in sequence and "SE" not in sequence,
+        planar="EP" in sequence,
+    )
+    return timing, agent.strip().lower() not in ("", "no", "none")
 
 
 def _looks_like_output(path: Path, task: Task) -> bool:

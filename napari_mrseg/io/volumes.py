@@ -51,6 +51,13 @@ class OtherVolume(Format):
         source = Source(path, Grid.of(values.shape, affine), hashlib.sha256(raw + more).hexdigest())
         return values, source, (sheared,) if sheared else ()
 
+    def sha256(self, path: Path) -> str:
+        raw, name = read_bytes(path, "a file"), path.name.lower()
+        more = _detached(path) if name.endswith(ITK) else b""
+        if name.endswith(PAIR):
+            more = _data_file(path).read_bytes()
+        return hashlib.sha256(raw + more).hexdigest()
+
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
         raise InputError(f"{path.name}: labels are not written in this format; end the name in .nii.gz.")
 
@@ -126,13 +133,7 @@ def _freesurfer(path: Path, raw: bytes) -> Read:
 def _pair(path: Path) -> Read:
     import nibabel as nib
 
-    data_file = next(
-        (path.with_suffix(e) for e in (".img", ".IMG", ".img.gz") if path.with_suffix(e).is_file()), None
-    )
-    if data_file is None:
-        raise InputError(
-            f"{path.name} is one half of a pair, and {path.stem}.img is not beside it; copy both."
-        )
+    data_file = _data_file(path)
     try:
         image = nib.load(path, mmap=False)
         if not isinstance(image, nib.Nifti1Pair):
@@ -154,3 +155,15 @@ def _pair(path: Path) -> Read:
     except Exception:  # what nibabel raises for damaged bytes is no one type
         raise InputError(f"{path.name} is damaged or truncated; copy or download it again.") from None
     return data, np.asarray(image.affine, dtype=np.float64), data_file.read_bytes()
+
+
+def _data_file(path: Path) -> Path:
+    """The other half of a pair. Raises InputError if it is not there."""
+    found = next(
+        (path.with_suffix(e) for e in (".img", ".IMG", ".img.gz") if path.with_suffix(e).is_file()), None
+    )
+    if found is None:
+        raise InputError(
+            f"{path.name} is one half of a pair, and {path.stem}.img is not beside it; copy both."
+        )
+    return found

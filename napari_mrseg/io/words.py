@@ -90,6 +90,11 @@ def is_negated(words: Words, index: int) -> bool:
     return index > 0 and words[index - 1] in _NEGATIONS
 
 
+def is_denied(words: Words) -> bool:
+    """True if one of the words says that no agent was given ("T1 pre", "t1_native")."""
+    return any(word in _NEGATIONS or word.endswith(("pre", "native", "nativ")) for word in words)
+
+
 def _split(text: str) -> Words:
     return tuple(word for word in re.split(r"[\s_.+-]+", text.lower()) if word)
 

@@ -327,5 +327,11 @@ def test_real_folders(real_data: Path) -> None:
             assert found.of("t1ce")[0].path.name.startswith("T1POST")
         elif folder.name.startswith("ms-longitudinal"):
             assert count == {"flair": 1, "t1": 1, "t1ce": 0, "t2": 1, "reference": 0}
+        elif folder.name.startswith("dicom-philips"):
+            assert "holds 2 studies" in found.problems(BRATS)[0]
+            for number in (1, 2):
+                one = recognise(folder / f"study {number}")
+                assert len(one.files) == 2
+                assert len(one.of("t1")) == 1
         else:
             assert found.files == ()
