@@ -37,7 +37,7 @@ class Step(ABC):
     ) -> Image:
         """``image`` with other voxels, and a record of it: the step's settings and what it ``found``."""
         taken = Taken.of(self.name, asdict(self) | found)
-        return Image(data, source or image.source, (*image.steps, taken))
+        return replace(image, data=data, source=source or image.source, steps=(*image.steps, taken))
 
 
 def apply_steps(images: Mapping[str, Image], steps: Iterable[Step], task: Task) -> Outcome:

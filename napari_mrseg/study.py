@@ -81,7 +81,8 @@ class Grid:
 class Source:
     """Where an array came from and how its axes lie there.
 
-    ``grid`` is the file's own; ``header`` holds the geometry fields that go, field by field, into results.
+    ``grid`` is the file's own; ``header`` holds the geometry fields that go, field by field, into results. ``placed``:
+    the grid, axes I, P, L, that the voxels were resampled onto, and ``motion``: RAS mm there → RAS mm in the file.
     """
 
     path: Path
@@ -89,6 +90,8 @@ class Source:
     sha256: str
     header: Mapping[str, object] = field(default_factory=dict)
     reason: str = ""
+    placed: Grid | None = None
+    motion: tuple[tuple[float, ...], ...] | None = None
 
     @cached_property
     def _order(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -105,13 +108,31 @@ class Source:
         return np.flip(array.transpose(*axes, *range(3, array.ndim)), flips)
 
     def from_ipl(self, array: Array) -> Array:
-        """The inverse of :meth:`to_ipl`."""
+        """The inverse of :meth:`to_ipl`; of labels on another grid that the scan was resampled onto, the nearest."""
         axes, flips = self._order
+        if self.placed is not None:
+            array = self._back(array)
         return np.flip(array, flips).transpose(np.argsort(axes))
 
-    @cached_property
+    def _back(self, labels: Array) -> Array:
+        """Labels on the grid ``placed`` at the voxels of the file's own, axes I, P, L."""
+        from scipy.ndimage import affine_transform
+
+        assert self.placed is not None
+        motion = np.eye(4) if self.motion is None else np.array(self.motion)
+        own = self.own_grid
+        move = np.linalg.inv(self.placed.matrix) @ np.linalg.inv(motion) @ own.matrix
+        found: Array = affine_transform(labels, move[:3, :3], move[:3, 3], output_shape=own.shape, order=0)
+        return found
+
+    @property
     def ipl_grid(self) -> Grid:
-        """The source grid with axes in the order I, P, L."""
+        """The grid that the image's voxels lie on, axes I, P, L: the source's, or another it was resampled onto."""
+        return self.own_grid if self.placed is None else self.placed
+
+    @cached_property
+    def own_grid(self) -> Grid:
+        """The file's own grid, axes in the order I, P, L."""
         axes, flips = self._order
         move = np.zeros((4, 4))
         move[3, 3] = 1
@@ -138,12 +159,14 @@ class Taken:
 class Image:
     """One modality: ``data`` is float32, shape (I, P, L), or (I, P, L, 3) for a colour image, read-only.
 
-    ``source`` is the file it was read from, ``steps`` what was done to its voxels since.
+    ``source`` is the file it was read from, ``steps`` what was done to its voxels since. ``mask``: (I, P, L) bool, the
+    brain that was cut out of a head; None where nothing was.
     """
 
     data: npt.NDArray[np.float32]
     source: Source
     steps: tuple[Taken, ...] = ()
+    mask: npt.NDArray[np.bool_] | None = None
 
     @property
     def identity(self) -> str:

@@ -37,7 +37,9 @@ class Panel(QWidget):
         )
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.folder_button = _button("Open folder", "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep")
+        self.folder_button = _button(
+            "Open folder", "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep"
+        )
         self.files_button = _button("Open files", "One subject's scans, chosen one by one")
         self.sample_button = _button("Sample", "A simulated study that comes with the plugin; not a patient")
         self.which_button = _button(

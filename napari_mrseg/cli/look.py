@@ -11,12 +11,15 @@ import typer
 
 from napari_mrseg.cli.options import (
     AssumeRas,
+    Brain,
+    BrainOption,
     Device,
     Grid,
     Json,
     Labels,
     ModelName,
     NoReference,
+    Onto,
     Out,
     Overwrite,
     Paths,
@@ -49,7 +52,12 @@ class Format(StrEnum):
 
 @app.command()
 def inspect(
-    paths: Paths, task: TaskName = None, assume_ras: AssumeRas = False, as_json: Json = False
+    paths: Paths,
+    task: TaskName = None,
+    assume_ras: AssumeRas = False,
+    onto: Onto = None,
+    brain: Brain = BrainOption.auto,
+    as_json: Json = False,
 ) -> None:
     """Say what was recognised as what and why, grids, orientation and problems. Runs no model.
 
@@ -58,7 +66,9 @@ def inspect(
     from napari_mrseg.io import describe
     from napari_mrseg.io import inspect as look
 
-    report = look(paths, task=which_task(task, None, paths), assume_ras=assume_ras)
+    report = look(
+        paths, task=which_task(task, None, paths), assume_ras=assume_ras, onto=onto or "", brain=brain.value
+    )
     answer(report, as_json, lambda: describe(report))
     if report["problems"]:
         raise typer.Exit(InputError.exit_code)
@@ -89,6 +99,8 @@ def predict(
     no_reference: NoReference = False,
     labels: Labels = None,
     assume_ras: AssumeRas = False,
+    onto: Onto = None,
+    brain: Brain = BrainOption.auto,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -105,7 +117,9 @@ def predict(
         raise InputError("--use and --all exclude each other; give one of them.")
     seg = file_format is Format.dicom_seg
     loaded = given_model(model, task)
-    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, use)
+    study = _open(
+        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain, use
+    )
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, use, every)
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg)
@@ -140,6 +154,8 @@ def compare(
     no_reference: NoReference = False,
     labels: Labels = None,
     assume_ras: AssumeRas = False,
+    onto: Onto = None,
+    brain: Brain = BrainOption.auto,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -152,7 +168,9 @@ def compare(
     from napari_mrseg.models.store import load_model
 
     loaded = given_model(model, task)
-    study = _open(paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras)
+    study = _open(
+        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
+    )
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, None, True)
     engine = Engine(loaded, device=device, precision=precision)
@@ -175,6 +193,8 @@ def _open(
     no_reference: bool,
     labels: str | None,
     assume_ras: bool,
+    onto: str | None,
+    brain: BrainOption,
     use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
@@ -188,6 +208,8 @@ def _open(
         assume_ras=assume_ras,
         use=names,
         labels=labels,
+        onto="" if onto is None else task.modality(onto).name,
+        brain=brain.value,
     )
     for note in joined(study.notes):
         say(f"Warning: {note.message}")

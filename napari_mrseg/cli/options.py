@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,31 @@ Labels = Annotated[
 AssumeRas = Annotated[
     bool,
     typer.Option("--assume-ras", help="Take axes as right, anterior, superior where a file does not say."),
+]
+Onto = Annotated[
+    str | None,
+    typer.Option(
+        "--onto",
+        metavar="MODALITY",
+        help="Bring scans of different grids onto this one's; default: the finest.",
+    ),
+]
+
+
+class BrainOption(StrEnum):
+    auto = "auto"
+    template = "template"
+    synthstrip = "synthstrip"
+    hd_bet = "hd-bet"
+    none = "none"
+
+
+Brain = Annotated[
+    BrainOption,
+    typer.Option(
+        "--brain",
+        help="How the brain is cut out where scans show a skull; auto: a tool if installed, else a template.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from napari_mrseg.models.card import ModelCard
-from napari_mrseg.prepare import Intensities
+from napari_mrseg.prepare import SKULL_ML, Intensities
 from napari_mrseg.study import Image, Note, Study
 from napari_mrseg.tasks import Combination, Task
 
@@ -25,7 +25,6 @@ Array = npt.NDArray[np.float32]
 COARSE_MM = 4.0  # grid on which intensities are looked at
 FINE_MM = 2.0  # grid on which vessels still show
 VESSELS = 0.0005  # share of a brain that is brightest of all, on that grid
-SKULL_ML = 2100.0  # more than this above the background is not a brain alone
 SMALL_ML = 900.0  # less is not a whole adult brain
 BORDER_CM2 = 20.0  # cross-section at a face of the field of view from which on a brain counts as cut off
 THICK_MM = 2.9

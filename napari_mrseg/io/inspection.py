@@ -9,8 +9,9 @@ from typing import Any
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
+from napari_mrseg.io.brain import How
 from napari_mrseg.io.format import Volume
-from napari_mrseg.io.open import Paths, build, settle
+from napari_mrseg.io.open import Paths, build, settle, steps_of
 from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
@@ -22,6 +23,8 @@ def inspect(
     assign: Mapping[str, str | None] | None = None,
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
+    onto: str = "",
+    brain: How = "auto",
 ) -> dict[str, Any]:
     """Look at a subject's files without raising for what is wrong in them.
 
@@ -72,7 +75,7 @@ def inspect(
     warnings: list[Note] = []
     used_reference = None
     try:
-        study = build(recognition, task, replay)
+        study = build(recognition, task, replay, steps_of(onto, brain))
         warnings = list(study.notes)
         used_reference = study.reference.source.path.name if study.reference else None
     except InputError as error:

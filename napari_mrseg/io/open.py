@@ -11,7 +11,9 @@ import numpy as np
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
+from napari_mrseg.io.align import Align, sample
 from napari_mrseg.io.background import ZeroBackground
+from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.labels import codes_in, scheme_note, task_codes
 from napari_mrseg.io.recognise import (
@@ -31,7 +33,14 @@ Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 Reader = Callable[[Path, str], Volume]
 
 SIMULATED = "simulated.json"
-STEPS: tuple[Step, ...] = (ZeroBackground(),)
+
+
+def steps_of(onto: str = "", brain: How = "auto") -> tuple[Step, ...]:
+    """What is done to scans once they are read: ``onto`` whose grid, and how the brain is cut out of a head."""
+    return ZeroBackground(), Align(onto), BrainMask(brain)
+
+
+STEPS = steps_of()
 
 
 def open_study(
@@ -42,15 +51,19 @@ def open_study(
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
     use: Iterable[str] | None = None,
-    steps: Sequence[Step] = STEPS,
+    onto: str = "",
+    brain: How = "auto",
+    steps: Sequence[Step] | None = None,
     labels: str | None = None,
 ) -> Study:
     """Open one subject: a folder, files, or ``modality=file`` strings.
 
     ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
     ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
-    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them. ``steps``: what
-    is done to the scans once they are read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``.
+    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them. ``onto``: the
+    modality on whose grid scans of different grids come, by default the finest; ``brain``: how the brain is cut out
+    where there is a skull (:class:`~.brain.BrainMask`); ``steps`` replaces all that is done to the scans once they are
+    read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``.
     Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
     fit is left out with a note in ``study.notes``.
     """
@@ -61,7 +74,7 @@ def open_study(
     def reader(path: Path, role: str) -> Volume:
         return formats.read(path, task, role, assume_ras=assume_ras)
 
-    return build(recognition, task, reader, steps, labels)
+    return build(recognition, task, reader, steps_of(onto, brain) if steps is None else steps, labels)
 
 
 def task_of(paths: Paths) -> Task:
@@ -171,6 +184,8 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
             labels.setflags(write=False)
             reference = Reference(labels, replace(source, reason=candidate.reason), codes_in(data))
             said = scheme_note(candidate.path, reference, study.task) if scheme is None else None
+            reference, moved = _on_grid(reference, study)
+            doubts = (*doubts, *moved)
             study = replace(
                 study, reference=reference, notes=(*study.notes, *doubts, *([said] if said else []))
             )
@@ -185,6 +200,29 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
                 f"{candidate.path.name} is named as computed by a program, not drawn: read its Dice so.",
             )
     return study
+
+
+def _on_grid(reference: Reference, study: Study) -> tuple[Reference, tuple[Note, ...]]:
+    """The reference on the study's grid, the way the scan came that it was drawn on; as it is where it does not fit."""
+    own = reference.source.ipl_grid
+    if study.task.ndim != 3 or own.same_as(study.grid):
+        return reference, ()
+    drawn_on = [i.source for i in study.images.values() if i.source.own_grid.same_as(own) and i.source.motion]
+    motion = np.array(drawn_on[0].motion) if drawn_on else np.eye(4)
+    there = np.argwhere(reference.labels > 0)
+    world = np.linalg.inv(motion) @ own.matrix @ np.vstack([there.T, np.ones(len(there))])
+    place = (np.linalg.inv(study.grid.matrix) @ world)[:3].T
+    inside = ((place > -1) & (place < np.array(study.grid.shape))).all(1)
+    if len(there) == 0 or inside.mean() < 0.99:
+        return reference, ()
+    labels = sample(reference.labels, own, study.grid, motion, order=0)
+    labels.setflags(write=False)
+    name = reference.source.path.name
+    said = (
+        f"{name} was drawn on another grid and was resampled (nearest voxel): Dice is a little lower for it."
+    )
+    source = replace(reference.source, placed=study.grid)
+    return replace(reference, labels=labels, source=source), (Note("reference_resampled", said),)
 
 
 def _noted(study: Study, code: str, message: str) -> Study:

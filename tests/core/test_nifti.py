@@ -381,9 +381,15 @@ class TestRealScans:
         assert open_study([folder / next(folder.glob("T1_*")).name], reference=gold).reference is not None
 
     def test_three_grids(self, real_data: Path) -> None:
-        """ms-longitudinal-01-raw: different grids are refused with the sentence; one alone opens."""
+        """ms-longitudinal-01-raw: three grids come onto the finest, the brain is cut out, and both is said."""
         folder = real_data / "ms-longitudinal-01-raw"
-        with pytest.raises(InputError, match="another grid"):
-            open_study(folder)
-        assert "another grid" in inspect(folder)["problems"][0]
+        study = open_study(folder)
+        assert study.present == ("flair", "t1", "t2")
+        assert study.grid.same_as(study.images["t1"].source.own_grid)
+        assert [note.code for note in study.notes] == ["resampled", "resampled", "brain_cut_out"]
+        assert study.images["t1"].mask is not None
+        brain_ml = float(study.images["t1"].mask.sum()) * study.grid.voxel_ml
+        assert 1100 < brain_ml < 1350  # looked at as a picture
+        with pytest.raises(InputError, match="study1_FLAIR"):
+            open_study(folder, steps=())
         assert open_study(folder / "study1_T1W.nii.gz").present == ("t1",)

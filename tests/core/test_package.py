@@ -18,7 +18,7 @@ MUST_HAVE = (
     "napari_mrseg/resources/sample/simulated.json",
     "napari_mrseg/resources/models",
     "mrseg_training/fit.py",
-    "mrseg_training/data/template.npz",
+    "napari_mrseg/resources/template/template.npz",
     "mrseg_training/configs/tiny.yaml",
     "mrseg_training/splits/folds.json",
 )

@@ -93,10 +93,16 @@ def test_left_anterior_superior_scans(real_data: Path, tmp_path: Path) -> None:
     same_geometry(tmp_path / "out" / "flair+t2.nii.gz", flair)
 
 
-def test_scans_on_different_grids_are_refused(real_data: Path, tmp_path: Path, capsys) -> None:
-    """Three series of one visit on three grids: exit code 2, one sentence, nothing written."""
-    code = cli.main(["predict", str(real_data / "ms-longitudinal-01-raw"), "-o", str(tmp_path / "out")])
-    assert code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "another grid" in line
-    assert not (tmp_path / "out").exists()
+def test_scans_on_different_grids_come_back_on_their_own(real_data: Path, tmp_path: Path, capsys) -> None:
+    """Three series of one visit on three grids: resampled and said so; the labels lie on the grid that is asked for."""
+    folder = real_data / "ms-longitudinal-01-raw"
+    assert cli.main(["predict", str(folder), "-o", str(tmp_path / "out"), "--grid", "t2"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        "study1_FLAIR.nii.gz lay on another grid and was resampled onto that of study1_T1W.nii.gz (t1)"
+        in said
+    )
+    assert "the brain was cut out" in said
+    same_geometry(tmp_path / "out" / "flair+t1+t2.nii.gz", next(folder.glob("*T2W*")))
+    steps = json.loads((tmp_path / "out" / "result.json").read_text())["steps"]
+    assert {step["step"] for step in steps} == {"onto one grid", "brain mask"}

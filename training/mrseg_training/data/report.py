@@ -10,9 +10,13 @@ from mrseg_training.data.subjects import Files
 from mrseg_training.log import Count, Say, silent
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
+from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.labels import SCHEME, mixed_note
 from napari_mrseg.io.recognise import REFERENCE
 from napari_mrseg.study import Study
+
+# What is to be learnt from is neither moved nor cut here: a data set is prepared once, and looked at.
+AS_THEY_ARE = (ZeroBackground(),)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ def examine(source: Files, subject: str) -> tuple[list[Problem], Study | None]:
         problems.append(Problem(subject, "has no segmentation", True))
     try:
         study = open_study(
-            [f"{role}={path}" for role, path in roles.items()], task=task, labels=source.labels
+            [f"{role}={path}" for role, path in roles.items()],
+            task=task,
+            labels=source.labels,
+            steps=AS_THEY_ARE,
         )
         return problems + _doubts(subject, study), study
     except InputError as error:
@@ -61,10 +68,13 @@ def examine(source: Files, subject: str) -> tuple[list[Problem], Study | None]:
     for role, path in roles.items():
         try:
             if role != REFERENCE:
-                open_study([f"{role}={path}"], task=task, reference=False)
+                open_study([f"{role}={path}"], task=task, reference=False, steps=AS_THEY_ARE)
             elif not alone:
                 open_study(
-                    [f"{first}={roles[first]}", f"{REFERENCE}={path}"], task=task, labels=source.labels
+                    [f"{first}={roles[first]}", f"{REFERENCE}={path}"],
+                    task=task,
+                    labels=source.labels,
+                    steps=AS_THEY_ARE,
                 )
         except InputError as error:
             alone.append(Problem(subject, str(error), True))

@@ -24,6 +24,7 @@ from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.prepare import resample, resample_labels
+from napari_mrseg.resources.template import tissue_maps
 from napari_mrseg.tasks import Task
 
 GENERATOR = 5
@@ -131,13 +132,9 @@ def _digest(brain: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-TEMPLATE = Path(__file__).parent / "template.npz"
-
-
 def template(spacing: float = SPACING) -> Tensor:
-    """(3, I, P, L) grey matter, white matter and brain in [0, 1]: ICBM 2009a, kept at 2 mm, see template.txt."""
-    with np.load(TEMPLATE, allow_pickle=False) as file:
-        maps = torch.from_numpy(file["maps"]).float() / 255
+    """(3, I, P, L) grey matter, white matter and brain in [0, 1]: ICBM 2009a, kept at 2 mm."""
+    maps = torch.from_numpy(tissue_maps())
     if spacing == SPACING:
         return maps
     size = [round(n * SPACING / spacing) for n in maps.shape[1:]]
