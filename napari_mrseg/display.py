@@ -13,6 +13,7 @@ from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
 RESEARCH_USE = "research use only"
+SQUARE_MM = 20.0  # of a checkerboard
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -121,3 +122,24 @@ def greyed(colour: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     light = float(colour @ np.array([0.2126, 0.7152, 0.0722]))
     grey = 0.3 + 0.5 * light
     return 0.35 * colour + 0.65 * grey
+
+
+def checkerboard(study: Study, name: str) -> tuple[str, npt.NDArray[np.float32]] | None:
+    """(the modality beneath, (I, P, L) in [0, 1]): squares of both in turn, for a scan that was resampled or moved.
+
+    None for one that lies as it did. Where the head's lines run on from square to square, the scans fit.
+    """
+    image = study.images[name]
+    beneath = next((n for n, i in study.images.items() if i.source.placed is None), None)
+    if image.source.placed is None or beneath is None:
+        return None
+    both = []
+    for one in (study.images[beneath], image):
+        low, high = contrast_limits(one.data)
+        both.append(np.clip((one.data - low) / max(high - low, 1e-6), 0, 1).astype(np.float32))
+    squares = [
+        (np.arange(n) * mm // SQUARE_MM).astype(int)
+        for n, mm in zip(image.data.shape, study.grid.spacing, strict=True)
+    ]
+    odd = (squares[0][:, None, None] + squares[1][:, None] + squares[2]) % 2 == 1
+    return beneath, np.where(odd, both[1], both[0])

@@ -160,13 +160,14 @@ class Image:
     """One modality: ``data`` is float32, shape (I, P, L), or (I, P, L, 3) for a colour image, read-only.
 
     ``source`` is the file it was read from, ``steps`` what was done to its voxels since. ``mask``: (I, P, L) bool, the
-    brain that was cut out of a head; None where nothing was.
+    brain that was cut out of a head, and ``whole``: the voxels before; None where nothing was.
     """
 
     data: npt.NDArray[np.float32]
     source: Source
     steps: tuple[Taken, ...] = ()
     mask: npt.NDArray[np.bool_] | None = None
+    whole: npt.NDArray[np.float32] | None = None
 
     @property
     def identity(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QCoreApplication, Signal
@@ -187,6 +188,20 @@ class MrsegDock(QWidget):
         if dialog.exec():
             self.open(self._asked, assign=dialog.roles())
 
+    def recut(self) -> None:
+        """Cut the brain out anew, by the mask as it was painted."""
+        from napari_mrseg.io.brain import recut
+
+        study, layer = self.session.study, self.layers.brain
+        if study is None or layer is None:
+            return
+        mask = np.asarray(layer.data) > 0
+        if not mask.any():
+            self.say("The brain mask is empty; paint the brain into it first.")
+            return
+        opened, used = self.session.opened, self.session.combination
+        self.session.set_study(recut(study, mask), combination=used, opened=opened)
+
     def hush(self) -> None:
         self.panel.which_button.setVisible(False)
         self.error.setVisible(False)
@@ -210,6 +225,8 @@ class MrsegDock(QWidget):
         self.case.setText("Open or drop a subject's folder" if study is None else study.case)
         self.modalities.show_study(*self._files())
         self._show_notes()
+        has_mask = study is not None and any(image.mask is not None for image in study.images.values())
+        self.panel.brain_button.setVisible(has_mask)
         another = session.subject != self._subject
         self._subject = session.subject
         if another:
@@ -324,6 +341,7 @@ class MrsegDock(QWidget):
         panel.files_button.clicked.connect(self.opener.ask_files)
         panel.sample_button.clicked.connect(self.opener.open_sample)
         panel.which_button.clicked.connect(self.which)
+        panel.brain_button.clicked.connect(self.recut)
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)

@@ -15,13 +15,22 @@ from napari_mrseg._qt.edits import Edits, copies_in
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.look import OUTLINE, Look
 from napari_mrseg._qt.rays import draw_quickly
-from napari_mrseg.display import contrast_limits, estimated_codes, label_names, label_rgba, model_name, titles
+from napari_mrseg.display import (
+    checkerboard,
+    contrast_limits,
+    estimated_codes,
+    label_names,
+    label_rgba,
+    model_name,
+    titles,
+)
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 
+BRAIN = "Brain mask"
 STALE_OPACITY = 0.4  # of the chosen opacity
 
 
@@ -38,6 +47,8 @@ class StudyLayers:
         self.images: dict[str, Image] = {}
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
+        self.brain: Labels | None = None  # the mask by which a head lost its skull; the user may paint in it
+        self._checks: list[Image] = []  # checkerboards, and the head before
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
         self.edits = Edits(viewer, lambda _: self.on_painted())
@@ -108,6 +119,16 @@ class StudyLayers:
             )
             self.reference.contour = OUTLINE
             yield
+        for layer in self._checked(study, common):
+            self._checks.append(self.viewer.add_layer(layer))
+            yield
+        mask = study.images[names[0]].mask
+        if mask is not None:
+            self.brain = Labels(mask.astype(np.uint8), name=BRAIN, visible=False, opacity=0.7, **common)
+            self.brain.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: (0, 0.62, 0.45, 1)})
+            self.brain.contour = OUTLINE
+            self.viewer.add_layer(self.brain)
+            yield
         empty = np.zeros(study.grid.shape, np.uint8)
         self.prediction = self._add_labels(empty, "Segmentation: none yet", **common)
         if self._copy is not None:
@@ -115,6 +136,28 @@ class StudyLayers:
         self._apply_look()
         self.viewer.layers.selection.active = self._copy or self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
+
+    @staticmethod
+    def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:
+        """Hidden layers by which to check what was done to the scans: moved ones as a checkerboard, the head before."""
+        for name, image in study.images.items():
+            title = study.task.modality(name).title
+            board = checkerboard(study, name)
+            if board is not None:
+                below = study.task.modality(board[0]).title
+                yield Image(
+                    board[1], name=f"Check: {title} on {below}", colormap="gray", visible=False, **common
+                )
+            if image.whole is not None and name == next(iter(study.images)):
+                limits = contrast_limits(image.data)
+                yield Image(
+                    image.whole,
+                    name=f"Check: {title} with skull",
+                    colormap="gray",
+                    contrast_limits=limits,
+                    visible=False,
+                    **common,
+                )
 
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; while all that was seen is off, one in use stands in."""
@@ -378,11 +421,12 @@ class StudyLayers:
         self.viewer.dims.set_point(range(first, self.viewer.dims.ndim), point)
 
     def _remove_ours(self) -> None:
-        ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference]
+        ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference, self.brain]
+        ours += self._checks
         for layer in ours:
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self.images, self.prediction, self.reference = {}, None, None
+        self.images, self.prediction, self.reference, self.brain, self._checks = {}, None, None, None, []
         self._seen = set()
 
 

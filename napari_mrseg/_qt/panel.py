@@ -53,13 +53,17 @@ class Panel(QWidget):
             "Compare combinations",
             "All combinations side by side: table, contact sheet, agreement, attribution (Alt+M)",
         )
+        self.brain_button = _button(
+            "Use the brain mask as edited",
+            "Cut the brain out anew by the layer “Brain mask”, after painting in it; all results are computed again",
+        )
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
         self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
-        for hidden in (self.error, self.which_button, self.notes):
+        for hidden in (self.error, self.which_button, self.notes, self.brain_button):
             hidden.setVisible(False)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -74,7 +78,7 @@ class Panel(QWidget):
         column.addWidget(self.banner)
         column.addWidget(scroll, 1)
         # Below, so that nothing above moves under the pointer when they come and go.
-        for widget in (self.notes, self.error, self.which_button):
+        for widget in (self.notes, self.brain_button, self.error, self.which_button):
             column.addWidget(widget)
 
     def _scrolled(self) -> QWidget:

@@ -24,8 +24,8 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io.align import as_itk, field_of_view, matrix_of, sample
 from napari_mrseg.prepare import FLOOR, SKULL_ML
 from napari_mrseg.resources.template import SPACING, tissue_maps
-from napari_mrseg.steps import Outcome, Step
-from napari_mrseg.study import Grid, Image, Note, Source, Taken
+from napari_mrseg.steps import Outcome, Step, take
+from napari_mrseg.study import Grid, Image, Note, Source, Study, Taken
 from napari_mrseg.tasks import Task
 
 How = Literal["auto", "template", "synthstrip", "hd-bet", "none"]
@@ -71,7 +71,10 @@ class BrainMask(Step):
             chosen = _clearest(images, task)
             mask, by, doubt = find_brain(images[chosen], self.how)
         ml = float(mask.sum()) * next(iter(images.values())).source.ipl_grid.voxel_ml
-        changed = {name: replace(self._cut(image, mask, by, ml), mask=mask) for name, image in images.items()}
+        changed = {
+            name: replace(self._cut(image, mask, by, ml), mask=mask, whole=image.data)
+            for name, image in images.items()
+        }
         said = (
             f"The scans show the skull: the brain was cut out by {by}, {ml:.0f} mL; look at its border, "
             f"where a tumour may be cut{doubt}."
@@ -84,7 +87,7 @@ class BrainMask(Step):
 
 @dataclass(frozen=True, eq=False)
 class GivenMask(Step):
-    """The brain as somebody drew it; ``mask``: (I, P, L) bool on the study's grid."""
+    """The brain as somebody drew it, in place of one found before; ``mask``: (I, P, L) bool on the study's grid."""
 
     mask: Mask
     name = "brain mask by hand"
@@ -94,9 +97,17 @@ class GivenMask(Step):
         changed = {}
         for name, image in images.items():
             taken = Taken.of(self.name, {"mask": digest})
-            data = np.where(self.mask, image.data, np.float32(0))
-            changed[name] = replace(image, data=data, steps=(*image.steps, taken), mask=self.mask)
+            whole = image.data if image.whole is None else image.whole
+            before = tuple(step for step in image.steps if step.name not in (BrainMask.name, self.name))
+            data = np.where(self.mask, whole, np.float32(0))
+            changed[name] = Image(data, image.source, (*before, taken), self.mask, whole)
         return changed, (Note("brain_by_hand", "The brain was cut out by a mask that was edited by hand."),)
+
+
+def recut(study: Study, mask: Mask) -> Study:
+    """The study with the brain as ``mask`` says, (I, P, L) bool, in place of the one that was found."""
+    kept = tuple(note for note in study.notes if note.code not in ("brain_cut_out", "brain_by_hand"))
+    return take(replace(study, notes=kept), [GivenMask(mask)])
 
 
 def find_brain(image: Image, how: How = "auto") -> tuple[Mask, str, str]:
