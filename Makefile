@@ -14,7 +14,7 @@ endif
 # The tests' tensors are tiny: more threads only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test lint core qt viewer training setup system clean
+.PHONY: demo test test-full lint core qt viewer training setup system clean
 
 demo: setup
 	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
@@ -22,6 +22,10 @@ demo: setup
 	else $(BIN)/mrseg demo; fi
 
 test: lint core qt viewer training
+
+# Many seeds of each kind of malformed file; minutes more.
+test-full: test
+	MRSEG_FULL=1 $(TEST) tests/core/test_attacks.py
 
 lint: setup
 	$(BIN)/ruff check .

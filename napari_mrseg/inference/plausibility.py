@@ -27,6 +27,7 @@ FINE_MM = 2.0  # grid on which vessels still show
 VESSELS = 0.0005  # share of a brain that is brightest of all, on that grid
 SMALL_ML = 900.0  # less is not a whole adult brain
 BORDER_CM2 = 20.0  # cross-section at a face of the field of view from which on a brain counts as cut off
+END_CM2 = 50.0  # cross-section at which the foreground ends within the field of view, as no head does
 THICK_MM = 2.9
 SAME_IMAGE = 0.99  # correlation of two modalities' intensities
 RIM_MM = 5.0  # depth from which intensities count: above it, they tell how the brain was cut out
@@ -47,6 +48,8 @@ class Look:
         (i, p, l) bool: the foreground without its rim.
     volume_ml, border_cm2
         The foreground's volume, and its largest section with a face of the field of view.
+    end_cm2
+        The largest section at which it ends, along an axis.
     slice_mm
         Slice thickness along the coarsest axis; slices that repeat their neighbour do not count.
     tail
@@ -63,6 +66,7 @@ class Look:
     inside: npt.NDArray[np.bool_]
     volume_ml: float
     border_cm2: float
+    end_cm2: float
     slice_mm: float
     tail: float
     rise: float
@@ -92,6 +96,7 @@ def look_at(image: Image, known: Intensities) -> Look:
         inside=inside,
         volume_ml=float(foreground.sum() * np.prod(width) / 1000),
         border_cm2=_border(foreground, width) / 100,
+        end_cm2=_border(foreground[_box(foreground)], width) / 100,
         slice_mm=max(mm * _repeats(image.data, axis) for axis, mm in enumerate(spacing)),
         tail=_asymmetry(values[inside], 0.05),
         rise=_rise(values, depth),
@@ -187,6 +192,13 @@ def _incomplete(study: Study, looks: Mapping[str, Look]) -> Note | None:
             "field of view; the model was made for whole brains, and nothing is found outside."
         )
         return Note("partial_head", message, cut)
+    ends = max(fit, key=lambda name: fit[name].end_cm2)
+    if fit[ends].end_cm2 > END_CM2:
+        message = (
+            f"{_file(study, ends)} ends abruptly within the field of view ({fit[ends].end_cm2:.0f} cm² of tissue, then "
+            "nothing): part of the scan may be lost, and nothing is found there; check the file."
+        )
+        return Note("partial_head", message, ends)
     small = min(fit, key=lambda name: fit[name].volume_ml)
     if fit[small].volume_ml < SMALL_ML:
         message = (
@@ -274,6 +286,13 @@ def _border(inside: npt.NDArray[np.bool_], width: list[float]) -> float:
     return float(max(faces))
 
 
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """What holds all of ``mask``; everything if it is empty."""
+    if not mask.any():
+        return (slice(None),) * mask.ndim
+    return tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(mask))
+
+
 def _repeats(data: Array, axis: int) -> float:
     """How many slices across ``axis`` show the same, on average over those that are not empty; 1 if all differ."""
     every = tuple(slice(None) if a == axis else slice(None, None, 8) for a in range(data.ndim))
@@ -296,7 +315,7 @@ def _depth(foreground: npt.NDArray[np.bool_], width: list[float]) -> Array:
     """Distance to the nearest voxel that is not foreground, mm; the field of view ends in background."""
     depth = np.zeros(foreground.shape, np.float32)
     if foreground.any():
-        box = tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(foreground))
+        box = _box(foreground)
         padded = distance_transform_edt(np.pad(foreground[box], 1), sampling=width)
         depth[box] = padded[(slice(1, -1),) * foreground.ndim]
     return depth
