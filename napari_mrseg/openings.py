@@ -1,11 +1,15 @@
-"""Studies being read, on threads of their own. Of several asked for, the one asked for last counts."""
+"""Studies being read, on threads of their own, and what scans without a name look like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock, Thread
+
+from napari_mrseg.errors import MrsegError
+from napari_mrseg.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,3 +70,24 @@ class Openings:
         if opening.newest and self.busy:
             self.busy = False
             self._changed()
+
+
+def suggested_roles(paths: Sequence[str | Path], task: Task) -> dict[str, str]:
+    """What the scans at ``paths`` look like whose names leave it open: path → modality. Reads them; seconds."""
+    from napari_mrseg.inference.suggest import suggest
+    from napari_mrseg.io import open_study, recognise
+
+    found = recognise([str(path) for path in paths], task)
+    taken = [f.role for f in found.files if f.role in task.names]
+    images, names = [], []
+    for file in found.files:
+        if not file.undecided:
+            continue
+        try:
+            study = open_study([f"{task.names[0]}={file.path}"], task=task, reference=False)
+        except (MrsegError, OSError):
+            continue  # whatever it is, it is no scan that could be opened
+        images.append(next(iter(study.images.values())))
+        names.append(str(file.path))
+    told = suggest(images, task, [name for name in taken if name])
+    return {path: role for path, role in zip(names, told, strict=True) if role}

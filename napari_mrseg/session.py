@@ -8,7 +8,7 @@ call :meth:`Session.wait`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.openings import Opening, Openings
-from napari_mrseg.study import Study
+from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
@@ -140,8 +140,16 @@ class Session:
 
     def _open(self, opening: Opening, asked: Opened) -> None:
         from napari_mrseg.io import open_study
+        from napari_mrseg.remembered import recall, remember
 
-        study = open_study(asked.paths, task=self.task, assign=asked.assigned, **asked.options)
+        again = {} if asked.assigned else recall(asked.paths, self.task)
+        study = open_study(asked.paths, task=self.task, assign=asked.assigned or again, **asked.options)
+        if asked.assigned:
+            remember(asked.paths, asked.assigned, self.task)
+        if again:
+            said = "The files have the roles that you gave them before; choose others beside the modalities."
+            study = replace(study, notes=(*study.notes, Note("roles_remembered", said)))
+            asked = replace(asked, assigned=again)
         with self._lock:
             if not opening.newest or self._closed:
                 return

@@ -29,7 +29,7 @@ class Modality:
     agent; empty where no scanner's times say anything.
 
     ``tail`` and ``rise``: lowest and highest that an image of it can show (:class:`~.inference.plausibility.Look`),
-    0.2 or more beyond what was seen in real scans.
+    0.2 or more beyond what was seen in real scans. ``typical``: mean and spread of both in those scans.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Modality:
     agent: bool = False
     tail: tuple[float, float] = (-inf, inf)
     rise: tuple[float, float] = (-inf, inf)
+    typical: tuple[tuple[float, float], tuple[float, float]] | None = None
     channels: Literal[1, 3] = 1
     holes: bool = True
 
@@ -248,6 +249,7 @@ BRATS = Task(
             weighting="FLAIR",
             tail=(-1.0, 0.55),
             rise=(-9.0, 0.5),
+            typical=((0.07, 0.22), (-0.13, 0.26)),
         ),
         Modality(
             "t1",
@@ -256,6 +258,7 @@ BRATS = Task(
             weighting="T1",
             tail=(-1.0, 0.25),
             rise=(-0.25, 9.0),
+            typical=((-0.26, 0.13), (0.36, 0.16)),
         ),
         Modality(
             "t1ce",
@@ -277,9 +280,16 @@ BRATS = Task(
             agent=True,
             tail=(-1.0, 0.4),
             rise=(0.05, 9.0),
+            typical=((-0.22, 0.19), (0.45, 0.13)),
         ),
         Modality(
-            "t2", "T2", ("t2", "t2w", "t2tse", "t2_tse"), weighting="T2", tail=(-0.1, 1.0), rise=(-9.0, 0.5)
+            "t2",
+            "T2",
+            ("t2", "t2w", "t2tse", "t2_tse"),
+            weighting="T2",
+            tail=(-0.1, 1.0),
+            rise=(-9.0, 0.5),
+            typical=((0.52, 0.15), (-0.27, 0.28)),
         ),
     ),
     labels=(

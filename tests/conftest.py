@@ -21,6 +21,12 @@ WriteNifti = Callable[..., Path]
 MakeStudy = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the program remembers of files stays within a test."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real scans: MRSEG_DATA, or ../shared/data.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
@@ -36,22 +37,33 @@ def is_unclear(paths: Sequence[str | Path], task: Task) -> bool:
 class AssignDialog(QDialog):
     """One row per file: its name, what its name says, and a drop-down for what it is."""
 
-    def __init__(self, task: Task, files: Sequence[FileChoice], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        files: Sequence[FileChoice],
+        parent: QWidget | None = None,
+        suggested: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Which file is which?")
         self.combos: dict[str, QComboBox] = {}
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         for row, file in enumerate(files):
+            looks = suggested.get(file.path)
+            role, reason = file.role, file.reason
+            if looks is not None and role is None:
+                role = looks
+                reason = f"{reason}; looks like {task.modality(looks).title} by its contrast"
             combo = QComboBox()
             combo.addItem("not used", None)
             for modality in task.modalities:
                 combo.addItem(modality.title, modality.name)
             combo.addItem("reference", REFERENCE)
-            combo.setCurrentIndex(max(combo.findData(file.role), 0))
+            combo.setCurrentIndex(max(combo.findData(role), 0))
             self.combos[file.path] = combo
             grid.addWidget(QLabel(file.name), row, 0)
-            grid.addWidget(QLabel(file.reason), row, 1)
+            grid.addWidget(QLabel(reason), row, 1)
             grid.addWidget(combo, row, 2)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel, self

@@ -38,6 +38,7 @@ from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg.errors import MrsegError
+from napari_mrseg.openings import suggested_roles
 from napari_mrseg.session import Session
 from napari_mrseg.study import joined
 
@@ -176,6 +177,7 @@ class MrsegDock(QWidget):
         kept = f" Still open: {study.case}." if self._asked and study is not None else ""
         self.error.setText(sentence + kept)
         self.error.setVisible(True)
+        self.panel.which_button.setEnabled(True)
         self.panel.which_button.setVisible(bool(self._asked and is_unclear(self._asked, self.session.task)))
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
@@ -183,10 +185,18 @@ class MrsegDock(QWidget):
             show_error(sentence)
 
     def which(self) -> None:
-        """Ask which file is which, and open them so."""
-        dialog = AssignDialog(self.session.task, files_at(self._asked, self.session.task), self)
+        """Look at the files whose names leave it open, then ask which file is which, and open them so."""
+        asked, task = self._asked, self.session.task
+        self.panel.which_button.setEnabled(False)
+        self.later(lambda: suggested_roles(asked, task), done=lambda looks: self._ask_which(asked, looks))
+
+    def _ask_which(self, asked: tuple[str | Path, ...], looks: dict[str, str]) -> None:
+        self.panel.which_button.setEnabled(True)
+        if asked != self._asked:
+            return  # something else was opened meanwhile
+        dialog = AssignDialog(self.session.task, files_at(asked, self.session.task), self, looks)
         if dialog.exec():
-            self.open(self._asked, assign=dialog.roles())
+            self.open(asked, assign=dialog.roles())
 
     def recut(self) -> None:
         """Cut the brain out anew, by the mask as it was painted."""

@@ -69,6 +69,12 @@ def inspect(
     report = look(
         paths, task=which_task(task, None, paths), assume_ras=assume_ras, onto=onto or "", brain=brain.value
     )
+    report["suggested"] = {}
+    if report["problems"] and not report["usable"]:
+        from napari_mrseg.openings import suggested_roles
+
+        looks = suggested_roles(paths, which_task(task, None, paths))
+        report["suggested"] = {Path(path).name: role for path, role in looks.items()}
     answer(report, as_json, lambda: describe(report))
     if report["problems"]:
         raise typer.Exit(InputError.exit_code)

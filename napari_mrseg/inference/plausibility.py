@@ -266,7 +266,7 @@ def exchanged(task: Task, looks: Mapping[str, Look]) -> tuple[str, str] | None:
                 yield (x, y), looks[taken[x]].rise - looks[taken[y]].rise
         for x, y in task.enhanced:
             if x in taken and y in taken:
-                yield (x, y), _enhanced(looks[taken[x]], looks[taken[y]])
+                yield (x, y), vessels(looks[taken[x]], looks[taken[y]])
 
     def total(pair: tuple[str, str]) -> float:
         x, y = pair
@@ -335,7 +335,7 @@ def _correlation(a: Look, b: Look) -> float:
     return float(np.corrcoef(x, y)[0, 1]) if x.size > 1 and x.std() > 0 and y.std() > 0 else 0.0
 
 
-def _enhanced(a: Look, b: Look) -> float:
+def vessels(a: Look, b: Look) -> float:
     """How much more of the brightest of all, vessels above all, is in ``a`` than in ``b``: −1 to 1."""
     _, first, second = np.intersect1d(a.places, b.places, assume_unique=True, return_indices=True)
     x, y = a.fine[first], b.fine[second]

@@ -117,4 +117,8 @@ def describe(inspection: Mapping[str, Any]) -> str:
         lines.append(f"{count} combination{'s' if count > 1 else ''}: {' '.join(inspection['combinations'])}")
     lines += [f"Warning ({w['code']}): {w['message']}" for w in inspection["warnings"]]
     lines += [f"Problem: {p}" for p in inspection["problems"]]
+    lines += [
+        f"Looks like {role} by its contrast: {name}; if so, say {role}={name}"
+        for name, role in inspection.get("suggested", {}).items()
+    ]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
 from napari_mrseg.io.dicom.choice import judge_export
 from napari_mrseg.io.dicom.files import is_archive
-from napari_mrseg.io.dicom.index import Series, look_up
+from napari_mrseg.io.dicom.index import look_up
 from napari_mrseg.io.dicom.role import judge
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict_of
@@ -34,7 +34,7 @@ class Found:
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
     decide, or the one that it may not show after all; the role is then None. ``confidence``: see
-    :class:`~.verdict.Verdict`.
+    :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
     """
 
     path: Path
@@ -43,6 +43,7 @@ class Found:
     explicit: bool = False
     doubt: tuple[str, ...] = ()
     confidence: Confidence = ""
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
     if task.ndim == 3 and not any(is_readable(p, task) and not _is_series(p) for p in known):
         export = judge_export(folder, task)
         if export is not None:
-            files = tuple(_found(series, verdict) for series, verdict in export.series)
+            files = tuple(_found(series.path, verdict) for series, verdict in export.series)
             return Recognition(export.case, files, folder, export.refusal, private=True)
     if not folder.is_dir():
         raise InputError(
@@ -179,14 +180,13 @@ def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
     wanted = dict.fromkeys(look_up(Path(os.path.abspath(path))) for path in paths)
     studies = dict.fromkeys(series.study for series in wanted)
     refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
-    files = tuple(_found(series, judge(series, task)) for series in wanted)
+    files = tuple(_found(series.path, judge(series, task)) for series in wanted)
     return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
 
 
-def _found(series: Series, verdict: Verdict) -> Found:
-    return Found(
-        series.path, verdict.role, verdict.reason, doubt=verdict.doubt, confidence=verdict.confidence
-    )
+def _found(path: Path, verdict: Verdict) -> Found:
+    undecided = verdict.role is None and not verdict.other
+    return Found(path, verdict.role, verdict.reason, False, verdict.doubt, verdict.confidence, undecided)
 
 
 def _is_container(path: Path) -> bool:
@@ -304,7 +304,7 @@ def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) 
     taken = _sidecar(path)
     if taken is not None:
         verdict = decide(verdict, *taken, task)
-    return Found(path, verdict.role, verdict.reason, doubt=verdict.doubt, confidence=verdict.confidence)
+    return _found(path, verdict)
 
 
 def _sidecar(path: Path) -> tuple[Timing, bool] | None:

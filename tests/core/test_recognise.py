@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import Recognition, recognise
 from napari_mrseg.io.recognise import with_roles
+from napari_mrseg.openings import suggested_roles
+from napari_mrseg.remembered import recall, remember
 from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task
 
 
@@ -335,3 +338,32 @@ def test_real_folders(real_data: Path) -> None:
                 assert len(one.of("t1")) == 1
         else:
             assert found.files == ()
+
+
+def test_corrections_are_remembered(tmp_path: Path) -> None:
+    """What was assigned by hand is so the next time the same files are opened, and said; elsewhere it is not."""
+    for folder in ("a", "b"):
+        touch(tmp_path / folder, "scan1", "scan2")
+    one, other = str(tmp_path / "a"), str(tmp_path / "b")
+    assert recall([one], BRATS) == {}
+    remember([one], {"scan1.nii.gz": "t2", str(tmp_path / "a" / "scan2.nii.gz"): None}, BRATS)
+    assert recall([one], BRATS) == {
+        str(tmp_path / "a" / "scan1.nii.gz"): "t2",
+        str(tmp_path / "a" / "scan2.nii.gz"): None,
+    }
+    assert recall([other], BRATS) == {}
+    touch(tmp_path / "a", "scan3")
+    assert recall([one], BRATS) == {}
+
+
+@pytest.mark.real
+def test_scans_without_a_name_are_told_by_their_contrast(real_data: Path, tmp_path: Path) -> None:
+    """Four files whose names say nothing: suggested as what they are; masks and maps are not."""
+    kinds = ("t1", "t1ce", "t2", "flair")
+    for number, name in enumerate(kinds):
+        source = real_data / "BraTS2021_01481" / f"BraTS2021_01481_{name}.nii.gz"
+        shutil.copy(source, tmp_path / f"scan{number}.nii.gz")
+    looks = suggested_roles([tmp_path], BRATS)
+    assert [looks[str(tmp_path / f"scan{n}.nii.gz")] for n in range(4)] == list(kinds)
+    (tmp_path / "scan3.nii.gz").rename(tmp_path / "x_adc.nii.gz")
+    assert len(suggested_roles([tmp_path], BRATS)) == 3
