@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QInputDialog,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
@@ -22,6 +31,23 @@ def files_at(paths: Sequence[str | Path], task: Task) -> tuple[FileChoice, ...]:
     except (MrsegError, OSError):
         return ()
     return tuple(FileChoice(str(f.path), f.path.name, f.role, f.reason) for f in found)
+
+
+def studies_at(paths: Sequence[str | Path], task: Task) -> tuple[tuple[Path, str], ...]:
+    """Path and words of the studies at ``paths``, where one of several must be chosen."""
+    from napari_mrseg.io import recognise
+
+    try:
+        return recognise([str(path) for path in paths], task).studies
+    except (MrsegError, OSError):
+        return ()
+
+
+def ask_study(studies: Sequence[tuple[Path, str]], parent: QWidget) -> Path | None:
+    """The one that the user chooses, or None."""
+    words = [said for _, said in studies]
+    chosen, there = QInputDialog.getItem(parent, "Which study?", "The export holds:", words, 0, False)
+    return studies[words.index(chosen)][0] if there else None
 
 
 def is_unclear(paths: Sequence[str | Path], task: Task) -> bool:

@@ -15,7 +15,7 @@ from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
-from napari_mrseg._qt.assign import AssignDialog, files_at, is_unclear
+from napari_mrseg._qt.assign import AssignDialog, ask_study, files_at, is_unclear, studies_at
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
@@ -187,6 +187,12 @@ class MrsegDock(QWidget):
     def which(self) -> None:
         """Look at the files whose names leave it open, then ask which file is which, and open them so."""
         asked, task = self._asked, self.session.task
+        studies = studies_at(asked, task)
+        if studies:
+            chosen = ask_study(studies, self)
+            if chosen is not None:
+                self.open([chosen])
+            return
         self.panel.which_button.setEnabled(False)
         self.later(lambda: suggested_roles(asked, task), done=lambda looks: self._ask_which(asked, looks))
 

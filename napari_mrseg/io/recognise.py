@@ -51,7 +51,7 @@ class Recognition:
     """What a folder or a list of files was taken for. ``folder`` is where the first file lies.
 
     ``refusal``: why the files make no one study, whatever they show. ``private``: ``case`` stands for a name that must
-    not be told.
+    not be told. ``studies``: path and words of those to choose from, where an export holds several.
     """
 
     case: str
@@ -59,6 +59,7 @@ class Recognition:
     folder: Path = field(default_factory=Path)
     refusal: str = ""
     private: bool = False
+    studies: tuple[tuple[Path, str], ...] = ()
 
     def of(self, role: str) -> tuple[Found, ...]:
         """The files with that role."""
@@ -167,7 +168,7 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
         export = judge_export(folder, task)
         if export is not None:
             files = tuple(_found(series.path, verdict) for series, verdict in export.series)
-            return Recognition(export.case, files, folder, export.refusal, private=True)
+            return Recognition(export.case, files, folder, export.refusal, True, export.studies)
     if not folder.is_dir():
         raise InputError(
             f"{folder.name} holds no scan that could be used; give a folder or an archive of DICOM files."

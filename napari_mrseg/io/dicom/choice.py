@@ -16,11 +16,15 @@ FINER_MM = 0.5  # slices must differ by more to be called finer
 
 @dataclass(frozen=True)
 class Judged:
-    """The series of an export with what each shows. ``refusal``: why they make no one study, or nothing."""
+    """The series of an export with what each shows. ``refusal``: why they make no one study, or nothing.
+
+    ``studies``: path and words of each, where there are several.
+    """
 
     case: str
     series: tuple[tuple[Series, Verdict], ...]
     refusal: str = ""
+    studies: tuple[tuple[Path, str], ...] = ()
 
 
 def judge_export(path: Path, task: Task) -> Judged | None:
@@ -38,22 +42,27 @@ def judge_export(path: Path, task: Task) -> Judged | None:
             )
     elif len(studies) > 1:
         every = tuple((s, judge(s, task)) for s in export.series)
-        return Judged("an export", every, _several(export))
+        listed = _listed(export)
+        shown = "; ".join(words for _, words in listed[:8])
+        more = f"; {len(listed) - 8} more" if len(listed) > 8 else ""
+        name = export.root.name
+        said = f"{name} holds {len(listed)} studies: {shown}{more}; open one of them, e.g. “{name}/study 1”."
+        return Judged("an export", every, said, listed)
     else:
         chosen = studies[0]
     return Judged(case_of(chosen), _chosen(export.of(chosen), task))
 
 
-def _several(export: Export) -> str:
-    said = []
+def _listed(export: Export) -> tuple[tuple[Path, str], ...]:
+    """Path and words of each study: whose, when, how much; no name."""
+    found = []
     for number, study in enumerate(export.studies, start=1):
         own = export.of(study)
         date = str(own[0].header.get("StudyDate") or "")
         when = f", {date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else ""
-        said.append(f"study {number} (patient {own[0].patient}{when}, {len(own)} series)")
-    shown = "; ".join(said[:8]) + (f"; {len(said) - 8} more" if len(said) > 8 else "")
-    name = export.root.name
-    return f"{name} holds {len(said)} studies: {shown}; open one of them, e.g. “{name}/study 1”."
+        words = f"study {number} (patient {own[0].patient}{when}, {len(own)} series)"
+        found.append((export.root / f"study {number}", words))
+    return tuple(found)
 
 
 def _chosen(series: tuple[Series, ...], task: Task) -> tuple[tuple[Series, Verdict], ...]:
