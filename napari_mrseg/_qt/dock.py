@@ -29,7 +29,7 @@ from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.panel import Panel
+from napari_mrseg._qt.panel import CHOOSE, WHICH, Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences
@@ -178,6 +178,8 @@ class MrsegDock(QWidget):
         self.error.setText(sentence + kept)
         self.error.setVisible(True)
         self.panel.which_button.setEnabled(True)
+        several = bool(self._asked and studies_at(self._asked, self.session.task))
+        self.panel.which_button.setText(CHOOSE if several else WHICH)
         self.panel.which_button.setVisible(bool(self._asked and is_unclear(self._asked, self.session.task)))
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)

@@ -104,7 +104,8 @@ class StudyLayers:
                 metadata={"mrseg": {"modality": name, "case": study.case}},
                 **common,
             )
-            layer.contrast_limits_range = (min(low, float(image.data.min())), float(image.data.max()))
+            whole = min(low, float(image.data.min())), max(high, float(image.data.max()))
+            layer.contrast_limits_range = whole
             self.images[name] = self.viewer.add_layer(layer)
             draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)

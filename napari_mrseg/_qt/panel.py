@@ -24,6 +24,7 @@ from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
+WHICH, CHOOSE = "Say which file is which …", "Choose a study …"
 _BANNER = 70  # pixels: three lines, reserved
 
 
@@ -42,9 +43,7 @@ class Panel(QWidget):
         )
         self.files_button = _button("Open files", "One subject's scans, chosen one by one")
         self.sample_button = _button("Sample", "A simulated study that comes with the plugin; not a patient")
-        self.which_button = _button(
-            "Say which file is which …", "Give each of these files its modality by hand"
-        )
+        self.which_button = _button(WHICH, "Give each of these files its modality by hand")
         self.jump_button = _button("Find largest", "Jump to the largest finding (Alt+J)")
         self.edit_button = _button(
             "Edit a copy", "Copy the segmentation into a layer of its own, to paint in"

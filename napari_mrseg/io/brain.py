@@ -41,6 +41,7 @@ LOW, HIGH = 0.45, 1.9  # of the middle of the brain's intensities: tissue lies b
 BRIDGED = 0.004  # share of what was found that lies in the skin, above which it is not parted from it
 LEAST_LIKE = 0.85  # Dice of the brain found with the template's below which it is doubtful
 USUAL_ML = (1000.0, 1900.0)
+LEAST_ML = 500.0  # less is no adult's brain, and not worth cutting anything away for
 WAIT_S = 900  # for a tool
 
 Mask = npt.NDArray[np.bool_]
@@ -71,6 +72,9 @@ class BrainMask(Step):
             chosen = _clearest(images, task)
             mask, by, doubt = find_brain(images[chosen], self.how)
         ml = float(mask.sum()) * next(iter(images.values())).source.ipl_grid.voxel_ml
+        if ml < LEAST_ML:
+            said = "The scans show more than a brain, but no brain was found in them: nothing was cut out."
+            return {}, (Note("brain_not_found", said),)
         changed = {
             name: replace(self._cut(image, mask, by, ml), mask=mask, whole=image.data)
             for name, image in images.items()

@@ -191,3 +191,12 @@ def test_no_motion_is_found_for_the_same_image() -> None:
     data = np.where(head, 10 * data + 1, 0).astype(np.float32)
     image = Image(data, Source(Path("a"), Grid.of(data.shape, 2 * IPL + np.diag([0, 0, 0, -1.0])), ""))
     assert find_motion(image, image).mm < 0.1
+
+
+@pytest.mark.real
+def test_where_no_brain_is_nothing_is_cut(real_data: Path) -> None:
+    """A phantom, larger than a brain: it stays whole, and that is said."""
+    study = open_study(real_data / "dicom-philips-t1" / "study 1")
+    assert "brain_not_found" in {note.code for note in study.notes}
+    assert study.images["t1"].mask is None
+    assert study.images["t1"].data.any()
