@@ -31,6 +31,23 @@ MR_IMAGES = (
 FEW_SLICES = 5
 LONGEST = 48  # characters of a description that is shown
 _NAMES = ("PatientName", "PatientID", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+# All that is looked at: an export may have ten thousand files.
+TAGS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "ImageType"),
+    *("StudyDate", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
+    *("SeriesNumber", "InstanceNumber", "SeriesDescription", "ProtocolName", *_NAMES),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "SliceThickness"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("EchoTime", "RepetitionTime", "InversionTime", "ScanningSequence", "DiffusionBValue"),
+    *(
+        "AcquisitionContrast",
+        "EchoPulseSequence",
+        "EchoPlanarPulseSequence",
+        "ContrastBolusAgent",
+        "ContrastBolusAgentSequence",
+    ),
+)
 # What pydicom and its decoders raise for damaged bytes is no one type.
 BROKEN: tuple[type[Exception], ...] = (
     *(
@@ -243,7 +260,7 @@ def _header(member: Member) -> Header | None:
             if DEFLATED in start:
                 return None
             raw.seek(0)
-            header = pydicom.dcmread(raw, stop_before_pixels=True, force=not marked)
+            header = pydicom.dcmread(raw, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS))
             if not header.get("Rows") or not header.get("Columns") or not header.get("SeriesInstanceUID"):
                 return None
             int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)

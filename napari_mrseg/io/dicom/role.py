@@ -40,6 +40,8 @@ def timing_of(series: Series) -> Timing:
 
 def has_agent(series: Series) -> bool:
     """True if the file says that a contrast agent was given before."""
+    if len(series.header.get("ContrastBolusAgentSequence") or ()):  # of enhanced files
+        return True
     agent = series.header.get("ContrastBolusAgent")
     return agent is not None and str(agent).strip().lower() not in _NO_AGENT
 
