@@ -446,6 +446,7 @@ class Session:
     ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
         from napari_mrseg.compare import dice_to_reference
+        from napari_mrseg.compare.diameters import diameters_of
         from napari_mrseg.io.export import write_results
 
         with self._lock:
@@ -464,7 +465,10 @@ class Session:
                 raise InputError(
                     f"{p.key} of {p.case} is not of the study and model that are open now; save again."
                 )
-        return write_results(study, chosen, out, model=model.info, dice=dice_to_reference(study), **options)
+        dice = dice_to_reference(study)
+        return write_results(
+            study, chosen, out, model=model.info, dice=dice, diameters=diameters_of, **options
+        )
 
     # -- arrivals from the worker thread --------------------------------------------------------------------
 

@@ -115,6 +115,7 @@ def predict(
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
     """
     from napari_mrseg.compare import dice_to_reference
+    from napari_mrseg.compare.diameters import diameters_of
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.io.export import check_outputs, write_results
     from napari_mrseg.models.store import load_model
@@ -138,6 +139,7 @@ def predict(
         grid=grid,
         overwrite=overwrite,
         dice=dice_to_reference(study),
+        diameters=diameters_of,
         seg=seg,
     )
     if seg:

@@ -11,8 +11,10 @@ from napari_mrseg.compare.attribution import HOW, attribute
 from napari_mrseg.compare.columns import group_title, text_of
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.diameters import diameters
 from napari_mrseg.compare.drawing import data_uri
 from napari_mrseg.compare.figures import bars, cell_colours, footnote
+from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.compare.sufficient import EXPLANATION, default_lines
 
 _STYLE = """
@@ -96,7 +98,28 @@ def _warnings(warnings: list[Mapping[str, str]]) -> str:
 def _short(comparison: Comparison) -> str:
     lines = [Agreement(comparison).summary().sentence] if comparison.predictions else []
     lines += [line.text for line in default_lines(comparison)]
+    lines += _diameters(comparison)
     return '<ul class="short">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _diameters(comparison: Comparison) -> list[str]:
+    """The two diameters of each region with most modalities, as response is judged by them."""
+    if comparison.task.ndim != 3 or not comparison.predictions:
+        return []
+    fullest = max(comparison.predictions.values(), key=lambda p: len(p.combination))
+    said = []
+    for region in comparison.task.regions:
+        found = diameters(region_mask(fullest.labels, region), fullest.grid.spacing)
+        if found is not None:
+            product = f"{found.product_mm2:.0f} mm²"
+            said.append(f"{region.name} {found.long_mm:.0f} × {found.short_mm:.0f} mm ({product})")
+    if not said:
+        return []
+    with_ = " + ".join(comparison.task.modality(name).title for name in fullest.combination)
+    return [
+        f"Largest diameter in an axial slice × the one at right angles to it, of the largest part, with {with_}: "
+        f"{', '.join(said)}."
+    ]
 
 
 def _matrix(comparison: Comparison) -> str:

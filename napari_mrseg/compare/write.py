@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
 from napari_mrseg.io.export import REPORT, TABLE_CSV, TABLE_JSON, check_outputs, versions, write_results
@@ -72,5 +73,6 @@ def write_comparison(
         overwrite=overwrite,
         warnings=extra,
         dice=dice_to_reference(study),
+        diameters=diameters_of,
         extra_files=files,
     )

@@ -34,6 +34,7 @@ MOST_CODE = 255  # label files are uint8
 TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
 _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
+Measured = Callable[["Prediction"], Mapping[str, Mapping[str, float] | None] | None]
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
 
 
@@ -137,6 +138,7 @@ def write_results(
     overwrite: bool = False,
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
+    diameters: Measured | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
     seg: bool = False,
 ) -> dict[str, Any]:
@@ -145,8 +147,8 @@ def write_results(
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None. ``seg``: DICOM SEG instead of the task's label files. ``extra_files``: texts by file name that
-    move in together with the rest. With
+    region, or None; ``diameters`` the two of each. ``seg``: DICOM SEG instead of the task's label files.
+    ``extra_files``: texts by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
     report) is taken away, so that the folder speaks of one run only.
 
@@ -170,7 +172,9 @@ def write_results(
                 _write_bytes(temporary / name, encoded)
             else:
                 write_labels(prediction.labels, source, temporary / name)
-            entries.append(_entry(prediction, name, dice(prediction) if dice else None))
+            entry = _entry(prediction, name, dice(prediction) if dice else None)
+            measured = diameters(prediction) if diameters else None
+            entries.append(entry if measured is None else {**entry, "diameters": measured})
             done.append(prediction)
         if not done:
             raise ValueError("There is no prediction to write.")
