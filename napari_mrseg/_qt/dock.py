@@ -37,6 +37,7 @@ from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.updates import OVERLAY, Updates
+from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.openings import suggested_roles
 from napari_mrseg.session import Session
@@ -86,6 +87,7 @@ class MrsegDock(QWidget):
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
+        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
         self.saver = Saver(self)
         self.opener = Opener(self)
         self.updates = Updates(
@@ -145,6 +147,10 @@ class MrsegDock(QWidget):
         self.hush()
         self._asked = tuple(paths)
         self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
+
+    def next_window(self) -> None:
+        """The next preset of window and level, named in the status bar."""
+        self.viewer.status = f"Window: {self.windowing.next_preset()}"
 
     def jump(self) -> None:
         self._found = True
@@ -412,7 +418,16 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.viewer.dims,
         dock._moved,
     )
-    parts = dock.updates, dock.keys, dock.letters, dock.annotation, dock.layers, dock.planes, dock.fit
+    parts = (
+        dock.updates,
+        dock.keys,
+        dock.letters,
+        dock.annotation,
+        dock.layers,
+        dock.planes,
+        dock.fit,
+        dock.windowing,
+    )
 
     def end() -> None:
         if ended:

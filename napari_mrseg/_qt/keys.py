@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Keys:
-    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+M comparison."""
+    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+R window and
+    level, Alt+M comparison."""
 
     def __init__(self, dock: Host) -> None:
         self._viewer = dock.viewer
@@ -22,6 +23,7 @@ class Keys:
         self._bind("Alt-0", lambda: setattr(look, "visible", not look.visible))
         self._bind("Alt-O", lambda: setattr(look, "outline", not look.outline))
         self._bind("Alt-J", dock.jump)
+        self._bind("Alt-R", dock.next_window)
         self._bind("Alt-M", dock.compare_asked.emit)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from napari._app_model import get_app_model
 from napari.utils.shortcuts import default_shortcuts
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
-from qtpy.QtGui import QImage
+from qtpy.QtGui import QImage, QMouseEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
 from tiny import model
 from waiting import PATIENCE, MakeStudy, until_error, until_final
@@ -106,6 +106,38 @@ def test_keys_for_outline_overlay_and_jump(qtbot: QtBot, dock: MrsegDock, make_s
     dock.viewer.dims.set_current_step((0, 1, 2), (0, 0, 0))
     qtbot.keyClick(canvas(dock), Qt.Key.Key_J, ALT)
     assert layer.data[tuple(dock.layers.looked_at() or ())] > 0
+
+
+def test_window_and_level_by_dragging_and_by_key(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """Shift and a drag: to the right the window widens, downwards its middle rises, nothing pans; Alt+R: presets."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    image = dock.layers.images["flair"]
+    low, high = image.contrast_limits
+    camera = dock.viewer.scene.camera.center
+    start, end = QPoint(300, 300), QPoint(380, 340)
+    native = canvas(dock)
+    shift = Qt.KeyboardModifier.ShiftModifier
+    qtbot.mousePress(native, LEFT, shift, start)
+    for at in (QPoint(340, 320), end):
+        move = QMouseEvent(
+            QMouseEvent.Type.MouseMove, at.toPointF(), native.mapToGlobal(at).toPointF(), LEFT, LEFT, shift
+        )
+        QApplication.sendEvent(native, move)
+    qtbot.mouseRelease(native, LEFT, shift, end)
+    wide_low, wide_high = image.contrast_limits
+    assert wide_high - wide_low > 1.1 * (high - low)
+    assert (wide_high + wide_low) / 2 > (high + low) / 2
+    assert dock.viewer.scene.camera.center == camera
+    assert dock.viewer.scene.camera.mouse_pan
+    qtbot.keyClick(native, Qt.Key.Key_R, ALT)
+    assert image.contrast_limits[1] == pytest.approx(float(image.data.max()))
+    assert dock.viewer.status == "Window: wide"
+    qtbot.keyClick(native, Qt.Key.Key_R, ALT)
+    qtbot.keyClick(native, Qt.Key.Key_R, ALT)
+    assert tuple(image.contrast_limits) == pytest.approx((low, high))
 
 
 def test_our_keys_are_not_naparis(dock: MrsegDock) -> None:

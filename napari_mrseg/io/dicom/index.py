@@ -201,11 +201,6 @@ def index(root: Path) -> Export:
     return _index(root, listed, tuple(stamps))
 
 
-def holds_dicom(root: Path) -> bool:
-    """True if there is a DICOM file with an image of a patient's series under ``root``."""
-    return bool(index(root).series)
-
-
 def is_dicom(path: Path) -> bool:
     """True if the file has the mark of a DICOM file."""
     try:
