@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.tour import Tour
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.session import Session
@@ -27,11 +28,14 @@ def launch(
     options: Mapping[str, Any] | None = None,
     screenshot: Path | None = None,
     show: bool = True,
+    tour: bool = False,
 ) -> None:
     """Show ``session`` in a new window and return when it is closed.
 
     ``paths`` are read in the window, with ``options`` of :meth:`Session.open`. What cannot be read is said there, and
     raised as InputError once the window is closed if nothing else was opened in it.
+
+    ``tour``: it plays by itself (:mod:`.tour`).
 
     With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
     whole window and return. Raises MrsegError if the result does not come or the picture cannot be written.
@@ -46,6 +50,8 @@ def launch(
         session.study_changed.connect(lambda: opened.append(True))
         if paths:
             dock.open(paths, **(options or {}))
+        if tour:
+            Tour(viewer, dock).start()
         napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,6 +44,10 @@ def demo(
     device: Device = "auto",
     precision: Precision = "auto",
     cache: Cache = None,
+    tour: Annotated[
+        bool,
+        typer.Option("--tour", help="Play by itself, for a booth: a touch stops it, left alone it goes on."),
+    ] = False,
 ) -> None:
     """Open the bundled case, which is simulated and not a patient, with the bundled model in the viewer.
 
@@ -53,7 +57,7 @@ def demo(
 
     loaded = given_model(model, task)
     chosen = which_task(task, loaded)
-    _show([str(sample_study(chosen))], chosen, screenshot, loaded, device, precision, cache, {})
+    _show([str(sample_study(chosen))], chosen, screenshot, loaded, device, precision, cache, {}, tour)
 
 
 @app.command()
@@ -88,6 +92,7 @@ def _show(
     precision: str,
     cache: Path | None,
     options: dict[str, Any],
+    tour: bool = False,
 ) -> None:
     settings = unwritable_folder()
     if settings is not None:
@@ -109,7 +114,7 @@ def _show(
     session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
     session.load_model() if model is None else session.set_model(model)
     if screenshot is None:
-        launch(session, paths=paths, options=options)
+        launch(session, paths=paths, options=options, tour=tour)
     else:
         session.open(paths, **options)
         launch(session, screenshot=screenshot)
