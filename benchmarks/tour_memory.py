@@ -1,6 +1,6 @@
 """The booth's tour for as long as you like: memory of the process at the end of each round, and errors.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb python benchmarks/tour_memory.py --minutes 60
+xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb python benchmarks/tour_memory.py --minutes 60
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def resident_mb() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--hold", type=float, default=5.0, help="seconds that a scene stays")
     args = parser.parse_args()
@@ -42,7 +44,9 @@ def main() -> None:
         QTest.qWait(200)
         if tour.rounds > rounds:
             rounds = tour.rounds
-            print(f"{(time.monotonic() - began) / 60:.1f} min, round {rounds}: {resident_mb()} MB", flush=True)
+            print(
+                f"{(time.monotonic() - began) / 60:.1f} min, round {rounds}: {resident_mb()} MB", flush=True
+            )
     print(f"{rounds} rounds, {len(errors)} errors {errors[:3]}")
     viewer.close()
     session.close()

@@ -13,6 +13,10 @@ class InputError(MrsegError):
     """A file, folder or option the user gave cannot be used."""
 
 
+class NotAlignedError(InputError):
+    """A scan lies elsewhere than the others, and nothing brings it onto them: the others can go on without it."""
+
+
 class UnknownModelError(MrsegError):
     """No model folder of that name is installed, and no such path exists."""
 

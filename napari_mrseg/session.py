@@ -100,7 +100,7 @@ class Session:
         self.error: str | None = None
         self.openings = Openings(self.opening_changed.emit)
         self._closed = False
-        self._cause: MrsegError | None = None
+        self.cause: MrsegError | None = None  # of ``error``
         self._lock = RLock()
         self._live = Live(
             on_prediction=self._arrived,
@@ -349,7 +349,7 @@ class Session:
         self._live.wait(timeout)
         with self._lock:
             if self.error is not None:
-                raise self._cause or MrsegError(self.error)
+                raise self.cause or MrsegError(self.error)
             if self.shown is None or self.stale or self.shown.preview:
                 raise MrsegError("There is no finished prediction; it was cancelled or is still running.")
             return self.shown
@@ -501,7 +501,7 @@ class Session:
         elif not isinstance(error, MrsegError):
             error = MrsegError(f"Unexpected {type(error).__name__}: {error}")
         with self._lock:
-            self._cause, self.error = error, str(error)
+            self.cause, self.error = error, str(error)
             self.running = None
         self.running_changed.emit()
         self.failed.emit(str(error))

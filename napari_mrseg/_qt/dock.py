@@ -38,7 +38,7 @@ from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
-from napari_mrseg.errors import MrsegError
+from napari_mrseg.errors import MrsegError, NotAlignedError
 from napari_mrseg.openings import suggested_roles
 from napari_mrseg.session import Session
 from napari_mrseg.study import joined
@@ -186,7 +186,10 @@ class MrsegDock(QWidget):
         self.panel.which_button.setEnabled(True)
         several = bool(self._asked and studies_at(self._asked, self.session.task))
         self.panel.which_button.setText(CHOOSE if several else WHICH)
-        self.panel.which_button.setVisible(bool(self._asked and is_unclear(self._asked, self.session.task)))
+        # Where one scan cannot be aligned, the others go on without it: it can be set to "not used" there.
+        apart = isinstance(self.session.cause, NotAlignedError) and str(self.session.cause) == sentence
+        unclear = apart or is_unclear(self._asked, self.session.task)
+        self.panel.which_button.setVisible(bool(self._asked and unclear))
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
         if not self.isVisible():

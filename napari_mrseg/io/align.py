@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import NotAlignedError
 from napari_mrseg.steps import Outcome, Step
 from napari_mrseg.study import Grid, Image, Note
 from napari_mrseg.tasks import Task
@@ -78,7 +78,7 @@ class Align(Step):
             motion = find_motion(fixed, image)
             who = f"{image.source.path.name} ({name})"
             if not motion.believed:
-                raise InputError(
+                raise NotAlignedError(
                     f"{who} lies on another grid than {fixed.source.path.name} ({onto}), and no pose was found that "
                     f"fits: two tries end {motion.agreement_mm:.1f} mm apart, and the heads overlap by "
                     f"{motion.overlap:.0%}; leave {name} out, or register it first."
