@@ -164,7 +164,9 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
     if folder.is_dir():
         listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
     known = [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS]
-    if task.ndim == 3 and not any(is_readable(p, task) and not _is_series(p) for p in known):
+    images = any(is_readable(p, task) and not _is_series(p) for p in known)
+    # A data set of NIfTI folders is none of DICOM, whatever lies between them.
+    if task.ndim == 3 and not images and not (folder.is_dir() and _folders_with_images(folder, task)):
         export = judge_export(folder, task)
         if export is not None:
             files = tuple(_found(series.path, verdict) for series, verdict in export.series)
@@ -350,7 +352,9 @@ def listed_results(folder: Path) -> frozenset[str]:
 def _folders_with_images(folder: Path, task: Task) -> list[str]:
     try:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))[:50]
-        return [p.name for p in inside if any(is_readable(f, task) for f in p.iterdir())][:3]
+        return [
+            p.name for p in inside if any(is_readable(f, task) and not _is_series(f) for f in p.iterdir())
+        ][:3]
     except OSError:
         return []
 

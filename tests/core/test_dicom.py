@@ -292,6 +292,14 @@ def test_two_patients_are_never_mixed(tmp_path: Path) -> None:
         open_study(f"{tmp_path}/e/study 3")
 
 
+def test_a_data_set_of_nifti_folders_is_no_export(tmp_path: Path) -> None:
+    """Whatever DICOM lies between them: the hint is to open one of the folders."""
+    write_series(tmp_path / "z" / "deep", scan(), affine(), description="T2")
+    save_nifti(tmp_path / "case-1" / "t2.nii.gz", scan().astype(np.float32), affine())
+    with pytest.raises(InputError, match="but its subfolder case-1 does"):
+        open_study(tmp_path)
+
+
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     """A bomb, a damaged and a locked archive: a sentence before anything is unpacked."""
     bomb = tmp_path / "bomb.zip"
