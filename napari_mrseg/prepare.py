@@ -14,12 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from napari_mrseg.foreground import FLOOR
 from napari_mrseg.models.network import STRIDES
 
 SAME_SPACING = 0.01  # relative difference below which voxels are taken as they are
-FLOOR = 0.01  # of the 99th percentile of |intensity|: below it a voxel is background
 NO_FLOOR = -1.0  # below every |intensity|
-SKULL_ML = 2100.0  # more than this above the background is not a brain alone
 TAIL = 3.0  # robust standard deviations above which the scale turns logarithmic
 
 

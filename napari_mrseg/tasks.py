@@ -105,6 +105,8 @@ class Task:
         Words that make a mask one of the whole organ or a part of it, and no reference.
     finding_names
         Words by which such a mask is a reference all the same ("brain_tumor_seg").
+    brain_from
+        Modalities by how clearly they show where the brain ends.
     finding
         What is looked for, in words.
     expects
@@ -131,6 +133,7 @@ class Task:
     other_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
     finding_names: tuple[str, ...] = ()
+    brain_from: tuple[str, ...] = ()
     finding: str = "an object"
     expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
@@ -374,6 +377,7 @@ BRATS = Task(
         ),
     ),
     finding_names=("tumor", "tumour", "lesion", "lesions", "glioma", "gbm", "brats", "wt", "tc", "et", "gtv"),
+    brain_from=("t1", "t1ce", "flair", "t2"),
     finding="a tumour",
     expects="adult brain",
     # Not every tumour enhances, but vessels do.

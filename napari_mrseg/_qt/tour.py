@@ -56,7 +56,6 @@ class Tour(QObject):
         self._scene: Scene | None = None
         self._since: float | None = None  # when the scene was on screen
         self._touched = 0.0
-        self._acting = False
         self.caption = QLabel(viewer.window._qt_window)
         self.caption.setObjectName("tour")
         self.caption.setAlignment(Qt.AlignmentFlag.AlignCenter)

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
+from napari_mrseg.foreground import SKULL_ML
 from napari_mrseg.models.card import ModelCard
-from napari_mrseg.prepare import SKULL_ML, Intensities
+from napari_mrseg.prepare import Intensities
 from napari_mrseg.study import Image, Note, Study
 from napari_mrseg.tasks import Combination, Task
 

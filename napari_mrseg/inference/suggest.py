@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from napari_mrseg.inference.plausibility import Look, look_at
+from napari_mrseg.inference.plausibility import Look, look_at, vessels
 from napari_mrseg.prepare import measure
 from napari_mrseg.study import Image
 from napari_mrseg.tasks import Task
@@ -40,8 +40,6 @@ def suggest(images: Sequence[Image], task: Task, taken: Iterable[str] = ()) -> l
 
 def _by_vessels(found: list[str | None], looks: Sequence[Look | None], task: Task) -> list[str | None]:
     """Two that differ by an agent exchanged, where the vessels of the other one are the brighter."""
-    from napari_mrseg.inference.plausibility import vessels
-
     there: Mapping[str, int] = {name: i for i, name in enumerate(found) if name}
     for after, before in task.enhanced:
         if after in there and before in there:
@@ -49,7 +47,7 @@ def _by_vessels(found: list[str | None], looks: Sequence[Look | None], task: Tas
             if a is not None and b is not None and vessels(a, b) < 0:
                 found[there[after]], found[there[before]] = before, after
         elif after in there:
-            found[there[after]] = None if before not in there else after
+            found[there[after]] = None  # without the other there is nothing to tell the agent by
     return found
 
 

@@ -258,10 +258,17 @@ def _improve(fixed: Any, moving: Any, centre: Matrix, start: Any, share: float) 
         transform.SetTranslation(start[1].tolist())
     else:
         transform.SetParameters(start.GetParameters())
+    return climb(fixed, moving, transform, share), transform
+
+
+def climb(fixed: Any, moving: Any, transform: Any, share: float) -> float:
+    """Improve ``transform`` in place by mutual information; the metric, lower is better, infinite without overlap."""
+    import SimpleITK as sitk  # noqa: N813 - the usual short name
+
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricSamplingStrategy(method.NONE if share == 1 else method.REGULAR)
     if share < 1:
-        method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsConjugateGradientLineSearch(1.0, 40, 1e-5, 5)
@@ -269,9 +276,9 @@ def _improve(fixed: Any, moving: Any, centre: Matrix, start: Any, share: float) 
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed, moving)
-        return float(method.GetMetricValue()), transform
-    except RuntimeError:  # no overlap from this start
-        return float("inf"), transform
+        return float(method.GetMetricValue())
+    except RuntimeError:
+        return float("inf")
 
 
 def matrix_of(transform: Any) -> Matrix:

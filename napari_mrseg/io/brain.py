@@ -11,18 +11,17 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.align import as_itk, field_of_view, matrix_of, sample
-from napari_mrseg.prepare import FLOOR, SKULL_ML
+from napari_mrseg.foreground import FLOOR, SKULL_ML
+from napari_mrseg.io.align import as_itk, climb, field_of_view, matrix_of, sample
 from napari_mrseg.resources.template import SPACING, tissue_maps
 from napari_mrseg.steps import Outcome, Step, take
 from napari_mrseg.study import Grid, Image, Note, Source, Study, Taken
@@ -154,13 +153,8 @@ def _foreground(data: Array) -> Mask:
 
 
 def _clearest(images: Mapping[str, Image], task: Task) -> str:
-    """The modality in which the border of the brain is clearest: T1 before an agent, then any other."""
-
-    def rank(name: str) -> tuple[bool, bool, int]:
-        own = task.modality(name)
-        return own.weighting != "T1", own.agent, task.names.index(name)
-
-    return min(images, key=rank)
+    """The modality in which the border of the brain is clearest."""
+    return next((name for name in task.brain_from if name in images), next(iter(images)))
 
 
 def by_template(image: Image) -> tuple[Mask, Mask]:
@@ -205,38 +199,17 @@ def _fit(template: Image, brain: Image) -> npt.NDArray[np.float64]:
     import SimpleITK as sitk  # noqa: N813 - the usual short name
 
     images = as_itk(template, COARSE_MM), as_itk(brain, COARSE_MM)
-    start = sitk.CenteredTransformInitializer(
-        *images, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
+    moments = sitk.CenteredTransformInitializerFilter.MOMENTS
+    rough = sitk.Similarity3DTransform(
+        sitk.CenteredTransformInitializer(*images, sitk.Similarity3DTransform(), moments)
     )
-    rough = _improved(*images, start, 1.0)
+    climb(*images, rough, 1.0)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(rough.GetCenter())
     affine.SetMatrix(rough.GetMatrix())
     affine.SetTranslation(rough.GetTranslation())
-    images = as_itk(template, MIDDLE_MM), as_itk(brain, MIDDLE_MM)
-    return matrix_of(_improved(*images, affine, 0.5))
-
-
-def _improved(fixed: Any, moving: Any, transform: Any, share: float) -> Any:
-    import SimpleITK as sitk  # noqa: N813 - the usual short name
-
-    transform = (
-        type(transform)(transform)
-        if isinstance(transform, sitk.AffineTransform)
-        else (sitk.Similarity3DTransform(transform))
-    )
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(32)
-    if share < 1:
-        method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(share, 1)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsConjugateGradientLineSearch(1.0, 40, 1e-5, 5)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(transform, inPlace=True)
-    with suppress(RuntimeError):  # no overlap: as it was
-        method.Execute(fixed, moving)
-    return transform
+    climb(as_itk(template, MIDDLE_MM), as_itk(brain, MIDDLE_MM), affine, 0.5)
+    return matrix_of(affine)
 
 
 def _where_the_brain_is(head: Image, height: float) -> npt.NDArray[np.float64]:

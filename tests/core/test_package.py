@@ -82,3 +82,10 @@ def test_every_command_of_the_manifest_can_be_imported() -> None:
         source = ROOT / (module.replace(".", "/") + ".py")
         text = source.read_text()
         assert f"def {name}(" in text or f"class {name}(" in text, command.python_name
+
+
+def test_looking_at_files_needs_no_torch() -> None:
+    """``mrseg inspect`` and napari's reader start without what only a network needs: torch, Qt, napari."""
+    code = "import sys, napari_mrseg.io, napari_mrseg.cli.look; print([m for m in sys.argv[1:] if m in sys.modules])"
+    words = [sys.executable, "-c", code, "torch", "monai", "qtpy", "napari", "SimpleITK", "highdicom"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"

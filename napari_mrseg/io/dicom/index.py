@@ -7,7 +7,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,6 @@ class Series:
     shape: tuple[int, int] = (0, 0)
     refusal: str = ""
     patient: int = 1
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def slice_mm(self) -> float:
