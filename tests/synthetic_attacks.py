@@ -264,6 +264,7 @@ KINDS: dict[str, Maker] = {
     "a singular affine": _affine(np.diag([0.0, 3, 3, 1]), np.zeros((4, 4)), np.ones((4, 4))),
     "an affine that is no number": _affine(np.full((4, 4), np.nan), np.diag([np.inf, 3, 3, 1])),
     "voxels of metres": _affine(np.diag([-0.003, -0.003, 0.003, 1]), np.diag([0.001, 0.001, 0.001, 1])),
+    "voxels flat as nothing": _affine(np.diag([-1e-7, -3, 3, 1]), np.diag([-3.0, -3, 1e-5, 1])),
     "voxels too large": _affine(np.diag([-30.0, -30, 30, 1]), np.diag([1000.0, 3, 3, 1])),
     "all zeros": _voxels(lambda data, rng: data * 0),
     "one value": _voxels(lambda data, rng: data * 0 + float(rng.uniform(1, 500))),

@@ -15,6 +15,7 @@ from napari_mrseg.study import Note
 
 LEAST_VOXEL_MM = 0.15  # below it a unit is wrong: metres or centimetres taken for millimetres
 LEAST_EXTENT_MM = 50.0  # of the largest side; with voxels that small, less is no head
+LEAST_SIDE_MM = 0.5  # of the smallest side
 LEAST_SLICES = 5  # along each axis of a scan
 MASK_VALUES = 12  # a scan has more different values
 MOST_EXTENT_MM = 600.0  # more than any scanner's field of view of a head
@@ -88,6 +89,12 @@ def check_size(path: Path, shape: Sequence[int], affine: npt.NDArray[np.float64]
         raise InputError(
             f"{path.name} has voxels of {said} mm, which no scanner makes; it may be in {unit}: multiply its affine "
             f"and pixdim by {factor}."
+        )
+    if extents.min() < LEAST_SIDE_MM:
+        whole = "×".join(f"{mm:.2g}" for mm in extents)
+        raise InputError(
+            f"{path.name} has voxels of {said} mm, so that it measures {whole} mm, less than any head; correct the "
+            "voxel size in its header."
         )
     if extents.max() > MOST_EXTENT_MM:
         whole = "×".join(f"{mm:.0f}" for mm in extents)

@@ -255,6 +255,9 @@ def _header(member: Member) -> Header | None:
                 return None
             raw.seek(0)
             header = pydicom.dcmread(raw, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS))
+            # pydicom makes a value of an element's bytes when it is asked for: what is damaged must fail here.
+            for element in header.iterall():
+                element.value  # noqa: B018
             if not header.get("Rows") or not header.get("Columns") or not header.get("SeriesInstanceUID"):
                 return None
             int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)

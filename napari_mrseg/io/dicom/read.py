@@ -100,7 +100,10 @@ def _slices(series: Series, contents: dict[Member, Any]) -> Iterator[tuple[float
             frames[frame.member] = _decoded(series, contents[frame.member])
         pixels, dataset = frames[frame.member]
         image = pixels[frame.number] if pixels.ndim == 3 else pixels
-        slope, intercept = _scale(dataset, frame.number)
+        try:
+            slope, intercept = _scale(dataset, frame.number)
+        except BROKEN:
+            raise _damaged(series) from None
         values = image.astype(np.float32)
         if (slope, intercept) != (1.0, 0.0):
             values = values * np.float32(slope) + np.float32(intercept)
@@ -130,10 +133,7 @@ def _decoded(series: Series, raw: bytes) -> tuple[Any, pydicom.Dataset]:
     except InputError:
         raise
     except BROKEN:
-        raise InputError(
-            f"{name}: the pixels of one of its files are damaged, truncated or packed in an unknown way; export the "
-            "series again, uncompressed."
-        ) from None
+        raise _damaged(series) from None
     if tuple(pixels.shape[-2:]) != series.shape or pixels.ndim not in (2, 3):
         raise InputError(
             f"{name}: the pixels of one of its files are not what its header says; export it again."
@@ -141,6 +141,13 @@ def _decoded(series: Series, raw: bytes) -> tuple[Any, pydicom.Dataset]:
     if str(dataset.get("PhotometricInterpretation")) == "MONOCHROME1":
         pixels = pixels.max() - pixels
     return pixels, dataset
+
+
+def _damaged(series: Series) -> InputError:
+    return InputError(
+        f"{series.path.name}: the pixels of one of its files are damaged, truncated or packed in an unknown way; "
+        "export the series again, uncompressed."
+    )
 
 
 def _scale(dataset: pydicom.Dataset, frame: int) -> tuple[float, float]:
