@@ -285,11 +285,11 @@ def _aside(out: Path) -> Iterator[Path]:
     while not base.is_dir():
         base = base.parent
     temporary = base / f".mrseg-{uuid.uuid4().hex[:8]}.partial"
-    try:
-        temporary.mkdir()
-    except OSError as error:
-        raise _unwritable(out, error) from None
-    try:
+    try:  # from before it is made: a signal may come in between
+        try:
+            temporary.mkdir()
+        except OSError as error:
+            raise _unwritable(out, error) from None
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
