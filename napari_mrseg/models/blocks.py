@@ -270,12 +270,12 @@ class Up(nn.Module):
 class Finest(nn.Module):
     """From a map of ``scale`` times the spacing back to the input's voxels: light, and with the input beside it.
 
-    (B, C, I/k, P/k, L/k) and the input (B, M, I, P, L) -> (B, width, I, P, L).
+    (B, C, I/k, P/k, L/k) and the input (B, M, I, P, L) -> (B, width, I, P, L). ``seen``: M, or 0 to do without the input.
     """
 
     def __init__(self, inputs: int, seen: int, width: int, scale: int, *, norm: Norm = "batch") -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.seen = scale, seen
         self.spread = nn.Conv3d(inputs, width * scale**3, 1)
         self.join = ConvNorm(width + seen, width, norm=norm)
 
@@ -283,5 +283,5 @@ class Finest(nn.Module):
         fine = from_patches(self.spread(x), self.scale)
         stop_if_asked(check)
         return self.join.of_rows(
-            lambda first, last: torch.cat((fine[:, :, first:last], seen[:, :, first:last]), 1), seen, check
+            lambda first, last: torch.cat((fine[:, :, first:last], seen[:, : self.seen, first:last]), 1), seen, check
         )

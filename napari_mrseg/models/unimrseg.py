@@ -45,7 +45,7 @@ class Settings(BaseModel):
     What is not the paper's is off unless a size asks for it. ``stem`` 2: a convolution of stride 2 comes first, so that
     the finest level, which takes most of the time, has an eighth of the voxels (extents that do not divide are padded
     within); a light head of ``head_width`` channels then brings the result back to the input's voxels, and sees the
-    input again. ``growth``: the levels' channels in widths. ``residual``: each double convolution adds its input.
+    input again unless ``head_input`` is false. ``growth``: the levels' channels in widths. ``residual``: each double convolution adds its input.
     ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each sample's own statistics, in
     training and after, so that what one combination looks like does not depend on others.
     """
@@ -66,6 +66,7 @@ class Settings(BaseModel):
     growth: tuple[int, int, int, int] = (1, 2, 4, 8)
     stem: Literal[1, 2] = 1
     head_width: Annotated[int, Field(ge=1, le=64)] = 8
+    head_input: bool = True
     residual: bool = False
     deep: Annotated[int, Field(ge=0, le=3)] = 0
     norm: Norm = "batch"
@@ -162,7 +163,8 @@ class UniMRSeg(FeatureNetwork):
         self.decoder = nn.ModuleList(
             Up(a, skip, b, scale=scale, norm=norm, residual=residual) for a, skip, b, scale in steps
         )
-        self.finest = Finest(c1, seen, settings.head_width, settings.stem, norm=norm) if self.stem else None
+        beside = seen if settings.head_input else 0
+        self.finest = Finest(c1, beside, settings.head_width, settings.stem, norm=norm) if self.stem else None
         self.head = nn.Conv3d(settings.head_width if self.finest else c1, settings.regions, 1)
         coarser = (c1, c1, c2) if self.finest else (c1, c2, c3)
         self.deep = nn.ModuleList(nn.Conv3d(c, settings.regions, 1) for c in coarser[: settings.deep])

@@ -145,7 +145,7 @@ def find_labelled(data: Path, task: Task, subjects: Sequence[str] | None, labels
     """The labelled subjects under ``data`` (the folder itself, or any below it)."""
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give a folder of subjects.")
-    found = find_folders(data, "**/", task)
+    found = find_folders(data, "**/", task, subjects)
     labelled = {name: roles for name, roles in found.items() if REFERENCE in roles}
     if subjects is not None:
         missing = sorted(set(subjects) - set(labelled))

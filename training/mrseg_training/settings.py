@@ -45,6 +45,7 @@ class ModelPart(Part):
     growth: tuple[int, int, int, int] | None = None
     stem: Literal[1, 2] | None = None
     head_width: int | None = Field(default=None, ge=1, le=64)
+    head_input: bool | None = None
     residual: bool | None = None
     deep: int | None = Field(default=None, ge=0, le=3)
     norm: Norm | None = None

@@ -177,11 +177,13 @@ def _folders(root: Path) -> Iterable[Path]:
     return sorted([root, *(path for path in root.rglob("*") if path.is_dir())])
 
 
-def find_folders(root: Path, pattern: str, task: Task) -> dict[str, dict[str, Path]]:
+def find_folders(
+    root: Path, pattern: str, task: Task, only: Sequence[str] | None = None
+) -> dict[str, dict[str, Path]]:
     """Files of each folder under ``root`` that matches ``pattern`` and holds a recognised modality.
 
-    Ids are the folders' names; where two are alike, their paths joined by two underscores. Raises InputError that names
-    every folder whose files cannot be told apart.
+    Ids are the folders' names; where two are alike, their paths joined by two underscores. With ``only``, folders of
+    other ids are not looked into. Raises InputError that names every folder whose files cannot be told apart.
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
@@ -190,6 +192,10 @@ def find_folders(root: Path, pattern: str, task: Task) -> dict[str, dict[str, Pa
     found: dict[str, dict[str, Path]] = {}
     wrong: list[str] = []
     for folder in folders:
+        alike = names.count(folder.name) > 1
+        subject = "__".join(folder.relative_to(root).parts) if alike else folder.name
+        if only is not None and subject not in only:
+            continue
         recognition = recognise(folder, task)
         roles = {name: files[0].path for name in task.names if (files := recognition.of(name))}
         if not roles:
@@ -201,11 +207,10 @@ def find_folders(root: Path, pattern: str, task: Task) -> dict[str, dict[str, Pa
             wrong.append(f"{folder.name}: {both} both look like a segmentation; keep one there.")
         if references:
             roles[REFERENCE] = references[0].path
-        alike = names.count(folder.name) > 1
-        found["__".join(folder.relative_to(root).parts) if alike else folder.name] = roles
+        found[subject] = roles
     if wrong:
         raise InputError(named_together(wrong))
-    if not found:
+    if not found and only is None:
         raise InputError(
             f"No folder {pattern} under {root} holds a recognised modality; check data.path and data.pattern."
         )
