@@ -465,3 +465,12 @@ def test_gradients_are_those_of_whole_operations(monkeypatch: pytest.MonkeyPatch
     ).sum().backward()
     assert network.head.weight.grad is not None
     assert len(asked) < 60
+
+
+def test_the_light_head_may_do_without_the_input() -> None:
+    """``head_input=False`` makes the last convolution narrower by the modalities; the extents stay the input's."""
+    with_input, without = (make(OURS.model_copy(update={"head_input": sees})) for sees in (True, False))
+    x, kept = scans(extents=(16, 32, 16)), there("1111")
+    assert without(x, kept).shape == with_input(x, kept).shape
+    narrower = with_input.finest.join.conv.weight.shape[1] - without.finest.join.conv.weight.shape[1]
+    assert narrower == x.shape[1]

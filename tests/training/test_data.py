@@ -352,3 +352,14 @@ def test_progress_travels_as_numbers(tmp_path: Path) -> None:
     fill_cache(source, source.ids, tmp_path / "cache", say=said.append)
     assert said == [Count("prepared", 1, 2), Count("prepared", 2, 2)]
     assert str(said[0]) == "prepared 1 of 2 subjects"
+
+
+def test_what_was_not_asked_for_does_not_stop_a_search(tmp_path: Path) -> None:
+    """Named subjects are found beside a folder whose files cannot be told apart, which stops a search for all."""
+    for folder, names in {"A": ["x_flair"], "B": ["y_flair", "z_flair"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            save_nifti(tmp_path / folder / f"{name}.nii.gz", np.ones((4, 4, 4), np.int16))
+    with pytest.raises(InputError, match="B: "):
+        find_folders(tmp_path, "**/", BRATS)
+    assert list(find_folders(tmp_path, "**/", BRATS, ["A"])) == ["A"]
