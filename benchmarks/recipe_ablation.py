@@ -2,9 +2,9 @@
 
 python benchmarks/recipe_ablation.py -o runs/recipe --data ../shared/data --minutes 12
 
-Each row trains from no weights for the same minutes on one thread and is measured on fold a's subjects, of which it has seen
-no voxel. Rows differ from the first in one setting. Run it again and it goes on where it stopped; ``table.md`` grows by a
-row at a time. One seed and few minutes: it says what helps early, not what is best in the end.
+Each row trains from no weights for the same minutes on one thread and is measured on fold a's subjects, of which it has
+seen no voxel. Rows differ from the first in one setting. Run it again and it goes on where it stopped; ``table.md``
+grows by a row at a time. One seed and few minutes: it says what helps early, not what is best in the end.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
     simulate = config.data.simulate
     # Rows that draw the same subjects share them.
     pool = (args.out / f"pool-{simulate.real_share}").resolve()
-    config = config.model_copy(
-        update={"start": None, "data": config.data.model_copy(update={"cache": pool})}
-    )
+    config = config.model_copy(update={"start": None, "data": config.data.model_copy(update={"cache": pool})})
     model = train(config, out / "run", resume=True)
     folds = read_folds()
     document = measure(model, args.data, out / "table", folds["test"][FOLD])
@@ -92,7 +90,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=12)

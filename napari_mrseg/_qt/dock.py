@@ -12,7 +12,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QCoreApplication, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.assign import AssignDialog, ask_study, files_at, is_unclear, studies_at
@@ -23,6 +23,7 @@ from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.keys import Keys
+from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard
 from napari_mrseg._qt.look import Look
@@ -61,7 +62,6 @@ class MrsegDock(QWidget):
         dismiss(viewer)
         guard(viewer)
         self.viewer, self.session, self.look = viewer, session or Session(), Look()
-        self._preferences = Preferences(self.session)
         self._later: set[Later] = set()
         self._opening = ""
         self._computed = 0, 0
@@ -113,6 +113,7 @@ class MrsegDock(QWidget):
         if self.session.error:
             self.say(self.session.error)
         self.later(device_choices, done=lambda found: self.runbar.show_devices(found, self.session.device))
+        self._preferences = Preferences(self.session, self._choose_device)
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
         self.opener.adopt()
@@ -372,6 +373,7 @@ class MrsegDock(QWidget):
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)
+        panel.keys_button.clicked.connect(self.show_keys)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -381,14 +383,18 @@ class MrsegDock(QWidget):
         self.runbar.cancel.connect(lambda: self.attempt(self.session.cancel))
         self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
         self.runbar.import_asked.connect(self.import_model)
-        self.runbar.device_chosen.connect(
-            lambda name: self._choose(self.session.set_device, name, self.session.precision)
-        )
+        self.runbar.device_chosen.connect(self._choose_device)
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
         self.look.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
         self.result.changed.connect(self._measured)
         self.viewer.dims.events.current_step.connect(self._moved)
+
+    def show_keys(self) -> QDialog:
+        """List all keys, beside the viewer."""
+        dialog = keys_window(self, self.keys.rows)
+        dialog.show()
+        return dialog
 
     def import_model(self) -> ImportDialog:
         """Ask for a MONAI bundle, make a model of it on a thread, and take it."""
@@ -398,6 +404,9 @@ class MrsegDock(QWidget):
 
     def _import(self, work: Callable[[], str]) -> None:
         self._choose(lambda: self.session.load_model(work()))
+
+    def _choose_device(self, name: str) -> None:
+        self._choose(self.session.set_device, name, self.session.precision)
 
     def _choose(self, choose: Callable[..., None], *choice: str) -> None:
         """Take another model or device; if that fails, the drop-downs go back to what is in use."""

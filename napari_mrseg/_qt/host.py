@@ -12,6 +12,7 @@ from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.result import Result
+from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.session import Session
 
 
@@ -22,6 +23,7 @@ class Host(Protocol):
     session: Session
     look: Look
     panel: Panel
+    runbar: RunBar
     layers: StudyLayers
     result: Result
     compare_asked: Any  # a Qt signal

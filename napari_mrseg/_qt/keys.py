@@ -4,36 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
 
 
+class Shortcut(NamedTuple):
+    """``key`` as napari binds it, what it does in words, and doing it."""
+
+    key: str
+    words: str
+    act: Callable[[], Any]
+
+
+def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
+    """All keys of the dock, in the order in which they are listed."""
+    look, panel = dock.look, dock.panel
+    switches = [
+        Shortcut(f"Alt-{number}", f"{modality.title} on or off", partial(dock.toggle, modality.name))
+        for number, modality in enumerate(dock.session.task.modalities, start=1)
+    ]
+    return (
+        *switches,
+        Shortcut("Alt-0", "Segmentation shown or hidden", lambda: setattr(look, "visible", not look.visible)),
+        Shortcut("Alt-O", "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
+        Shortcut("Alt-J", "Jump to the largest finding", dock.jump),
+        Shortcut("Alt-R", "Next preset of window and level", dock.next_window),
+        Shortcut("Alt-M", "Compare all combinations", dock.compare_asked.emit),
+        Shortcut("Alt-U", "Run or cancel", dock.runbar.button.click),
+        Shortcut("Alt-E", "Edit a copy of the segmentation", panel.edit_button.click),
+        Shortcut("Alt-N", "Save the segmentation (as NIfTI)", panel.save_button.click),
+        Shortcut("Alt-D", "Open a folder", panel.folder_button.click),
+        Shortcut("Alt-I", "Open files", panel.files_button.click),
+        Shortcut("Alt-B", "Open the sample that comes with the plugin", panel.sample_button.click),
+        Shortcut("Alt-K", "All keys", panel.keys_button.click),
+    )
+
+
 class Keys:
-    """Alt+1..n switch modalities, Alt+0 the overlay; Alt+O outline or fill, Alt+J largest finding, Alt+R window and
-    level, Alt+M comparison."""
+    """Binds :func:`shortcuts` on the dock's viewer until it is closed."""
 
     def __init__(self, dock: Host) -> None:
         self._viewer = dock.viewer
-        self._bound: list[str] = []
-        for number, modality in enumerate(dock.session.task.modalities, start=1):
-            self._bind(f"Alt-{number}", partial(dock.toggle, modality.name))
-        look = dock.look
-        self._bind("Alt-0", lambda: setattr(look, "visible", not look.visible))
-        self._bind("Alt-O", lambda: setattr(look, "outline", not look.outline))
-        self._bind("Alt-J", dock.jump)
-        self._bind("Alt-R", dock.next_window)
-        self._bind("Alt-M", dock.compare_asked.emit)
+        self.rows = shortcuts(dock)
+        for row in self.rows:
+            self._viewer.bind_key(row.key, _pressed(row.act), overwrite=True)
 
     def close(self) -> None:
-        for key in self._bound:
-            self._viewer.bind_key(key, None)
-        self._bound.clear()
+        for row in self.rows:
+            self._viewer.bind_key(row.key, None)
+        self.rows = ()
 
-    def _bind(self, key: str, act: Callable[[], Any]) -> None:
-        def pressed(viewer: Any) -> None:
-            act()
 
-        self._viewer.bind_key(key, pressed, overwrite=True)
-        self._bound.append(key)
+def _pressed(act: Callable[[], Any]) -> Callable[[Any], None]:
+    def pressed(viewer: Any) -> None:
+        act()
+
+    return pressed

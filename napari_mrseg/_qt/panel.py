@@ -39,14 +39,21 @@ class Panel(QWidget):
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
-            "Open folder", "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep"
+            "Open folder",
+            "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep (Alt+D)",
         )
-        self.files_button = _button("Open files", "One subject's scans, chosen one by one")
-        self.sample_button = _button("Sample", "A simulated study that comes with the plugin; not a patient")
+        self.files_button = _button("Open files", "One subject's scans, chosen one by one (Alt+I)")
+        self.sample_button = _button(
+            "Sample", "A simulated study that comes with the plugin; not a patient (Alt+B)"
+        )
+        self.keys_button = QToolButton()
+        self.keys_button.setText("?")
+        self.keys_button.setAccessibleName("All keys")
+        self.keys_button.setToolTip("All keys (Alt+K)")
         self.which_button = _button(WHICH, "Give each of these files its modality by hand")
         self.jump_button = _button("Find largest", "Jump to the largest finding (Alt+J)")
         self.edit_button = _button(
-            "Edit a copy", "Copy the segmentation into a layer of its own, to paint in"
+            "Edit a copy", "Copy the segmentation into a layer of its own, to paint in (Alt+E)"
         )
         self.compare_button = _button(
             "Compare combinations",
@@ -59,7 +66,7 @@ class Panel(QWidget):
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
-        self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI")
+        self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI (Alt+N)")
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
         for hidden in (self.error, self.which_button, self.notes, self.brain_button):
@@ -72,7 +79,7 @@ class Panel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(6)
-        column.addLayout(_row(self.folder_button, self.files_button, self.sample_button))
+        column.addLayout(_row(self.folder_button, self.files_button, self.sample_button, self.keys_button))
         column.addWidget(self.case)
         column.addWidget(self.banner)
         column.addWidget(scroll, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from napari.settings import get_plugin_settings
 
 from napari_mrseg.session import Session
@@ -10,21 +12,30 @@ _PLUGIN = "napari-mrseg"
 
 
 class Preferences:
-    """Keeps a session's memory budget as it is set, now and when it changes.
+    """Keeps a session's memory budget and device as they are set, now and when they change.
 
-    A session whose cache was given its budget keeps that. Nothing happens where napari does not know the plugin.
+    A session whose cache was given its budget keeps that, and one that was given a device starts on it.
+    ``choose_device`` takes "auto", "cpu" or "cuda", and says what went wrong. Nothing happens where napari does not
+    know the plugin.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, choose_device: Callable[[str], None]) -> None:
+        self._session, self._choose_device = session, choose_device
         try:
-            self._memory = get_plugin_settings(_PLUGIN).memory
+            settings = get_plugin_settings(_PLUGIN)
+            self._memory, self._engine = settings.memory, settings.engine
         except KeyError:  # switched off, or a viewer without plugins
             return
-        self._memory.events.results_gb.connect(self._apply)  # held weakly: ends with this object
-        self._apply()
+        self._memory.events.results_gb.connect(self._budget)  # held weakly: ends with this object
+        self._engine.events.device.connect(self._device)
+        self._budget()
+        if session.device == "auto" and self._engine.device != "auto":
+            self._device()
 
-    def _apply(self, event: object = None) -> None:
+    def _device(self, event: object = None) -> None:
+        self._choose_device(str(self._engine.device))
+
+    def _budget(self, event: object = None) -> None:
         cache = self._session.cache
         if not cache.chosen:
             cache.limit(round(self._memory.results_gb * 10**9))

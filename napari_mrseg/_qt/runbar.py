@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.session import Session
 
+_RUN = "Segment with what is switched on (Alt+U)"
+
 
 class RunBar(QWidget):
     """Shows what computes and how far it is. Emits requests only."""
@@ -46,6 +48,7 @@ class RunBar(QWidget):
         self.about.clicked.connect(self.info)
         self.button = QPushButton("Run")
         self.button.setObjectName("run")
+        self.button.setToolTip(_RUN)
         self.button.setMinimumWidth(90)
         self.button.clicked.connect(self._clicked)
         self.progress = QProgressBar()
@@ -110,9 +113,7 @@ class RunBar(QWidget):
         self.button.setEnabled(
             self._running or (session.study is not None and session.model is not None and not session.refusal)
         )
-        self.button.setToolTip(
-            "Stop; what is on screen stays" if self._running else "Segment with what is switched on"
-        )
+        self.button.setToolTip("Stop; what is on screen stays (Alt+U)" if self._running else _RUN)
         self.about.setEnabled(session.model is not None)
         if opening:
             self.progress.setValue(0)  # no busy animation: each of its frames would redraw the canvas too

@@ -270,7 +270,8 @@ class Up(nn.Module):
 class Finest(nn.Module):
     """From a map of ``scale`` times the spacing back to the input's voxels: light, and with the input beside it.
 
-    (B, C, I/k, P/k, L/k) and the input (B, M, I, P, L) -> (B, width, I, P, L). ``seen``: M, or 0 to do without the input.
+    (B, C, I/k, P/k, L/k) and the input (B, M, I, P, L) -> (B, width, I, P, L). ``seen``: M, or 0 to do
+    without the input.
     """
 
     def __init__(self, inputs: int, seen: int, width: int, scale: int, *, norm: Norm = "batch") -> None:
@@ -283,5 +284,7 @@ class Finest(nn.Module):
         fine = from_patches(self.spread(x), self.scale)
         stop_if_asked(check)
         return self.join.of_rows(
-            lambda first, last: torch.cat((fine[:, :, first:last], seen[:, : self.seen, first:last]), 1), seen, check
+            lambda first, last: torch.cat((fine[:, :, first:last], seen[:, : self.seen, first:last]), 1),
+            seen,
+            check,
         )

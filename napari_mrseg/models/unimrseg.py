@@ -45,9 +45,9 @@ class Settings(BaseModel):
     What is not the paper's is off unless a size asks for it. ``stem`` 2: a convolution of stride 2 comes first, so that
     the finest level, which takes most of the time, has an eighth of the voxels (extents that do not divide are padded
     within); a light head of ``head_width`` channels then brings the result back to the input's voxels, and sees the
-    input again unless ``head_input`` is false. ``growth``: the levels' channels in widths. ``residual``: each double convolution adds its input.
-    ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each sample's own statistics, in
-    training and after, so that what one combination looks like does not depend on others.
+    input again unless ``head_input`` is false. ``growth``: the levels' channels in widths. ``residual``: each double
+    convolution adds its input. ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each
+    sample's own statistics, in training and after, so that what one combination looks like does not depend on others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
