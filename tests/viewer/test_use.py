@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,23 @@ def click(qtbot: QtBot, widget: QWidget) -> None:
     """Click where a user would: on a box's tick, in the middle of a button."""
     at = QPoint(10, widget.height() // 2)
     qtbot.mouseClick(widget, LEFT, pos=at)
+
+
+def drag(
+    qtbot: QtBot,
+    widget: QWidget,
+    start: QPoint,
+    end: QPoint,
+    held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+) -> None:
+    """Press at ``start``, move to ``end`` by way of the middle, let go."""
+    qtbot.mousePress(widget, LEFT, held, start)
+    for at in ((start + end) / 2, end):
+        move = QMouseEvent(
+            QMouseEvent.Type.MouseMove, at.toPointF(), widget.mapToGlobal(at).toPointF(), LEFT, LEFT, held
+        )
+        QApplication.sendEvent(widget, move)
+    qtbot.mouseRelease(widget, LEFT, held, end)
 
 
 def choose(qtbot: QtBot, combo: QComboBox, ending: str) -> None:
@@ -120,13 +138,7 @@ def test_window_and_level_by_dragging_and_by_key(
     start, end = QPoint(300, 300), QPoint(380, 340)
     native = canvas(dock)
     shift = Qt.KeyboardModifier.ShiftModifier
-    qtbot.mousePress(native, LEFT, shift, start)
-    for at in (QPoint(340, 320), end):
-        move = QMouseEvent(
-            QMouseEvent.Type.MouseMove, at.toPointF(), native.mapToGlobal(at).toPointF(), LEFT, LEFT, shift
-        )
-        QApplication.sendEvent(native, move)
-    qtbot.mouseRelease(native, LEFT, shift, end)
+    drag(qtbot, native, start, end, shift)
     wide_low, wide_high = image.contrast_limits
     assert wide_high - wide_low > 1.1 * (high - low)
     assert (wide_high + wide_low) / 2 > (high + low) / 2
@@ -345,6 +357,57 @@ def test_a_study_opens_at_its_finding_as_large_as_there_is_room(
     dock.viewer.window.resize(1366, 768)
     qtbot.wait(200)
     assert_fits(dock)
+
+
+def test_paint_toggle_undo_save_and_reopen(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By mouse and keys: the prediction is untouched, the edit is whole, also beside scans in another orientation."""
+    folder, out = make_study(), tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
+    dock.open([folder])
+    until_final(qtbot, dock)
+    native, control = canvas(dock), Qt.KeyboardModifier.ControlModifier
+    prediction = overlay(dock).copy()
+    qtbot.keyClick(native, Qt.Key.Key_E, ALT)
+    copy = dock.layers.copy
+    assert copy is not None
+    qtbot.keyClick(native, Qt.Key.Key_2)
+    assert copy.mode == "paint"
+    copy.brush_size, copy.selected_label = 3, 3
+    middle = native.rect().center()
+    strokes = []
+    for x in (-40, 40):
+        drag(qtbot, native, middle + QPoint(x, -20), middle + QPoint(x, 20))
+        strokes.append(np.asarray(copy.data).copy())
+    assert (strokes[0] != prediction).any()
+    assert (strokes[1] != strokes[0]).any()
+    qtbot.keyClick(native, Qt.Key.Key_Z, control)
+    assert np.array_equal(copy.data, strokes[0])
+    qtbot.keyClick(native, Qt.Key.Key_3, ALT)
+    until_final(qtbot, dock, ("flair", "t1", "t2"))
+    qtbot.keyClick(native, Qt.Key.Key_3, ALT)
+    until_final(qtbot, dock)
+    assert np.array_equal(overlay(dock), prediction)
+    assert np.array_equal(copy.data, strokes[0])
+    dock.saver.save_edited()
+    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    qtbot.waitUntil(lambda: bool(dock.panel.saved.text()), timeout=PATIENCE)
+    assert np.array_equal(overlay(dock), prediction)
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    for scan in folder.glob("*.nii.gz"):
+        if "seg" not in scan.name:
+            nib.save(nib.as_closest_canonical(nib.load(scan)), turned / scan.name)
+    shutil.copy(saved, turned / "case-1_seg.nii.gz")
+    first = dock.session.study
+    dock.open([turned])
+    qtbot.waitUntil(lambda: dock.session.study is not first, timeout=PATIENCE)
+    study = dock.session.study
+    assert study is not None
+    assert study.reference is not None
+    assert np.array_equal(study.reference.labels, strokes[0])
 
 
 def test_a_reopened_session_shows_the_head_again(
