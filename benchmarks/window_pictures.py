@@ -1,31 +1,34 @@
-"""The pictures of docs/window.md: each fault of the window that was mended, in the real window, by mouse and keys.
+"""The pictures of docs/guide.md and docs/window.md: what a user does, in the real window, by mouse and keys.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
         python benchmarks/window_pictures.py ../shared/data/BraTS2021_01478 -o docs/images/window \\
-            [--grids FOLDER] [--sizes 1366x768 1600x1000] [--only edit keys ...]
+            [--sizes 1366x768 1600x1000] [--only edit keys ...]
 
-``--grids`` names a folder whose scans lie on different grids. Scans under CC BY 4.0 (BraTS): name their sources.
+Scans under CC BY 4.0 (BraTS): name their sources.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.tour import Tour as Booth
 from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.session import Session
 
 _PATIENCE = 300.0  # seconds
-_LARGEST = 300_000  # bytes of a picture; a larger one gets fewer colours
+_LARGEST = 120_000  # bytes of a picture; a larger one gets fewer colours
 _ALT = Qt.KeyboardModifier.AltModifier
 
 
@@ -63,7 +66,22 @@ class Tour:
             return
         QTest.qWait(600)
         QApplication.processEvents()
-        found = self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
+        self._keep(name, self.viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
+
+    def screen(self, name: str) -> None:
+        """With the windows that lie above ours."""
+        if self.only and name not in self.only:
+            return
+        QTest.qWait(600)
+        window = self.viewer.window._qt_window
+        taken = self.out / f"{name}.png"
+        window.screen().grabWindow(0, 0, 0, *self.size).save(str(taken))
+        with Image.open(taken) as image:
+            found = np.asarray(image.convert("RGB"))
+        taken.unlink()
+        self._keep(name, found)
+
+    def _keep(self, name: str, found: NDArray[np.uint8]) -> None:
         path = self.out / f"{name}-{self.size[0]}x{self.size[1]}.png"
         image = Image.fromarray(np.ascontiguousarray(found))
         image.save(path, optimize=True)
@@ -86,7 +104,7 @@ class Tour:
         self.session.close()
 
 
-def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
+def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     dock, session = tour.dock, tour.session
     dock.open(paths)
     tour.until(lambda: session.study is not None, "the study")
@@ -94,6 +112,9 @@ def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
     tour.picture(
         "opened"
     )  # 5: head large, at the finding, words above it; 4: all in sight; 9: the slider says axial
+    keys = dock.show_keys()
+    tour.screen("keys")
+    keys.close()
     dock.viewer.dims.roll()
     tour.picture("sagittal")
     dock.viewer.dims.roll()
@@ -130,11 +151,10 @@ def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
     for check in dock.modalities.checks.values():
         tour.click(check)
     tour.final()
-    if grids:
-        dock.open([grids])
-        tour.until(lambda: bool(dock.error.text()), "the refusal")
-        tour.picture("refused")  # 8: said once, below; nothing is cut, nothing is offered that does not help
-        dock.hush()
+    dock.open([broken])
+    tour.until(lambda: bool(dock.error.text()), "the refusal")
+    tour.picture("refused")  # 8: said once, below; nothing is cut, nothing is offered that does not help
+    dock.hush()
     tour.viewer.theme = "light"
     tour.picture("light")  # 0
     tour.viewer.theme = "dark"
@@ -145,6 +165,9 @@ def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
     tour.until(lambda: bench.state.comparison is not None and bench.state.comparison.complete, "the sweep")
     tour.final()
     tour.picture("compare")  # 5
+    bench.tabs.setCurrentIndex(1)
+    tour.picture("contact")
+    bench.tabs.setCurrentIndex(0)
     dock.session.use(("t1",))
     tour.final()
     assert session.study is not None
@@ -152,13 +175,23 @@ def walk(tour: Tour, paths: list[str], grids: str | None) -> None:
     tour.click(bench.pair_panel.modes["split"])
     tour.until(lambda: bench.pair.shown is not None, "the split")
     tour.picture("split")  # 5
+    booth = Booth(tour.viewer, dock)
+    booth.start()
+    tour.until(lambda: booth.caption.isVisible() and bool(booth.caption.text()), "the tour's caption")
+    tour.picture("tour")
+
+
+def torn(scan: Path, folder: Path) -> Path:
+    """``scan`` in ``folder`` as a transfer that was cut off would leave it."""
+    whole = scan.read_bytes()
+    (folder / scan.name).write_bytes(whole[: len(whole) // 2])
+    return folder
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("paths", nargs="+")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/images/window"))
-    parser.add_argument("--grids", default=None)
     parser.add_argument("--sizes", nargs="*", default=["1366x768", "1600x1000"])
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
@@ -166,7 +199,8 @@ def main() -> None:
     for size in asked.sizes:
         width, height = map(int, size.split("x"))
         tour = Tour((width, height), asked.out, asked.only)
-        walk(tour, asked.paths, asked.grids)
+        with tempfile.TemporaryDirectory() as folder:
+            walk(tour, asked.paths, torn(next(Path(asked.paths[0]).glob("*flair*")), Path(folder)))
         tour.close()
 
 

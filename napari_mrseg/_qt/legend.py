@@ -22,6 +22,7 @@ from napari_mrseg.tasks import Region, Task
 
 _SWATCH = 12
 _NAME = 24  # pixels of a region's short name
+_TWO_LINES = 28  # pixels: of a note, so that no row moves when it comes
 
 
 _DICE = (
@@ -123,6 +124,9 @@ class Legend(QWidget):
             size, dice, note = QLabel(), QLabel(), QLabel()
             size.setProperty("role", "size")
             note.setProperty("role", "note")
+            note.setWordWrap(True)  # in a narrow dock: a warning must not be cut
+            if region.unseen:
+                grid.setRowMinimumHeight(row, _TWO_LINES)
             grid.addWidget(name, row, 1)
             grid.addWidget(note, row, 1)
             grid.addWidget(size, row, 2, Qt.AlignmentFlag.AlignRight)
