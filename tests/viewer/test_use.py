@@ -362,7 +362,7 @@ def test_a_study_opens_at_its_finding_as_large_as_there_is_room(
 def test_paint_toggle_undo_save_and_reopen(
     qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By mouse and keys (but for the saving): the prediction is untouched, the edit is whole, also beside scans in another orientation."""
+    """By mouse and keys, saving aside: the prediction is untouched, the edit is whole, also among turned scans."""
     folder, out = make_study(), tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
