@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QWidget
 
+from napari_mrseg._qt.text_window import text_window
 from napari_mrseg.tasks import key
 
 if TYPE_CHECKING:
@@ -23,17 +24,7 @@ def show_card(parent: QWidget, model: About | None) -> None:
 
 def card_dialog(parent: QWidget | None, model: About) -> QDialog:
     """The window, not yet shown."""
-    dialog = QDialog(parent)
-    dialog.setWindowTitle(f"Model {model.card.name}")
-    text = QTextBrowser()
-    text.setHtml(card_text(model))
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    layout = QVBoxLayout(dialog)
-    layout.addWidget(text)
-    layout.addWidget(buttons)
-    dialog.resize(*_SIZE)
-    return dialog
+    return text_window(parent, f"Model {model.card.name}", card_text(model), _SIZE)
 
 
 def card_text(model: About) -> str:

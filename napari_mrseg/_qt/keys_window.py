@@ -7,9 +7,10 @@ from html import escape
 
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QWidget
 
 from napari_mrseg._qt.keys import Shortcut
+from napari_mrseg._qt.text_window import text_window
 
 _SIZE = (520, 640)
 _MOUSE = (
@@ -37,17 +38,8 @@ _FIXED = (("Ctrl+Z", "Undo a stroke"), ("Ctrl+Shift+Z", "Redo it"))
 
 def keys_window(parent: QWidget | None, ours: Sequence[Shortcut]) -> QDialog:
     """The window, not yet shown; it may stay open beside the viewer."""
-    dialog = QDialog(parent)
+    dialog = text_window(parent, "All keys", keys_text(ours), _SIZE)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setWindowTitle("All keys")
-    text = QTextBrowser()
-    text.setHtml(keys_text(ours))
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    layout = QVBoxLayout(dialog)
-    layout.addWidget(text)
-    layout.addWidget(buttons)
-    dialog.resize(*_SIZE)
     return dialog
 
 
