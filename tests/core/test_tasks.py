@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from napari_mrseg.display import rgb
 from napari_mrseg.errors import InputError
+from napari_mrseg.inference.fill import LUMINANCE
 from napari_mrseg.tasks import BRATS, RGBD_SOD, TASKS, Label, Modality, Region, Task, get_task, key
 
 TWO = Task(
@@ -127,3 +129,10 @@ def test_every_task_holds_together(task: Task) -> None:
 def test_key_joins_in_the_given_order() -> None:
     """File names carry the modalities joined with +."""
     assert key(("flair", "t1ce")) == "flair+t1ce"
+
+
+def test_the_colours_stay_apart_in_grey_print() -> None:
+    """The luminances of the tumour's labels (ITU-R BT.601) differ by a tenth of the way from black to white or more."""
+    greys = sorted(float(np.dot(LUMINANCE, rgb(label.colour)[:3])) for label in BRATS.labels)
+    assert greys[-1] <= 1
+    assert min(np.diff(greys)) > 0.1
