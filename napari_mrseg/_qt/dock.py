@@ -37,6 +37,7 @@ from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
+from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg.errors import MrsegError, NotAlignedError
@@ -87,6 +88,7 @@ class MrsegDock(QWidget):
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
+        self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
         self.saver = Saver(self)
         self.opener = Opener(self)
@@ -157,6 +159,11 @@ class MrsegDock(QWidget):
         self._found = True
         if not self.layers.jump_to_largest():
             self.say("There is no finding to jump to: the segmentation on screen is empty or not there yet.")
+
+    def show_three_planes(self) -> None:
+        """Axial, sagittal and coronal, linked; or one plane again."""
+        self.attempt(self.three_planes.toggle)
+        self.panel.planes_button.setChecked(self.three_planes.shown)
 
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
@@ -249,7 +256,7 @@ class MrsegDock(QWidget):
             paths = layer.metadata.get("mrseg", {}).get("paths", ())
             if paths and set(paths) <= set(session.opened.paths):
                 self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
-        self.letters.follow(())
+        self._name_sides()
         self.case.setText("Open or drop a subject's folder" if study is None else study.case)
         self.modalities.show_study(*self._files())
         self._show_notes()
@@ -262,7 +269,7 @@ class MrsegDock(QWidget):
         for _ in self.layers.show_study():
             if study is not None:
                 images = self.layers.images
-                self.letters.follow(images.values(), study.grid.axis_codes)
+                self._name_sides(study.grid.axis_codes)
                 if another and len(images) == 1:
                     self._describe()
                     self.planes.name()
@@ -270,6 +277,11 @@ class MrsegDock(QWidget):
             self._describe()
             yield
         self.look.visible = True
+
+    def _name_sides(self, codes: Sequence[str] = ()) -> None:
+        images = list(self.layers.images.values()) if codes else []
+        self.letters.follow(images, codes)
+        self.three_planes.follow(images, codes)
 
     def _show_canvas(self, topics: frozenset[str]) -> None:
         if "images" in topics:
@@ -374,6 +386,7 @@ class MrsegDock(QWidget):
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)
         panel.keys_button.clicked.connect(self.show_keys)
+        panel.planes_button.clicked.connect(self.show_three_planes)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -435,6 +448,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.keys,
         dock.letters,
         dock.annotation,
+        dock.three_planes,
         dock.layers,
         dock.planes,
         dock.fit,

@@ -31,6 +31,7 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut("Alt-O", "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
         Shortcut("Alt-J", "Jump to the largest finding", dock.jump),
         Shortcut("Alt-R", "Next preset of window and level", dock.next_window),
+        Shortcut("Alt-Q", "Three planes, linked by a crosshair, or one", panel.planes_button.click),
         Shortcut("Alt-M", "Compare all combinations", dock.compare_asked.emit),
         Shortcut("Alt-U", "Run or cancel", dock.runbar.button.click),
         Shortcut("Alt-E", "Edit a copy of the segmentation", panel.edit_button.click),

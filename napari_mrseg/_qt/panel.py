@@ -59,6 +59,10 @@ class Panel(QWidget):
             "Compare combinations",
             "All combinations side by side: table, contact sheet, agreement, attribution (Alt+M)",
         )
+        self.planes_button = _button(
+            "3 planes", "Axial, sagittal and coronal side by side; a click in one moves the others (Alt+Q)"
+        )
+        self.planes_button.setCheckable(True)
         self.brain_button = _button(
             "Use the brain mask as edited",
             "Cut the brain out anew by the layer “Brain mask”, after painting in it; all results are computed again",
@@ -97,7 +101,7 @@ class Panel(QWidget):
         column.addWidget(_line())
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
-        column.addWidget(self.compare_button)
+        column.addLayout(_row(self.compare_button, self.planes_button))
         column.addWidget(self.saved)
         column.addWidget(_line())
         column.addWidget(self.runbar)

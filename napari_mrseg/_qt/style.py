@@ -50,6 +50,7 @@ DOCK = """
 #MrsegDock QToolButton#save::menu-button { width: 20px; border-left: 1px solid $edge; }
 #MrsegDock QPushButton:hover, #MrsegDock QToolButton:hover { background: $hover; }
 #MrsegDock QPushButton:disabled, #MrsegDock QToolButton:disabled { color: $on_disabled; background: $disabled; }
+#MrsegDock QPushButton:checked { background: #1f6feb; color: white; }
 #MrsegDock QPushButton#run { font-weight: 700; background: #1f6feb; color: white; }
 #MrsegDock QPushButton#run:disabled { background: $disabled; color: $on_disabled; }
 #MrsegDock QPushButton#run[running="true"] { background: #b3421f; }

@@ -1,0 +1,178 @@
+"""Three linked planes with a crosshair, by napari-orthogonal-views (an extra): upright, lettered, picked by a click.
+
+The plugin shows copies of the layers, over the same voxels, in two canvases of their own and keeps them in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_mrseg._qt.fit import Fit
+from napari_mrseg._qt.orientation import OrientationLetters
+from napari_mrseg._qt.windowing import Windowing
+from napari_mrseg.errors import InputError
+
+MISSING = (
+    "Three planes need one more package: pip install napari-orthogonal-views, and start again. "
+    "Until then Ctrl+E shows one plane after the other."
+)
+_SAGITTAL = (
+    -1,
+    -3,
+    -2,
+)  # of the main view's axes: head up, front to the left; the plugin's own lays it on its side
+_SHARE = 0.42  # of the window for the two other planes
+
+
+class ThreePlanes:
+    """Opens and closes the two other planes beside ``viewer``'s own.
+
+    ``follow`` names the sides for a study's images, which may come one by one. ``changed`` is called with whether they
+    are shown.
+    """
+
+    def __init__(self, viewer: ViewerModel, changed: Callable[[bool], None] = lambda _: None) -> None:
+        self._viewer, self._changed = viewer, changed
+        self._manager: Callable[[], Any] = lambda: None  # weak: the plugin lets it go when the window closes
+        self._images: tuple[Image, ...] = ()
+        self._codes: tuple[str, ...] = ()
+        self._planes: tuple[_Plane, ...] = ()
+        self._pick = partial(_pick, viewer)
+
+    @property
+    def shown(self) -> bool:
+        return bool(self._planes)
+
+    @property
+    def letters(self) -> tuple[dict[str, str], ...]:
+        """Letters by side, of each of the other planes: sagittal and coronal, while the main view is axial."""
+        return tuple(plane.letters.shown for plane in self._planes)
+
+    def toggle(self) -> None:
+        """Show or hide them. Raises InputError if the plugin is not installed, or nothing is open."""
+        if self.shown:
+            self.close()
+            return
+        if find_spec("napari_orthogonal_views") is None:
+            raise InputError(MISSING)
+        if not self._images:
+            raise InputError("There are no planes to show yet; open a study first.")
+        self._show()
+        self._changed(True)
+
+    def follow(self, images: Sequence[Image], codes: Sequence[str] = ()) -> None:
+        """Name the sides for ``images``, whose voxel axes grow towards ``codes``; none: there is no study."""
+        first = not self._images
+        self._images, self._codes = tuple(images), tuple(codes)
+        for plane in self._planes:
+            plane.follow([image.name for image in images], codes, fit=first)
+
+    def close(self) -> None:
+        """One plane again, as before."""
+        if not self.shown:
+            return
+        viewer, manager = self._viewer, self._manager()
+        point, order = viewer.dims.point, viewer.dims.order
+        self._gone()
+        if manager is not None:
+            with suppress(RuntimeError):  # the window closed, and Qt has taken its parts away
+                manager.cleanup()
+        viewer.dims.order, viewer.dims.point = order, point
+
+    def _gone(self, *_: Any) -> None:
+        """The plugin took its planes away, or is about to."""
+        planes, self._planes = self._planes, ()
+        if planes:
+            self._viewer.mouse_drag_callbacks.remove(self._pick)
+            for plane in planes:
+                plane.close()
+            self._changed(False)
+
+    def _show(self) -> None:
+        from napari_orthogonal_views.ortho_view_manager import _get_manager
+
+        viewer = self._viewer
+        point = viewer.dims.point
+        viewer.dims.ndisplay, viewer.dims.order = 2, (0, 1, 2)
+        manager = _get_manager(viewer)
+        self._manager = ref(manager)
+        manager.register_layer_hook(Labels, _not_editable)
+        manager.show()
+        manager.right_widget.order = _SAGITTAL
+        manager.update_dims_order()
+        manager.set_axes(False)
+        manager.set_cross_hairs(True)
+        manager.set_splitter_sizes(_SHARE, _SHARE)
+        manager.main_controls_widget.show_checkbox.hide()  # the dock's button opens and closes
+        viewer.dims.point = point
+        viewer.mouse_drag_callbacks.append(self._pick)
+        both = manager.right_widget, manager.bottom_widget
+        self._planes = tuple(_Plane(viewer, widget.qt_viewer.viewer, self._pick) for widget in both)
+        manager.right_widget.destroyed.connect(self._gone)
+        for plane in self._planes:
+            plane.follow([image.name for image in self._images], self._codes, fit=True)
+
+
+class _Plane:
+    """What the main view has beyond napari's own means, for one of the others."""
+
+    def __init__(self, main: ViewerModel, model: ViewerModel, pick: Callable[..., Any]) -> None:
+        self.model, self._main = model, main
+        self._images: list[Image] = []
+        self.letters, self.fit = OrientationLetters(self.model), Fit(self.model, lambda: 0)
+        self.windowing = Windowing(self.model, lambda: reversed(self._images))
+        self.model.canvas.overlays.scale_bar.visible = True
+        self.model.keymap.update(main.keymap)  # the canvas under the pointer has the keys
+        self.model.mouse_drag_callbacks.append(pick)
+        self.model.mouse_move_callbacks.append(self._say)
+
+    def follow(self, names: Sequence[str], codes: Sequence[str], *, fit: bool) -> None:
+        self._images = [self.model.layers[name] for name in names if name in self.model.layers]
+        self.letters.follow(self._images, codes)
+        if fit and self._images:
+            self.fit.follow(self._images[0])
+
+    def close(self) -> None:
+        for part in (self.letters, self.fit, self.windowing):
+            part.close()
+
+    def _say(self, model: ViewerModel, event: Any) -> None:
+        """What lies under the pointer, in the one status bar."""
+        self._main.cursor.position = tuple(event.position)
+        self._main.update_status_from_cursor()
+
+
+def _not_editable(layer: Labels, copied: Labels) -> list[Any]:
+    """A prediction is not edited in the other planes either: napari allows it again with each new array."""
+
+    def lock(event: Any = None) -> None:
+        if copied.editable and not layer.editable:
+            copied.editable = False
+
+    lock()
+    sources = copied.events.data, copied.events.editable
+    for source in sources:
+        source.connect(lock)
+    return [(source, lock) for source in sources]
+
+
+def _pick(viewer: ViewerModel, clicked: ViewerModel, event: Any) -> Iterator[None]:
+    """A click puts all planes through that place; a drag pans, and a brush paints, as everywhere."""
+    active: Layer | None = clicked.layers.selection.active
+    if event.button != 1 or event.modifiers or clicked.dims.ndisplay == 3:
+        return
+    if active is not None and str(active.mode) != "pan_zoom":
+        return
+    yield
+    while event.type == "mouse_move":
+        return
+    viewer.dims.point = tuple(float(v) for v in np.asarray(event.position)[-viewer.dims.ndim :])
