@@ -16,6 +16,17 @@ Combination = tuple[str, ...]
 """Names of the modalities in use, in the task's order."""
 
 
+PALETTES = ("colour-blind safe", "red green yellow")
+"""Okabe and Ito's colours, apart in grey print too; those of most BraTS papers."""
+_palette = PALETTES[0]
+
+
+def use_palette(name: str) -> None:
+    """Take another of :data:`PALETTES` for the whole process, before anything is drawn."""
+    global _palette
+    _palette = PALETTES[PALETTES.index(name)]
+
+
 @dataclass(frozen=True)
 class Modality:
     """One kind of image: an input channel of the network, or three for a colour image.
@@ -46,13 +57,18 @@ class Modality:
 
 @dataclass(frozen=True)
 class Label:
-    """One code of the label map. ``colour`` is RGB, safe for the colour-blind (Okabe and Ito)."""
+    """One code of the label map. ``colours``: RGB by palette; the first one serves for those that are not given."""
 
     code: int
     name: str
     title: str
-    colour: str
+    colours: tuple[str, ...]
     needs: tuple[str, ...] = ()
+
+    @property
+    def colour(self) -> str:
+        """``#rrggbb`` of the palette in use: the same in overlay, legend, contact sheet, report and DICOM SEG."""
+        return self.colours[min(PALETTES.index(_palette), len(self.colours) - 1)]
 
 
 @dataclass(frozen=True)
@@ -296,9 +312,9 @@ BRATS = Task(
         ),
     ),
     labels=(
-        Label(1, "NCR", "necrotic / non-enhancing core", "#D55E00", needs=("t1ce",)),
-        Label(2, "ED", "oedema", "#56B4E9"),
-        Label(3, "ET", "enhancing tumour", "#F0E442", needs=("t1ce",)),
+        Label(1, "NCR", "necrotic / non-enhancing core", ("#D55E00", "#E41A1C"), needs=("t1ce",)),
+        Label(2, "ED", "oedema", ("#56B4E9", "#4DAF4A")),
+        Label(3, "ET", "enhancing tumour", ("#F0E442", "#FFE119"), needs=("t1ce",)),
     ),
     regions=(
         Region("WT", "whole tumour", (1, 2, 3), paints=2, code=("52988006", "SCT", "Lesion")),
@@ -393,7 +409,7 @@ RGBD_SOD = Task(
         Modality("rgb", "Colour", ("rgb", "color", "colour"), channels=3, holes=False),
         Modality("depth", "Depth", ("depth",)),
     ),
-    labels=(Label(1, "object", "salient object", "#E69F00"),),
+    labels=(Label(1, "object", "salient object", ("#E69F00",)),),
     regions=(Region("object", "salient object", (1,), paints=1),),
     nested=False,
     fill="copy",

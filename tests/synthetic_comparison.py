@@ -20,7 +20,7 @@ TWO = Task(
     name="two",
     title="Two modalities, two exclusive regions, in pixels",
     modalities=(Modality("rgb", "RGB", ("rgb",)), Modality("depth", "Depth", ("depth",))),
-    labels=(Label(1, "A", "ay", "#D55E00"), Label(2, "B", "bee", "#56B4E9")),
+    labels=(Label(1, "A", "ay", ("#D55E00",)), Label(2, "B", "bee", ("#56B4E9",))),
     regions=(Region("A", "ay", (1,), paints=1), Region("B", "bee", (2,), paints=2)),
     nested=False,
     fill="copy",

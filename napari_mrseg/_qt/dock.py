@@ -33,7 +33,7 @@ from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import CHOOSE, WHICH, Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
-from napari_mrseg._qt.preferences import Preferences
+from napari_mrseg._qt.preferences import Preferences, colours
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
@@ -44,6 +44,7 @@ from napari_mrseg.errors import MrsegError, NotAlignedError
 from napari_mrseg.openings import suggested_roles
 from napari_mrseg.session import Session
 from napari_mrseg.study import joined
+from napari_mrseg.tasks import use_palette
 
 _docks: WeakSet[MrsegDock] = WeakSet()
 
@@ -60,6 +61,8 @@ class MrsegDock(QWidget):
 
     def __init__(self, viewer: ViewerModel, session: Session | None = None) -> None:
         super().__init__()
+        if not _docks:
+            use_palette(colours())
         dismiss(viewer)
         guard(viewer)
         self.viewer, self.session, self.look = viewer, session or Session(), Look()

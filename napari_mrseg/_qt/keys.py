@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from napari_mrseg._qt.key_names import key
+
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
 
@@ -22,24 +24,26 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
     """All keys of the dock, in the order in which they are listed."""
     look, panel = dock.look, dock.panel
     switches = [
-        Shortcut(f"Alt-{number}", f"{modality.title} on or off", partial(dock.toggle, modality.name))
+        Shortcut(key(str(number)), f"{modality.title} on or off", partial(dock.toggle, modality.name))
         for number, modality in enumerate(dock.session.task.modalities, start=1)
     ]
     return (
         *switches,
-        Shortcut("Alt-0", "Segmentation shown or hidden", lambda: setattr(look, "visible", not look.visible)),
-        Shortcut("Alt-O", "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
-        Shortcut("Alt-J", "Jump to the largest finding", dock.jump),
-        Shortcut("Alt-R", "Next preset of window and level", dock.next_window),
-        Shortcut("Alt-Q", "Three planes, linked by a crosshair, or one", panel.planes_button.click),
-        Shortcut("Alt-M", "Compare all combinations", dock.compare_asked.emit),
-        Shortcut("Alt-U", "Run or cancel", dock.runbar.button.click),
-        Shortcut("Alt-E", "Edit a copy of the segmentation", panel.edit_button.click),
-        Shortcut("Alt-N", "Save the segmentation (as NIfTI)", panel.save_button.click),
-        Shortcut("Alt-D", "Open a folder", panel.folder_button.click),
-        Shortcut("Alt-I", "Open files", panel.files_button.click),
-        Shortcut("Alt-B", "Open the sample that comes with the plugin", panel.sample_button.click),
-        Shortcut("Alt-K", "All keys", panel.keys_button.click),
+        Shortcut(
+            key("overlay"), "Segmentation shown or hidden", lambda: setattr(look, "visible", not look.visible)
+        ),
+        Shortcut(key("outline"), "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
+        Shortcut(key("jump"), "Jump to the largest finding", dock.jump),
+        Shortcut(key("window"), "Next preset of window and level", dock.next_window),
+        Shortcut(key("planes"), "Three planes, linked by a crosshair, or one", panel.planes_button.click),
+        Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),
+        Shortcut(key("run"), "Run or cancel", dock.runbar.button.click),
+        Shortcut(key("edit"), "Edit a copy of the segmentation", panel.edit_button.click),
+        Shortcut(key("save"), "Save the segmentation (as NIfTI)", panel.save_button.click),
+        Shortcut(key("folder"), "Open a folder", panel.folder_button.click),
+        Shortcut(key("files"), "Open files", panel.files_button.click),
+        Shortcut(key("sample"), "Open the sample that comes with the plugin", panel.sample_button.click),
+        Shortcut(key("keys"), "All keys", panel.keys_button.click),
     )
 
 

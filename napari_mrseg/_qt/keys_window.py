@@ -9,6 +9,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QWidget
 
+from napari_mrseg._qt.key_names import as_said
 from napari_mrseg._qt.keys import Shortcut
 from napari_mrseg._qt.text_window import text_window
 
@@ -46,7 +47,7 @@ def keys_window(parent: QWidget | None, ours: Sequence[Shortcut]) -> QDialog:
 def keys_text(ours: Sequence[Shortcut]) -> str:
     """HTML: one table for each group of keys."""
     groups = {
-        "MRSeg": [(row.key.replace("-", "+"), row.words) for row in ours],
+        "MRSeg": [(as_said(row.key), row.words) for row in ours],
         "Mouse": list(_MOUSE),
         "Looking around (napari)": _of_napari(_LOOKING),
         "Painting in a copy (napari)": [*_of_napari(_PAINTING), *_FIXED],
@@ -55,7 +56,7 @@ def keys_text(ours: Sequence[Shortcut]) -> str:
         f"<h3>{escape(title)}</h3><table cellspacing='0' cellpadding='3'>{_rows(rows)}</table>"
         for title, rows in groups.items()
     )
-    return f"{tables}<p>napari's own keys are changed in File → Preferences → Shortcuts.</p>"
+    return f"{tables}<p>napari's own keys are changed in File → Preferences → Shortcuts; ours under MRSeg there.</p>"
 
 
 def _rows(rows: Sequence[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
@@ -152,10 +153,10 @@ class Legend(QWidget):
     def _looks(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self.overlay = QCheckBox("Show")
-        self.overlay.setToolTip("Show or hide the segmentation (Alt+0)")
+        self.overlay.setToolTip(with_key("Show or hide the segmentation", "overlay"))
         self.overlay.toggled.connect(lambda on: setattr(self._look, "visible", on))
         self.outline = QCheckBox("Outline")
-        self.outline.setToolTip("Outline instead of fill (Alt+O)")
+        self.outline.setToolTip(with_key("Outline instead of fill", "outline"))
         self.outline.toggled.connect(lambda on: setattr(self._look, "outline", on))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)

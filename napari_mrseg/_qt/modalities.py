@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.key_names import as_said, with_key
+from napari_mrseg._qt.key_names import key as key_of
 from napari_mrseg.tasks import Combination, Task
 
 REFERENCE = "reference"
@@ -62,7 +64,7 @@ class ModalityList(QWidget):
             check = QCheckBox(modality.title)
             check.setProperty("role", "modality")
             check.clicked.connect(lambda _, name=modality.name: self.toggled.emit(name))
-            key = QLabel(f"Alt+{row}")
+            key = QLabel(as_said(key_of(str(row))))
             key.setProperty("role", "quiet")
             view = QRadioButton()
             view.setToolTip(f"Show {modality.title} behind the segmentation")
@@ -91,7 +93,7 @@ class ModalityList(QWidget):
             self._keys[name].setVisible(there)
             reason = f"{found.name}: {found.reason}" if found else f"No file was taken for {modality.title}."
             self.checks[name].setToolTip(
-                f"Switch {modality.title} on or off (Alt+{row})\n{reason}" if there else reason
+                f"{with_key(f'Switch {modality.title} on or off', str(row))}\n{reason}" if there else reason
             )
             self._fill(name, found, open_)
         reference = by_role.get(REFERENCE)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
@@ -40,27 +41,32 @@ class Panel(QWidget):
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
             "Open folder",
-            "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep (Alt+D)",
+            with_key(
+                "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep", "folder"
+            ),
         )
-        self.files_button = _button("Open files", "One subject's scans, chosen one by one (Alt+I)")
+        self.files_button = _button("Open files", with_key("One subject's scans, chosen one by one", "files"))
         self.sample_button = _button(
-            "Sample", "A simulated study that comes with the plugin; not a patient (Alt+B)"
+            "Sample", with_key("A simulated study that comes with the plugin; not a patient", "sample")
         )
         self.keys_button = QToolButton()
         self.keys_button.setText("?")
         self.keys_button.setAccessibleName("All keys")
-        self.keys_button.setToolTip("All keys (Alt+K)")
+        self.keys_button.setToolTip(with_key("All keys", "keys"))
         self.which_button = _button(WHICH, "Give each of these files its modality by hand")
-        self.jump_button = _button("Find largest", "Jump to the largest finding (Alt+J)")
+        self.jump_button = _button("Find largest", with_key("Jump to the largest finding", "jump"))
         self.edit_button = _button(
-            "Edit a copy", "Copy the segmentation into a layer of its own, to paint in (Alt+E)"
+            "Edit a copy", with_key("Copy the segmentation into a layer of its own, to paint in", "edit")
         )
         self.compare_button = _button(
             "Compare combinations",
-            "All combinations side by side: table, contact sheet, agreement, attribution (Alt+M)",
+            with_key(
+                "All combinations side by side: table, contact sheet, agreement, attribution", "compare"
+            ),
         )
         self.planes_button = _button(
-            "3 planes", "Axial, sagittal and coronal side by side; a click in one moves the others (Alt+Q)"
+            "3 planes",
+            with_key("Axial, sagittal and coronal side by side; a click in one moves the others", "planes"),
         )
         self.planes_button.setCheckable(True)
         self.brain_button = _button(
@@ -70,7 +76,9 @@ class Panel(QWidget):
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
-        self.save_button.setToolTip("Write the segmentation on the grid of the scan, as NIfTI (Alt+N)")
+        self.save_button.setToolTip(
+            with_key("Write the segmentation on the grid of the scan, as NIfTI", "save")
+        )
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
         for hidden in (self.error, self.which_button, self.notes, self.brain_button):

@@ -7,8 +7,25 @@ from collections.abc import Callable
 from napari.settings import get_plugin_settings
 
 from napari_mrseg.session import Session
+from napari_mrseg.tasks import PALETTES
 
 _PLUGIN = "napari-mrseg"
+
+
+def modifier() -> str:
+    """What is held with the letter of one of our keys, as napari binds it."""
+    try:
+        return str(get_plugin_settings(_PLUGIN).keys.modifier).replace("Ctrl", "Control").replace("+", "-")
+    except (KeyError, AttributeError):  # switched off, or a viewer without plugins
+        return "Alt"
+
+
+def colours() -> str:
+    """One of :data:`~napari_mrseg.tasks.PALETTES`."""
+    try:
+        return str(get_plugin_settings(_PLUGIN).look.colours)
+    except (KeyError, AttributeError):
+        return PALETTES[0]
 
 
 class Preferences:

@@ -16,10 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.session import Session
 
-_RUN = "Segment with what is switched on (Alt+U)"
+_RUN, _STOP = "Segment with what is switched on", "Stop; what is on screen stays"
 
 
 class RunBar(QWidget):
@@ -48,7 +49,7 @@ class RunBar(QWidget):
         self.about.clicked.connect(self.info)
         self.button = QPushButton("Run")
         self.button.setObjectName("run")
-        self.button.setToolTip(_RUN)
+        self.button.setToolTip(with_key(_RUN, "run"))
         self.button.setMinimumWidth(90)
         self.button.clicked.connect(self._clicked)
         self.progress = QProgressBar()
@@ -113,7 +114,7 @@ class RunBar(QWidget):
         self.button.setEnabled(
             self._running or (session.study is not None and session.model is not None and not session.refusal)
         )
-        self.button.setToolTip("Stop; what is on screen stays (Alt+U)" if self._running else _RUN)
+        self.button.setToolTip(with_key(_STOP if self._running else _RUN, "run"))
         self.about.setEnabled(session.model is not None)
         if opening:
             self.progress.setValue(0)  # no busy animation: each of its frames would redraw the canvas too

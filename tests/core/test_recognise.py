@@ -306,7 +306,7 @@ def test_another_task(tmp_path: Path) -> None:
     """Names come from the task alone: a two-modality task is recognised by its own words."""
     task = Task(
         "pet-ct", "", (Modality("ct", "CT", ("ct",)), Modality("pet", "PET", ("pet", "suv"))),
-        (Label(1, "L", "lesion", "#fff"),), (Region("L", "lesion", (1,), 1),),
+        (Label(1, "L", "lesion", ("#fff",)),), (Region("L", "lesion", (1,), 1),),
         nested=False, fill="copy", ndim=3,
     )  # fmt: skip
     touch(tmp_path, "x_CT", "x_SUV", "x_t1")

@@ -20,7 +20,7 @@ TWO = Task(
     name="two",
     title="two modalities, exclusive regions",
     modalities=(Modality("rgb", "RGB", ("rgb",)), Modality("depth", "depth", ("depth",))),
-    labels=(Label(1, "a", "a", "#E69F00"), Label(2, "b", "b", "#009E73", needs=("depth",))),
+    labels=(Label(1, "a", "a", ("#E69F00",)), Label(2, "b", "b", ("#009E73",), needs=("depth",))),
     regions=(Region("a", "a", (1,), paints=1), Region("b", "b", (2,), paints=2, needs=("depth",))),
     nested=False,
     fill="copy",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from napari.settings import get_settings
+from napari.settings import get_plugin_settings, get_settings
 from qtpy.QtWidgets import QAbstractButton, QTextBrowser
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.key_names import LETTERS, as_said, key
+from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_text
 
 
@@ -16,7 +18,7 @@ def test_the_window_lists_every_bound_key(dock: MrsegDock) -> None:
     dialog.close()
     assert len(dock.viewer.keymap) == len(dock.keys.rows) >= 15
     for row in dock.keys.rows:
-        assert row.key.replace("-", "+") in text
+        assert as_said(row.key) in text
         assert row.words in text
     for words in ("Brush", "Next slice", "Undo"):
         assert words in text
@@ -41,3 +43,24 @@ def test_every_button_says_what_it_does(dock: MrsegDock) -> None:
         if not button.toolTip() and button.text() and not button.inherits("QCheckBox")
     ]
     assert silent == []
+
+
+def test_what_is_held_is_set_in_preferences(dock: MrsegDock) -> None:
+    """Ctrl+Alt on napari's page: a window opened from then on binds, lists and names its keys so."""
+    page = get_plugin_settings("napari-mrseg").keys
+    before = page.modifier
+    dock.keys.close()
+    try:
+        page.modifier = "Ctrl+Alt"
+        dock.keys = Keys(dock)
+        assert key("jump") == "Control-Alt-J"
+        assert {row.key for row in dock.keys.rows} >= {"Control-Alt-1", "Control-Alt-J"}
+        assert "<b>Ctrl+Alt+J</b>" in keys_text(dock.keys.rows)
+        assert len(dock.viewer.keymap) == len(dock.keys.rows)
+    finally:
+        page.modifier = before
+
+
+def test_no_two_actions_share_a_letter() -> None:
+    """Each letter stands for one action."""
+    assert len(set(LETTERS.values())) == len(LETTERS)

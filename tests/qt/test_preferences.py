@@ -10,12 +10,17 @@ import pytest
 import torch
 from napari.settings import get_plugin_settings
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 
 from napari_mrseg._qt import preferences
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.legend import Legend
+from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.preferences import Preferences
+from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.inference.cache import BUDGET, PredictionCache
 from napari_mrseg.session import Session
+from napari_mrseg.tasks import BRATS, PALETTES, Task, use_palette
 
 
 @pytest.fixture
@@ -101,3 +106,27 @@ def test_a_viewer_without_the_plugin_keeps_the_default(monkeypatch: pytest.Monke
     session = Session()
     Preferences(session, chosen.append)
     assert session.cache.budget == BUDGET
+
+
+def test_colours_are_the_same_everywhere(qtbot: QtBot) -> None:
+    """The palette chosen on the page is the overlay's and the legend's, and so everything's that asks the label."""
+    group = get_plugin_settings("napari-mrseg").look
+    before = group.colours
+    try:
+        group.colours = "red green yellow"
+        use_palette(preferences.colours())
+        colours = [label.colour for label in BRATS.labels]
+        assert colours == ["#E41A1C", "#4DAF4A", "#FFE119"]
+        for label in BRATS.labels:
+            assert tuple(label_rgba(BRATS)[label.code][:3]) == pytest.approx(rgb(label.colour))
+            assert label.colour in legend_styles(BRATS)
+    finally:
+        group.colours = before
+        use_palette(PALETTES[0])
+    assert BRATS.labels[0].colour == "#D55E00"
+
+
+def legend_styles(task: Task) -> str:
+    """What the legend's swatches are painted with."""
+    legend = Legend(task, Look())
+    return " ".join(swatch.styleSheet() for swatch in legend.findChildren(QLabel))

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR, BOTH_COLOUR, button, quiet, titled, wrapped
 from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B, REFERENCE, Mode, Pair, Second
+from napari_mrseg._qt.key_names import with_key
 from napari_mrseg.compare.comparison import Comparison
 
-SWAP_KEY = "Alt-X"
 _MODES: tuple[tuple[Mode, str, str], ...] = (
     ("off", "Off", "One result: the row on screen"),
     ("difference", "Difference", "One region in three colours: only in A, only in B, in both"),
@@ -54,7 +54,7 @@ class PairPanel(QWidget):
         self.b.activated.connect(lambda i: pair.set_second(self.b.itemData(i)))
         self.region.setToolTip("The region whose difference is shown")
         self.region.activated.connect(lambda i: pair.set_region(self.region.itemText(i)))
-        self.swap = button("⇄", f"Swap A and B ({SWAP_KEY.replace('-', '+')})", pair.swap)
+        self.swap = button("⇄", with_key("Swap A and B", "swap"), pair.swap)
         self.swap.setAccessibleName("Swap A and B")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 1000)

@@ -34,10 +34,11 @@ from napari_mrseg._qt.compare.maps import Maps
 from napari_mrseg._qt.compare.maps_panel import MapsPanel
 from napari_mrseg._qt.compare.matrix import Matrix
 from napari_mrseg._qt.compare.pair import Pair
-from napari_mrseg._qt.compare.pair_panel import SWAP_KEY, PairPanel
+from napari_mrseg._qt.compare.pair_panel import PairPanel
 from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.key_names import key
 from napari_mrseg._qt.style import follow_theme
 from napari_mrseg.tasks import Combination
 
@@ -269,7 +270,8 @@ class Workbench(QWidget):
         self.viewer.dims.events.current_step.connect(self.contact.refresh)
         self.viewer.dims.events.order.connect(self.contact.refresh)
         self.viewer.dims.events.ndisplay.connect(self.contact.refresh)
-        self.viewer.bind_key(SWAP_KEY, lambda _: self.pair.swap(), overwrite=True)
+        self._swap_key = key("swap")
+        self.viewer.bind_key(self._swap_key, lambda _: self.pair.swap(), overwrite=True)
 
     def _choose_kinds(self, kinds: frozenset[str]) -> None:
         self.matrix.model.show_kinds(kinds)
@@ -321,7 +323,7 @@ def workbench_of(viewer: ViewerModel) -> Workbench | None:
 def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
     """What ends with the workbench; holds no reference to the widget, which is gone by then."""
     viewer, state, pair, maps = bench.viewer, bench.state, bench.pair, bench.maps
-    refresh, hidden, unstyle = bench.contact.refresh, bench._hidden, bench._unstyle
+    refresh, hidden, unstyle, swap_key = bench.contact.refresh, bench._hidden, bench._unstyle, bench._swap_key
 
     def end() -> None:
         if ended:
@@ -331,7 +333,7 @@ def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
         for source in sources:
             with suppress(Exception):
                 source.disconnect(refresh)
-        for undo in (unstyle, partial(viewer.bind_key, SWAP_KEY, None)):
+        for undo in (unstyle, partial(viewer.bind_key, swap_key, None)):
             with suppress(Exception):
                 undo()
         for controls in hidden:

@@ -1,0 +1,26 @@
+"""Which key stands for what. What is held with it is set in napari's Preferences, for windows opened from then on."""
+
+from __future__ import annotations
+
+from napari_mrseg._qt.preferences import modifier
+
+LETTERS = {
+    "overlay": "0", "outline": "O", "jump": "J", "window": "R", "planes": "Q", "compare": "M", "run": "U",
+    "edit": "E", "save": "N", "folder": "D", "files": "I", "sample": "B", "keys": "K", "swap": "X",
+}  # fmt: skip
+"""By action; a modality's is its number in the task."""
+
+
+def key(action: str) -> str:
+    """As napari binds it, e.g. ``Alt-J``. ``action``: one of :data:`LETTERS`, or a modality's number."""
+    return f"{modifier()}-{LETTERS.get(action, action)}"
+
+
+def as_said(bound: str) -> str:
+    """A bound key in words, e.g. Alt+J."""
+    return bound.replace("Control", "Ctrl").replace("-", "+")
+
+
+def with_key(words: str, action: str) -> str:
+    """``words`` of a tooltip, and the key."""
+    return f"{words} ({as_said(key(action))})"
