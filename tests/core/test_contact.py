@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nibabel as nib
 import numpy as np
 import pytest
 import synthetic_comparison as made
+from PIL import Image
 
 from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.contact import HEADER, ContactSheet
+from napari_mrseg.compare.contact import CAPTION, HEADER, ContactSheet
 from napari_mrseg.compare.figures import save_contact_sheet
+from napari_mrseg.compare.report import report_html
+from napari_mrseg.compare.table import table_document
+from napari_mrseg.io import open_study
+from napari_mrseg.io.export import write_labels
 from napari_mrseg.tasks import BRATS
 
 SHAPE = (9, 20, 16)
@@ -54,6 +63,89 @@ def test_tiles_show_radiologically() -> None:
     top, front = centre(2, 13)
     assert top < 0.35
     assert front < 0.3
+
+
+WORLD = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+LANDMARK = np.array([-9.0, 12.0, 7.0])  # mm from the middle, RAS: to the patient's left, front and top
+SIDES = (
+    (0, 1),
+    (0, 2),
+    (1, 2),
+)  # world axes across and up in the sheet: axial, coronal, sagittal (planes of I, P, L)
+
+
+def landmark_study(folder: Path, codes: str, spacing: tuple[float, float, float]) -> Comparison:
+    """A FLAIR file whose axes grow towards ``codes``, bright at LANDMARK by its own affine; labelled where bright."""
+    affine = np.eye(4)
+    for axis, letter in enumerate(codes):
+        world, sign = WORLD[letter]
+        affine[:3, axis] = 0
+        affine[world, axis] = sign * spacing[axis]
+    shape = (44, 48, 40)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
+    world = (index - (np.array(shape) - 1) / 2) @ affine[:3, :3].T
+    near = ((world - LANDMARK) ** 2).sum(-1) < 4**2
+    data = np.where(near, 2000, 100 + np.arange(np.prod(shape)).reshape(shape) % 97).astype(np.int16)
+    folder.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), folder / "landmark_flair.nii.gz")
+    study = open_study([folder], brain="none")
+    labels = np.where(study.images["flair"].data > 1000, 2, 0).astype(np.uint8)
+    return Comparison(
+        study, {("flair",): made.prediction(study, ("flair",), np.zeros((3, *labels.shape)), labels=labels)}
+    )
+
+
+def offset(picture: np.ndarray, axis: int, spacing: tuple[float, float]) -> tuple[float, float]:
+    """Where the oedema's colour lies: mm to the right of a tile's middle, and up. ``spacing`` by pixel."""
+    rows, columns = np.nonzero((picture == OEDEMA).all(-1))
+    assert len(rows), f"plane {axis} shows no landmark"
+    height, width = picture.shape[:2]
+    return (columns.mean() - (width - 1) / 2) * spacing[1], ((height - 1) / 2 - rows.mean()) * spacing[0]
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "PIR", "SLA", "IRP"])
+def test_a_landmark_lies_on_its_side_in_every_plane(tmp_path: Path, codes: str) -> None:
+    """Files stored in any order: patient's left is right, front and head are up; saved and reopened, it stays there."""
+    spacing = (1.0, 1.2, 0.9)
+    found = landmark_study(tmp_path / "first", codes, spacing)
+    labels = found.predictions[("flair",)].labels
+    written = tmp_path / "labels.nii.gz"
+    study = found.study
+    write_labels(labels, study.images["flair"].source, written)
+    again = np.asanyarray(nib.load(written).dataobj)
+    assert np.array_equal(
+        again > 0, np.asanyarray(nib.load(tmp_path / "first" / "landmark_flair.nii.gz").dataobj) > 1000
+    )
+    sheet = ContactSheet(found, tile=180)
+    for axis in range(3):
+        middle = round(float(np.argwhere(labels > 0)[:, axis].mean()))
+        tile = sheet.tiles(axis, middle)[0]
+        shape = [
+            n * s for i, (n, s) in enumerate(zip(labels.shape, study.grid.spacing, strict=True)) if i != axis
+        ]
+        right, up = offset(tile, axis, (shape[0] / tile.shape[0], shape[1] / tile.shape[1]))
+        # Radiologically: patient's left on the right; in the sagittal plane the front on the left.
+        across = -LANDMARK[0] if axis < 2 else -LANDMARK[1]
+        upwards = LANDMARK[1] if axis == 0 else LANDMARK[2]
+        assert right == pytest.approx(across, abs=1.5), f"{codes}, {study.grid.axis_codes}, axis {axis}"
+        assert up == pytest.approx(upwards, abs=1.5)
+
+
+def test_a_landmark_lies_on_its_side_in_the_report(tmp_path: Path) -> None:
+    """The picture inside report.html, as a browser shows it: to the right and up for the patient's left and front."""
+    found = landmark_study(tmp_path / "scan", "RAS", (1.0, 1.0, 1.0))
+    text = report_html(found, table_document(found, versions={}), date="2026-01-02")
+    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", text)
+    shown = [np.array(Image.open(io.BytesIO(base64.b64decode(code))).convert("RGB")) for code in pictures]
+    marked = [picture for picture in shown if (picture == OEDEMA).all(-1).any()]
+    assert marked
+    sheet = ContactSheet(found)
+    (x, y), (height, width) = sheet._corner(0, 0), sheet._extent(0)
+    for picture in marked:  # the sheet, twice as large, below its caption
+        tile = picture[2 * (y + CAPTION) : 2 * (y + CAPTION + height), 2 * x : 2 * (x + width)]
+        right, up = offset(tile, 0, (48 / tile.shape[0], 44 / tile.shape[1]))
+        assert right == pytest.approx(-LANDMARK[0], abs=1.5)
+        assert up == pytest.approx(LANDMARK[1], abs=1.5)
 
 
 def test_the_default_slice_is_the_largest_cross_section() -> None:
