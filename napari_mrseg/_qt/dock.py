@@ -35,6 +35,7 @@ from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
 from napari_mrseg._qt.result import Result
+from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
@@ -93,6 +94,7 @@ class MrsegDock(QWidget):
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
+        self.ruler = Ruler(viewer, lambda: self.session.task.length_unit)
         self.saver = Saver(self)
         self.opener = Opener(self)
         self.updates = Updates(
@@ -456,6 +458,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.planes,
         dock.fit,
         dock.windowing,
+        dock.ruler,
     )
 
     def end() -> None:

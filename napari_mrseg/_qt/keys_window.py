@@ -16,6 +16,7 @@ from napari_mrseg._qt.text_window import text_window
 _SIZE = (520, 640)
 _MOUSE = (
     ("Shift + drag", "Window (sideways) and level (up and down)"),
+    ("Ctrl + drag", "Distance; Delete in its layer takes a line away"),
     ("Wheel", "Zoom"),
     ("Drag", "Move the picture; turn it in 3-D"),
     ("Ctrl + wheel", "Through the slices"),

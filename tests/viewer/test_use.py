@@ -28,6 +28,7 @@ from napari_mrseg._qt.app import launch
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.ruler import DISTANCES
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
@@ -150,6 +151,26 @@ def test_window_and_level_by_dragging_and_by_key(
     qtbot.keyClick(native, Qt.Key.Key_R, ALT)
     qtbot.keyClick(native, Qt.Key.Key_R, ALT)
     assert tuple(image.contrast_limits) == pytest.approx((low, high))
+
+
+def test_a_distance_is_drawn_by_dragging(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """Ctrl and a drag: a line with its mm in a layer of its own; nothing pans, the layer in hand stays."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    viewer, native = dock.viewer, canvas(dock)
+    camera, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
+    active = viewer.layers.selection.active
+    control = Qt.KeyboardModifier.ControlModifier
+    qtbot.mouseClick(native, LEFT, control, QPoint(300, 300))
+    assert DISTANCES not in viewer.layers
+    for end in (QPoint(380, 360), QPoint(300, 340)):
+        drag(qtbot, native, QPoint(300, 300), end, control)
+    layer = viewer.layers[DISTANCES]
+    lengths = [float(str(said).split()[0]) for said in layer.features["length"]]
+    assert lengths == pytest.approx([100 / zoom, 40 / zoom], abs=0.06)
+    assert all(str(said).endswith(" mm") for said in layer.features["length"])
+    assert viewer.scene.camera.center == pytest.approx(camera)
+    assert viewer.layers.selection.active is active
 
 
 def test_our_keys_are_not_naparis(dock: MrsegDock) -> None:
