@@ -1,4 +1,4 @@
-"""The pictures of docs/guide.md and docs/window.md: what a user does, in the real window, by mouse and keys.
+"""The pictures of docs/guide-*.md, docs/viewer.md and docs/window.md: what a user does, in the real window.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
         python benchmarks/window_pictures.py ../shared/data/BraTS2021_01478 -o docs/images/window \\
@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.ruler import DISTANCES
 from napari_mrseg._qt.tour import Tour as Booth
 from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.session import Session
@@ -86,7 +88,9 @@ class Tour:
         image = Image.fromarray(np.ascontiguousarray(found))
         image.save(path, optimize=True)
         if path.stat().st_size > _LARGEST:
-            image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+            image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                path, optimize=True
+            )
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
     def click(self, widget: QWidget) -> None:
@@ -94,10 +98,29 @@ class Tour:
         QTest.qWait(150)
 
     def key(self, key: Qt.Key) -> None:
-        canvas = self.viewer.window._qt_viewer.canvas.native
+        canvas = self.canvas
         QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(20, canvas.height() - 20))
         QTest.keyClick(canvas, key, _ALT)
         QTest.qWait(300)
+
+    def drag(self, held: Qt.KeyboardModifier, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """From one place of the canvas, as fractions of its width and height, to another."""
+        canvas = self.canvas
+        points = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for x, y in (start, end)]
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, held, points[0])
+        left = Qt.MouseButton.LeftButton
+        place = QPointF(points[1])
+        move = QMouseEvent(
+            QMouseEvent.Type.MouseMove, place, QPointF(canvas.mapToGlobal(points[1])), left, left, held
+        )
+        QApplication.sendEvent(canvas, move)
+        QTest.mouseRelease(canvas, left, held, points[1])
+        QTest.qWait(300)
+
+    @property
+    def canvas(self) -> QWidget:
+        native: QWidget = self.viewer.window._qt_viewer.canvas.native
+        return native
 
     def close(self) -> None:
         self.viewer.close()
@@ -115,6 +138,7 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     keys = dock.show_keys()
     tour.screen("keys")
     keys.close()
+    inspect(tour)
     dock.viewer.dims.roll()
     tour.picture("sagittal")
     dock.viewer.dims.roll()
@@ -179,6 +203,43 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     booth.start()
     tour.until(lambda: booth.caption.isVisible() and bool(booth.caption.text()), "the tour's caption")
     tour.picture("tour")
+
+
+def inspect(tour: Tour) -> None:
+    """What people expect of any viewer: one picture each."""
+    dock, viewer = tour.dock, tour.viewer
+    viewer.dims.set_point(0, 20.0)
+    tour.key(Qt.Key.Key_J)
+    tour.picture("jumped")
+    tour.key(Qt.Key.Key_O)
+    tour.picture("outlined")
+    tour.key(Qt.Key.Key_O)
+    QTest.mouseMove(tour.canvas, QPoint(tour.canvas.width() * 6 // 10, tour.canvas.height() // 2))
+    QTest.qWait(800)
+    tour.picture("named")  # the status bar says what lies under the pointer
+    tour.drag(Qt.KeyboardModifier.ShiftModifier, (0.3, 0.4), (0.2, 0.55))
+    tour.picture("windowed")
+    for _ in range(3):
+        tour.key(Qt.Key.Key_R)
+    tour.drag(Qt.KeyboardModifier.ControlModifier, (0.35, 0.35), (0.6, 0.65))
+    tour.picture("measured")
+    viewer.layers.remove(DISTANCES)
+    below, above = dock.layers.images["flair"], dock.layers.images["t1ce"]
+    tour.key(Qt.Key.Key_0)
+    above.visible, above.colormap, above.opacity = True, "magma", 0.5
+    viewer.layers.move(viewer.layers.index(above), viewer.layers.index(below) + 1)
+    tour.picture("blended")
+    above.visible, above.colormap, above.opacity = False, "gray", 1.0
+    tour.key(Qt.Key.Key_0)
+    tour.key(Qt.Key.Key_Q)
+    QTest.qWait(2000)
+    tour.picture("planes")
+    tour.key(Qt.Key.Key_Q)
+    QTest.qWait(1000)
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.angles = (0, -25, 60)
+    tour.picture("volume")
+    viewer.dims.ndisplay = 2
 
 
 def torn(scan: Path, folder: Path) -> Path:

@@ -81,6 +81,7 @@ class Fit:
         yield
         active = viewer.layers.selection.active
         while event.type == "mouse_move":
-            if active is None or str(active.mode) == "pan_zoom":
+            free = active is None or str(active.mode) == "pan_zoom"
+            if free and viewer.scene.camera.mouse_pan:  # else the drag windows or measures
                 self._taken = True
             yield

@@ -11,7 +11,7 @@ from napari.layers import Shapes
 
 DISTANCES = "Distances"
 _LEAST = 4.0  # pixels of dragging; less is a click
-_COLOUR = "#ffd54a"
+_COLOUR = "#7cfc00"  # of no region, and apart from grey
 
 
 class Ruler:
@@ -69,10 +69,10 @@ class Ruler:
             ndim=ndim,
             name=DISTANCES,
             edge_color=_COLOUR,
-            edge_width=0.8,
+            edge_width=1.0,
             units=None if active is None else active.units[-ndim:],
             features={"length": np.zeros(0, dtype=object)},
-            text={"string": "{length}", "color": _COLOUR, "size": 12, "anchor": "upper_left"},
+            text={"string": "{length}", "color": _COLOUR, "size": 14, "anchor": "upper_left"},
         )
         viewer.add_layer(made)
         if active is not None:

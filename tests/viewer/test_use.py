@@ -170,6 +170,8 @@ def test_a_distance_is_drawn_by_dragging(qtbot: QtBot, dock: MrsegDock, make_stu
     assert lengths == pytest.approx([100 / zoom, 40 / zoom], abs=0.06)
     assert all(str(said).endswith(" mm") for said in layer.features["length"])
     assert viewer.scene.camera.center == pytest.approx(camera)
+    viewer.window.resize(900, 700)
+    qtbot.waitUntil(lambda: viewer.scene.camera.zoom < zoom, timeout=PATIENCE)  # still fitted to the canvas
     assert viewer.layers.selection.active is active
 
 
