@@ -160,6 +160,14 @@ class MrsegDock(QWidget):
         """The next preset of window and level, named in the status bar."""
         self.viewer.status = f"Window: {self.windowing.next_preset()}"
 
+    def next_view(self) -> None:
+        """The next of the scans in use behind the segmentation."""
+        seen, in_use = self.layers.visible_images(), self.session.combination
+        if in_use:
+            at = in_use.index(seen[0]) + 1 if seen and seen[0] in in_use else 0
+            self.layers.show_only(in_use[at % len(in_use)])
+            self.modalities.show_views(self.layers.visible_images())
+
     def jump(self) -> None:
         self._found = True
         if not self.layers.jump_to_largest():

@@ -7,6 +7,7 @@ from napari_mrseg._qt.preferences import modifier
 LETTERS = {
     "overlay": "0", "outline": "O", "jump": "J", "window": "R", "planes": "Q", "compare": "M", "run": "U",
     "edit": "E", "save": "N", "folder": "D", "files": "I", "sample": "B", "keys": "K", "swap": "X",
+    "info": "G", "next_view": "A", "which": "Y", "brain": "Z",
 }  # fmt: skip
 """By action; a modality's is its number in the task."""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qtpy.QtWidgets import QAbstractButton
+
 from napari_mrseg._qt.key_names import key
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("folder"), "Open a folder", panel.folder_button.click),
         Shortcut(key("files"), "Open files", panel.files_button.click),
         Shortcut(key("sample"), "Open the sample that comes with the plugin", panel.sample_button.click),
+        Shortcut(key("next_view"), "Next scan behind the segmentation", dock.next_view),
+        Shortcut(key("info"), "About the model", dock.runbar.info.emit),
+        Shortcut(key("which"), "Say which file is which, where it is asked", _if_there(panel.which_button)),
+        Shortcut(key("brain"), "Use the brain mask as edited", _if_there(panel.brain_button)),
         Shortcut(key("keys"), "All keys", panel.keys_button.click),
     )
 
@@ -67,3 +73,13 @@ def _pressed(act: Callable[[], Any]) -> Callable[[Any], None]:
         act()
 
     return pressed
+
+
+def _if_there(button: QAbstractButton) -> Callable[[], None]:
+    """A click on a button that comes and goes."""
+
+    def click() -> None:
+        if not button.isHidden():
+            button.click()
+
+    return click

@@ -67,7 +67,7 @@ class ModalityList(QWidget):
             key = QLabel(as_said(key_of(str(row))))
             key.setProperty("role", "quiet")
             view = QRadioButton()
-            view.setToolTip(f"Show {modality.title} behind the segmentation")
+            view.setToolTip(with_key(f"Show {modality.title} behind the segmentation", "next_view"))
             view.clicked.connect(lambda _, name=modality.name: self.viewed.emit(name))
             group.addButton(view)
             grid.addWidget(check, row, 0)

@@ -53,7 +53,7 @@ class Panel(QWidget):
         self.keys_button.setText("?")
         self.keys_button.setAccessibleName("All keys")
         self.keys_button.setToolTip(with_key("All keys", "keys"))
-        self.which_button = _button(WHICH, "Give each of these files its modality by hand")
+        self.which_button = _button(WHICH, with_key("Give each of these files its modality by hand", "which"))
         self.jump_button = _button("Find largest", with_key("Jump to the largest finding", "jump"))
         self.edit_button = _button(
             "Edit a copy", with_key("Copy the segmentation into a layer of its own, to paint in", "edit")
@@ -71,7 +71,9 @@ class Panel(QWidget):
         self.planes_button.setCheckable(True)
         self.brain_button = _button(
             "Use the brain mask as edited",
-            "Cut the brain out anew by the layer “Brain mask”, after painting in it; all results are computed again",
+            with_key(
+                "Cut the brain out anew by the layer “Brain mask”, as painted; all is computed again", "brain"
+            ),
         )
         self.save_button = QToolButton()
         self.save_button.setText("Save")

@@ -45,7 +45,9 @@ class RunBar(QWidget):
         self.devices.activated.connect(lambda _: self.device_chosen.emit(str(self.devices.currentData())))
         self.about = QToolButton()
         self.about.setText("Info")
-        self.about.setToolTip("What this model is, what it was trained on, and how well it does")
+        self.about.setToolTip(
+            with_key("What this model is, what it was trained on, and how well it does", "info")
+        )
         self.about.clicked.connect(self.info)
         self.button = QPushButton("Run")
         self.button.setObjectName("run")

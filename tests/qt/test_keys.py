@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from napari.settings import get_plugin_settings, get_settings
+from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QTextBrowser
+from waiting import MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.key_names import LETTERS, as_said, key
@@ -64,3 +66,24 @@ def test_what_is_held_is_set_in_preferences(dock: MrsegDock) -> None:
 def test_no_two_actions_share_a_letter() -> None:
     """Each letter stands for one action."""
     assert len(set(LETTERS.values())) == len(LETTERS)
+
+
+def test_the_next_view_goes_round(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """Alt+A's action puts one scan in use after the other behind the segmentation; one that is off is passed over."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    dock.toggle("t1ce")
+    until_final(qtbot, dock)
+    seen = []
+    for _ in range(4):
+        dock.next_view()
+        seen.append(dock.layers.visible_images())
+    assert seen == [("t1",), ("t2",), ("flair",), ("t1",)]
+
+
+def test_keys_of_buttons_that_are_not_there_do_nothing(dock: MrsegDock) -> None:
+    """“Which file” and the brain mask have keys; without their buttons these say and change nothing."""
+    for row in dock.keys.rows:
+        if row.key in (key("which"), key("brain")):
+            row.act()
+    assert dock.error.text() == ""
