@@ -2,8 +2,8 @@
 
 python benchmarks/recipe_ablation.py -o runs/recipe --data ../shared/data --minutes 12
 
-Each row trains from no weights for the same minutes on one thread and is measured on fold a's subjects, of which it has
-seen no voxel. Rows differ from the first in one setting. Run it again and it goes on where it stopped; ``table.md``
+Each row trains from no weights for the same minutes of one core's own time (other work on the machine only delays
+it) and is measured on fold a's subjects, of which it has seen no voxel. Rows differ from the first in one setting. Run it again and it goes on where it stopped; ``table.md``
 grows by a row at a time. One seed and few minutes: it says what helps early, not what is best in the end.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
     # Rows that draw the same subjects share them.
     pool = (args.out / f"pool-{simulate.real_share}").resolve()
     config = config.model_copy(update={"start": None, "data": config.data.model_copy(update={"cache": pool})})
-    model = train(config, out / "run", resume=True)
+    model = train(config, out / "run", resume=True, clock=time.process_time)
     folds = read_folds()
     document = measure(model, args.data, out / "table", folds["test"][FOLD])
     checkpoint = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text().splitlines()]

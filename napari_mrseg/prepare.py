@@ -121,13 +121,14 @@ def frame(
     spacing: Sequence[float],
     wanted: float,
     ndim: int = 3,
-    strides: Sequence[int] = STRIDES,
+    strides: Sequence[int] | None = None,
 ) -> Frame:
     """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
 
-    Its extents are multiples of ``strides``. ``ndim`` 2: the first axis is none of space and keeps its slices. Depends
-    on nothing but these numbers: not on free memory, not on the view.
+    Its extents are multiples of ``strides`` (default: of what suits any network here). ``ndim`` 2: the first axis is
+    none of space and keeps its slices. Depends on nothing but these numbers: not on free memory, not on the view.
     """
+    strides = strides or (STRIDES if ndim == 3 else (1, *STRIDES[1:]))
     start, step, size = [], [], []
     for axis, ((low, high), millimetres) in enumerate(zip(bounds, spacing, strict=True)):
         # A header's last bits must not move the frame.

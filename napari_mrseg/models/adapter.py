@@ -8,27 +8,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mrseg.models.blocks import Check, ConvNorm, Norm, convolve, pieces, stop_if_asked, stop_inside
+from napari_mrseg.models.blocks import (
+    Check,
+    ConvNorm,
+    Norm,
+    convolve,
+    cube,
+    pieces,
+    stop_if_asked,
+    stop_inside,
+)
 
 SCORES = 3e7
 """Attention scores after which a Swin block on a CPU stops to ask: 50 ms on one core."""
 
 
 class Swin(nn.Module):
-    """One unshifted 3-D Swin block over ``window``³ voxels: (B, C, I, P, L) -> same shape.
+    """One unshifted 3-D Swin block over ``window``³ voxels: (B, C, I, P, L) -> same shape; ``flat``: over ``window``².
 
     Extents that are not a multiple of the window are padded inside the block; those below it here, since the
     block would shrink the window and then take the wrong rows of its relative position bias.
     """
 
-    def __init__(self, channels: int, heads: int, window: int) -> None:
+    def __init__(self, channels: int, heads: int, window: int, *, flat: bool = False) -> None:
         super().__init__()
         # Here, not above: MONAI takes seconds to import and a model without adapters does not need it.
         from monai.networks.nets.swin_unetr import SwinTransformerBlock
 
-        self.window = window
+        self.window = cube(window, flat)
         self.block = SwinTransformerBlock(
-            channels, heads, (window,) * 3, (0, 0, 0), mlp_ratio=4.0, use_flash_attention=True
+            channels, heads, self.window, (0, 0, 0), mlp_ratio=4.0, use_flash_attention=True
         )
         # A constant that follows from the window: 1 MB a level that need not be in the weights file.
         attention = self.block.attn
@@ -38,7 +47,7 @@ class Swin(nn.Module):
 
     def forward(self, x: Tensor, check: Check | None = None) -> Tensor:
         extents = x.shape[2:]
-        short = [max(0, self.window - n) for n in extents]
+        short = [max(0, k - n) for k, n in zip(self.window, extents, strict=True)]
         if any(short):
             x = F.pad(x, (0, short[2], 0, short[1], 0, short[0]))
         # (B, C, I, P, L) -> (B, I, P, L, C): no copy where x is channels_last_3d
@@ -48,9 +57,9 @@ class Swin(nn.Module):
 
     def _in_parts(self, x: Tensor, check: Check | None) -> Tensor:
         """The block, in layers of whole windows where it is long: nothing reaches beyond a window, so this is exact."""
-        k, extent = self.window, x.shape[1]
-        windows = math.prod(-(-n // k) for n in x.shape[1:4])
-        scores = self.block.num_heads * x.shape[0] * windows * k**6
+        k, extent = self.window[0], x.shape[1]
+        windows = math.prod(-(-n // w) for w, n in zip(self.window, x.shape[1:4], strict=True))
+        scores = self.block.num_heads * x.shape[0] * windows * math.prod(self.window) ** 2
         layers = extent // k  # what is left over goes with the last: alone it would get a smaller window
         parts = pieces(layers, scores / SCORES, x, check)
         if len(parts) == 1:
@@ -86,6 +95,8 @@ class ReverseAdapter(nn.Module):
         False (ablation): no average; each channel and slice keeps its own map.
     mixer
         ``swin``, or ``conv`` (ablation): a convolution in its place.
+    flat
+        Of one slice: convolutions and windows within it.
     """
 
     def __init__(
@@ -100,15 +111,20 @@ class ReverseAdapter(nn.Module):
         mutual: bool,
         mixer: str,
         norm: Norm = "batch",
+        flat: bool = False,
     ) -> None:
         super().__init__()
-        self.inward = None if before is None else nn.Conv3d(before, channels, 3, padding=1)
-        self.hidden = nn.Conv3d(channels, channels, 3, padding=1)
+        three = {"kernel_size": cube(3, flat), "padding": (0 if flat else 1, 1, 1)}
+        self.inward = None if before is None else nn.Conv3d(before, channels, **three)  # type: ignore[arg-type]
+        self.hidden = nn.Conv3d(channels, channels, **three)  # type: ignore[arg-type]
         nn.init.zeros_(self.hidden.weight)
         nn.init.zeros_(self.hidden.bias)  # type: ignore[arg-type]
         self.mixer: nn.Module = (
-            Swin(channels, heads, window) if mixer == "swin" else ConvNorm(channels, channels, norm=norm)
+            Swin(channels, heads, window, flat=flat)
+            if mixer == "swin"
+            else ConvNorm(channels, channels, norm=norm, flat=flat)
         )
+        self.flat = flat
         self.pooling, self.reverse, self.mutual = pooling, reverse, mutual
 
     def forward(self, own: Tensor, before: Tensor | None, check: Check | None = None) -> Tensor:
@@ -120,7 +136,7 @@ class ReverseAdapter(nn.Module):
             stop_if_asked(check)
         h = convolve(self.hidden, x, check)
         stop_if_asked(check)
-        s = self.mixer(_pool(h, self.pooling), check)
+        s = self.mixer(_pool(h, self.pooling, self.flat), check)
         stop_if_asked(check)
         m = self._map(s)
         # One row of channels at a time, or a CPU takes ten times as long to multiply.
@@ -133,17 +149,18 @@ class ReverseAdapter(nn.Module):
         if self.mutual:
             s = s.mean((1, 2), keepdim=True)  # (B, C, i, p, l) -> (B, 1, 1, p, l)
         if k > 1:
-            factors = (1.0 if self.mutual else k, k, k)
+            factors = (1.0 if self.mutual or self.flat else k, k, k)
             s = F.interpolate(s, scale_factor=factors, mode="trilinear", align_corners=False)
         return torch.sigmoid(s)
 
 
-def _pool(x: Tensor, k: int) -> Tensor:
-    """Average over k³ voxels, (B, C, I, P, L) -> (B, C, I/k, P/k, L/k)."""
+def _pool(x: Tensor, k: int, flat: bool) -> Tensor:
+    """Average over k³ voxels, (B, C, I, P, L) -> (B, C, I/k, P/k, L/k); ``flat``: over k²."""
     if k == 1:
         return x
+    extents = cube(k, flat)
     if x.device.type != "cpu":
-        return F.avg_pool3d(x, k)
+        return F.avg_pool3d(x, extents)
     # On the CPU avg_pool3d has no bfloat16 and drops channels_last_3d; this does neither and is quick.
-    weight = x.new_full((x.shape[1], 1, k, k, k), 1 / k**3)
-    return F.conv3d(x, weight, stride=k, groups=x.shape[1])
+    weight = x.new_full((x.shape[1], 1, *extents), 1 / math.prod(extents))
+    return F.conv3d(x, weight, stride=extents, groups=x.shape[1])

@@ -1,4 +1,4 @@
-"""UniMRSeg in 3-D: one set of parameters for every combination of modalities.
+"""UniMRSeg in 3-D and 2-D: one set of parameters for every combination of modalities.
 
 Written from the description in arXiv 2509.16170 (NeurIPS 2025). One stream takes all modalities as channels;
 a missing one has been filled by the caller. Where a modality is missing, an adapter per level adds what the
@@ -25,6 +25,7 @@ from napari_mrseg.models.blocks import (
     Pyramid,
     Up,
     at_once,
+    cube,
     halve,
     stop_if_asked,
 )
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     input again unless ``head_input`` is false. ``growth``: the levels' channels in widths. ``residual``: each double
     convolution adds its input. ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each
     sample's own statistics, in training and after, so that what one combination looks like does not depend on others.
+    ``ndim`` 2: of images, held as volumes of one slice; frames along I have nothing to do with each other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,7 +66,8 @@ class Settings(BaseModel):
     mutual: bool = True
     mixer: Literal["swin", "conv"] = "swin"
     growth: tuple[int, int, int, int] = (1, 2, 4, 8)
-    stem: Literal[1, 2] = 1
+    ndim: Literal[2, 3] = 3
+    stem: Literal[1, 2, 4] = 1
     head_width: Annotated[int, Field(ge=1, le=64)] = 8
     head_input: bool = True
     residual: bool = False
@@ -94,22 +97,24 @@ class Settings(BaseModel):
         return self
 
 
+_COMPACT: dict[str, Any] = {
+    "width": 16,
+    "growth": (1, 2, 4, 6),
+    "aspp_rates": (1, 2, 4, 6),
+    "heads": (1, 2, 4, 6, 6),
+    "attention_pooling": (2, 1, 1, 1, 1),
+    "head_width": 8,
+    "residual": True,
+    "deep": 2,
+    "norm": "instance",
+}
 SIZES: dict[str, Settings] = {
     # As published: 91.5 M parameters, 55.9 M without adapters.
     "paper": Settings(width=64),
     # What the bundled model is: 3.8 M parameters, 2.4 M without adapters. Times: python benchmarks/network_speed.py.
-    "compact": Settings(
-        width=16,
-        growth=(1, 2, 4, 6),
-        aspp_rates=(1, 2, 4, 6),
-        heads=(1, 2, 4, 6, 6),
-        attention_pooling=(2, 1, 1, 1, 1),
-        stem=2,
-        head_width=8,
-        residual=True,
-        deep=2,
-        norm="instance",
-    ),
+    "compact": Settings(stem=2, **_COMPACT),
+    # For images: 240 x 320 pixels are its finest level of a frame of 480 x 640.
+    "compact-2d": Settings(ndim=2, stem=2, **_COMPACT),
 }
 
 
@@ -117,30 +122,36 @@ class UniMRSeg(FeatureNetwork):
     """Encoder, atrous pyramid, reverse attention adapters and decoder.
 
     ``forward`` takes (B, M, I, P, L) and gives logits (B, R, I, P, L); a sigmoid of each is a region's
-    probability. Extents are multiples of 8, not necessarily equal.
+    probability. Extents are multiples of 8, not necessarily equal; in 2-D I counts frames, as many as there are.
     """
 
     architecture = "unimrseg"
     settings_type = Settings
-    stride = (STRIDE, STRIDE, STRIDE)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings: Settings = settings
         c1, c2, c3, c4, c5 = settings.channels
+        self.flat = flat = settings.ndim == 2
+        self.stride = cube(STRIDE, flat)
         norm, residual = settings.norm, settings.residual
         seen = settings.in_channels
         self.stem: nn.Conv3d | None = None
         if settings.stem > 1:
+            half = settings.stem // 2
             self.stem = nn.Conv3d(
-                seen, c1, 2 * settings.stem, stride=settings.stem, padding=settings.stem // 2
+                seen,
+                c1,
+                cube(2 * settings.stem, flat),
+                stride=cube(settings.stem, flat),
+                padding=(0 if flat else half, half, half),
             )
         inputs = (seen if self.stem is None else c1, c1, c2, c3)
         self.encoder = nn.ModuleList(
-            DoubleConv(a, b, norm=norm, residual=residual)
+            DoubleConv(a, b, norm=norm, residual=residual, flat=flat)
             for a, b in zip(inputs, settings.channels[:4], strict=True)
         )
-        self.pyramid = Pyramid(c4, settings.aspp_rates, norm=norm)
+        self.pyramid = Pyramid(c4, settings.aspp_rates, norm=norm, flat=flat)
         self.adapters: nn.ModuleList | None = None
         if settings.adapters != "none":
             before = (None, c1, c2, c3, c4)
@@ -155,16 +166,22 @@ class UniMRSeg(FeatureNetwork):
                     mutual=settings.mutual,
                     mixer=settings.mixer,
                     norm=norm,
+                    flat=flat,
                 )
                 for i in range(LEVELS)
             )
         # Feature 5 lies on the map of level 4: nothing to enlarge in the first step.
         steps = ((c5, c4, c3, 1), (c3, c3, c2, 2), (c2, c2, c1, 2), (c1, c1, c1, 2))
         self.decoder = nn.ModuleList(
-            Up(a, skip, b, scale=scale, norm=norm, residual=residual) for a, skip, b, scale in steps
+            Up(a, skip, b, scale=scale, norm=norm, residual=residual, flat=flat)
+            for a, skip, b, scale in steps
         )
         beside = seen if settings.head_input else 0
-        self.finest = Finest(c1, beside, settings.head_width, settings.stem, norm=norm) if self.stem else None
+        self.finest = (
+            Finest(c1, beside, settings.head_width, settings.stem, norm=norm, flat=flat)
+            if self.stem
+            else None
+        )
         self.head = nn.Conv3d(settings.head_width if self.finest else c1, settings.regions, 1)
         coarser = (c1, c1, c2) if self.finest else (c1, c2, c3)
         self.deep = nn.ModuleList(nn.Conv3d(c, settings.regions, 1) for c in coarser[: settings.deep])
@@ -188,6 +205,7 @@ class UniMRSeg(FeatureNetwork):
         ``stem`` of 2 all extents are half of it, rounded up to a multiple of 8.
         """
         self._validate(x, available)
+        x, available = self._frames(x), self._of_frames(available, x.shape[2])
         if self.stem is not None:
             x = at_once(self.stem, self._padded(x))
             stop_if_asked(check)
@@ -196,7 +214,7 @@ class UniMRSeg(FeatureNetwork):
         for level in range(LEVELS):
             stop_if_asked(check)
             if level in (1, 2, 3):
-                x = halve(x)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
+                x = halve(x, flat=self.flat)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
             block = self.encoder[level] if level < 4 else self.pyramid
             own = block(x, check)
             x = self._compensate(level, own, x, missing, check)
@@ -211,19 +229,19 @@ class UniMRSeg(FeatureNetwork):
         self, features: list[Tensor], x: Tensor, *, check: Check | None = None, deep: bool = True
     ) -> list[Tensor]:
         """The logits, then with ``deep`` those at half, a quarter .. of their extents, padded ones included."""
+        frames, x = x.shape[2], self._frames(x)
         maps = [features[4]]
         for step, skip in zip(self.decoder, reversed(features[:4]), strict=True):
             maps.append(step(maps[-1], skip, check))
         coarser = maps[-1 if self.finest else -2 :: -1]
-        found = maps[-1]
+        last = maps[-1]
         if self.finest is not None:
-            found = self.finest(found, self._padded(x), check)
-        logits = self.head(found)
+            last = self.finest(last, self._padded(x), check)
+        logits = self.head(last)
         for axis, (n, whole) in enumerate(zip(x.shape[2:], logits.shape[2:], strict=True), start=2):
             logits = logits.narrow(axis, (whole - n) // 2, n)
-        if not deep:
-            return [logits]
-        return [logits, *(head(m) for head, m in zip(self.deep, coarser, strict=False))]
+        found = [logits, *(head(m) for head, m in zip(self.deep if deep else (), coarser, strict=False))]
+        return [self._volume(one, frames) for one in found] if self.flat else found
 
     def training_outputs(self, x: Tensor, available: Tensor | None = None) -> list[Tensor]:
         return self.outputs(self.encode(x, available), x)
@@ -249,8 +267,7 @@ class UniMRSeg(FeatureNetwork):
 
     @property
     def training_stride(self) -> tuple[int, int, int]:
-        n = STRIDE * self.settings.stem
-        return (n, n, n)
+        return cube(STRIDE * self.settings.stem, self.flat)
 
     @property
     def widest(self) -> int:
@@ -284,8 +301,23 @@ class UniMRSeg(FeatureNetwork):
 
     def _padded(self, x: Tensor) -> Tensor:
         """(B, M, I, P, L) padded evenly to whole maps of all levels."""
-        room = [-n % (STRIDE * self.settings.stem) for n in reversed(x.shape[2:])]
+        whole = zip(x.shape[2:], self.training_stride, strict=True)
+        room = [-n % stride for n, stride in reversed(list(whole))]
         return F.pad(x, [part for n in room for part in (n // 2, n - n // 2)]) if any(room) else x
+
+    def _frames(self, x: Tensor) -> Tensor:
+        """In 2-D every frame is a sample of its own: (B, C, I, P, L) -> (B·I, C, 1, P, L)."""
+        if not self.flat or x.shape[2] == 1:
+            return x
+        return x.movedim(2, 1).flatten(0, 1).unsqueeze(2).contiguous(memory_format=torch.channels_last_3d)
+
+    def _of_frames(self, available: Tensor | None, frames: int) -> Tensor | None:
+        return available.repeat_interleave(frames, 0) if self.flat and available is not None else available
+
+    @staticmethod
+    def _volume(x: Tensor, frames: int) -> Tensor:
+        """The inverse of :meth:`_frames`."""
+        return x if frames == 1 else x.squeeze(2).unflatten(0, (-1, frames)).movedim(1, 2)
 
     def _compensate(
         self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None
@@ -311,7 +343,7 @@ class UniMRSeg(FeatureNetwork):
         channels = self.settings.in_channels
         if x.ndim != 5 or x.shape[1] != channels:
             raise ValueError(f"Input must be (B, {channels}, I, P, L), not {tuple(x.shape)}.")
-        if any(n % STRIDE or n == 0 for n in x.shape[2:]):
+        if any(n % stride or n == 0 for n, stride in zip(x.shape[2:], self.stride, strict=True)):
             raise ValueError(
                 f"Extents {tuple(x.shape[2:])} must be multiples of {STRIDE}; pad the image first."
             )

@@ -39,11 +39,11 @@ class ModelPart(Part):
     mirrored: bool = False
     network: str = "unimrseg"
     arguments: dict[str, Any] = {}
-    size: Literal["paper", "compact"] = "compact"
+    size: Literal["paper", "compact", "compact-2d"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
     growth: tuple[int, int, int, int] | None = None
-    stem: Literal[1, 2] | None = None
+    stem: Literal[1, 2, 4] | None = None
     head_width: int | None = Field(default=None, ge=1, le=64)
     head_input: bool | None = None
     residual: bool | None = None
