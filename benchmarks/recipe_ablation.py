@@ -2,9 +2,10 @@
 
 python benchmarks/recipe_ablation.py -o runs/recipe --data ../shared/data --minutes 12
 
-Each row trains from no weights for the same minutes of one core's own time (other work on the machine only delays
-it) and is measured on fold a's subjects, of which it has seen no voxel. Rows differ from the first in one setting. Run it again and it goes on where it stopped; ``table.md``
-grows by a row at a time. One seed and few minutes: it says what helps early, not what is best in the end.
+Each row trains from no weights for the same minutes of one core's own time (other work on the machine only delays it)
+and is measured on fold a's subjects, of which it has seen no voxel. Rows differ from the first in one setting. Run it
+again and it goes on where it stopped; ``table.md`` grows by a row at a time. One seed and few minutes: it says what
+helps early, not what is best in the end.
 """
 
 from __future__ import annotations
