@@ -36,6 +36,13 @@ def titles(task: Task, combination: Iterable[str]) -> str:
     return " + ".join(task.modality(name).title for name in combination)
 
 
+def image_title(study: Study, name: str) -> str:
+    """FLAIR; of what was measured, with its unit where the file tells: Depth (mm)."""
+    modality, stored = study.task.modality(name), study.images[name].source.header.get("stored")
+    unit = dict(modality.units).get(str(stored))
+    return modality.title + (f" ({unit})" if unit else "")
+
+
 def numbered(task: Task, combination: Combination) -> str:
     """Combination 7 of 15: FLAIR + T1ce."""
     everything = task.combinations()

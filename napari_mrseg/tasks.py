@@ -34,6 +34,10 @@ class Modality:
     ``names`` are the words that files of this modality carry in their names, lower case. A name is matched
     against whole words of the file name; a longer one wins over a shorter one (``ce-gad_t1w`` over ``t1w``).
 
+    ``colormap``: one of napari's, for what is no picture but a measurement: its scale is shown beside it.
+
+    ``units``: of its values by how files store them, as NumPy writes it ("u2": unsigned, 16 bits).
+
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
     ``weighting``: T1, T2 or FLAIR, as echo, repetition and inversion time tell it, and ``agent``: after a contrast
@@ -51,6 +55,8 @@ class Modality:
     tail: tuple[float, float] = (-inf, inf)
     rise: tuple[float, float] = (-inf, inf)
     typical: tuple[tuple[float, float], tuple[float, float]] | None = None
+    colormap: str = "gray"
+    units: tuple[tuple[str, str], ...] = ()
     channels: Literal[1, 3] = 1
     holes: bool = True
 
@@ -171,6 +177,11 @@ class Task:
         return "mm" if self.ndim == 3 else "px"
 
     @property
+    def world_unit(self) -> str:
+        """:attr:`length_unit` as napari knows it."""
+        return "mm" if self.ndim == 3 else "pixel"
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """The modality that each input channel of a network shows, e.g. ("rgb", "rgb", "rgb", "depth")."""
         return tuple(m.name for m in self.modalities for _ in range(m.channels))
@@ -246,6 +257,11 @@ class Task:
             labels = labels + wins * (region.paints - labels)
             best = best + wins * (p - best)
         return labels
+
+
+def sized(value: float, unit: str) -> str:
+    """A region's size in words, without its unit: pixels are whole."""
+    return f"{value:.0f}" if unit == "px" else f"{value:.1f}"
 
 
 def key(combination: Sequence[str]) -> str:
@@ -402,23 +418,68 @@ BRATS = Task(
     enhanced=(("t1ce", "t1"),),
 )
 
-RGBD_SOD = Task(
-    name="rgbd-sod",
-    title="Salient object in colour and depth (RGB-D)",
-    modalities=(
-        Modality("rgb", "Colour", ("rgb", "color", "colour"), channels=3, holes=False),
-        Modality("depth", "Depth", ("depth",)),
+_METRIC = (("u2", "mm"), ("f4", "m"), ("f8", "m"))
+_COLOUR = Modality("rgb", "Colour", ("rgb", "color", "colour", "image", "img"), channels=3, holes=False)
+_DEPTH = Modality("depth", "Depth", ("depth", "depth_bfx", "disparity"), colormap="viridis", units=_METRIC)
+_SEEN = ("seg", "mask", "label", "labels", "reference", "gt", "groundtruth")
+
+
+def _salient_object(name: str, title: str, second: Modality) -> Task:
+    return Task(
+        name=name,
+        title=title,
+        modalities=(_COLOUR, second),
+        labels=(Label(1, "object", "salient object", ("#E69F00",)),),
+        regions=(Region("object", "salient object", (1,), paints=1),),
+        nested=False,
+        fill="copy",
+        ndim=2,
+        aliases=((255, 1),),
+        reference_names=_SEEN,
+    )
+
+
+RGBD_SOD = _salient_object("rgbd-sod", "Salient object in colour and depth (RGB-D)", _DEPTH)
+RGBT_SOD = _salient_object(
+    "rgbt-sod",
+    "Salient object in colour and thermal infrared (RGB-T)",
+    Modality(
+        "thermal",
+        "Thermal",
+        ("thermal", "t", "ir", "infrared", "tir", "lwir"),
+        colormap="inferno",
+        holes=False,
     ),
-    labels=(Label(1, "object", "salient object", ("#E69F00",)),),
-    regions=(Region("object", "salient object", (1,), paints=1),),
-    nested=False,
-    fill="copy",
-    ndim=2,
-    aliases=((255, 1),),
-    reference_names=("seg", "mask", "label", "labels", "reference", "gt"),
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (BRATS, RGBD_SOD)}
+# The classes of SUN RGB-D (Song 2015) in the order of its 37-class benchmark, with the colours usual for them.
+_SUN = (
+    ("wall", "#777777"), ("floor", "#F4F383"), ("cabinet", "#891C9D"), ("bed", "#96FFFF"), ("chair", "#367271"),
+    ("sofa", "#0000B0"), ("table", "#FF4500"), ("door", "#5770FF"), ("window", "#00A321"), ("bookshelf", "#FF96FF"),
+    ("picture", "#FFB40A"), ("counter", "#654656"), ("blinds", "#26E600"), ("desk", "#FF7846"), ("shelves", "#752979"),
+    ("curtain", "#96FF00"), ("dresser", "#8400FF"), ("pillow", "#18D1FF"), ("mirror", "#BF8223"),
+    ("floor mat", "#DBC86D"), ("clothes", "#9A3E56"), ("ceiling", "#FFBEBE"), ("books", "#FF00FF"),
+    ("fridge", "#98A337"), ("tv", "#C04FD4"), ("paper", "#E6E6E6"), ("towel", "#358240"),
+    ("shower curtain", "#9BF998"), ("box", "#574022"), ("whiteboard", "#D6D1AF"), ("person", "#AA003B"),
+    ("night stand", "#FF0000"), ("toilet", "#C1C3EA"), ("sink", "#464873"), ("lamp", "#FFFF00"),
+    ("bathtub", "#343983"), ("bag", "#0C532D"),
+)  # fmt: skip
+
+SUNRGBD = Task(
+    name="sunrgbd",
+    title="Indoor scenes in colour and depth (SUN RGB-D, 37 classes)",
+    modalities=(_COLOUR, _DEPTH),
+    labels=tuple(Label(code, name, name, (colour,)) for code, (name, colour) in enumerate(_SUN, start=1)),
+    regions=tuple(Region(name, name, (code,), paints=code) for code, (name, _) in enumerate(_SUN, start=1)),
+    nested=False,
+    output="softmax",
+    fill="copy",
+    ndim=2,
+    reference_names=(*_SEEN, "label37"),
+    finding="any of its classes",
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)}
 DEFAULT = BRATS
 """The task where nothing says which one is meant."""
 

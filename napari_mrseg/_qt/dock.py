@@ -273,6 +273,7 @@ class MrsegDock(QWidget):
         self.case.setText("Open or drop a subject's folder" if study is None else study.case)
         self.modalities.show_study(*self._files())
         self._show_notes()
+        self.panel.planes_button.setVisible(self.session.task.ndim == 3)
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
         another = session.subject != self._subject
@@ -285,14 +286,14 @@ class MrsegDock(QWidget):
                 self._name_sides(study.grid.axis_codes)
                 if another and len(images) == 1:
                     self._describe()
-                    self.planes.name()
+                    self.planes.name(study.task)
                     self.fit.follow(next(iter(images.values())))
             self._describe()
             yield
         self.look.visible = True
 
     def _name_sides(self, codes: Sequence[str] = ()) -> None:
-        images = list(self.layers.images.values()) if codes else []
+        images = list(self.layers.images.values()) if codes and self.session.task.ndim == 3 else []
         self.letters.follow(images, codes)
         self.three_planes.follow(images, codes)
 

@@ -37,7 +37,9 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("outline"), "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
         Shortcut(key("jump"), "Jump to the largest finding", dock.jump),
         Shortcut(key("window"), "Next preset of window and level", dock.next_window),
-        Shortcut(key("planes"), "Three planes, linked by a crosshair, or one", panel.planes_button.click),
+        Shortcut(
+            key("planes"), "Three planes, linked by a crosshair, or one", _if_there(panel.planes_button)
+        ),
         Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),
         Shortcut(key("run"), "Run or cancel", dock.runbar.button.click),
         Shortcut(key("edit"), "Edit a copy of the segmentation", panel.edit_button.click),

@@ -19,6 +19,7 @@ from napari_mrseg.display import (
     checkerboard,
     contrast_limits,
     estimated_codes,
+    image_title,
     label_names,
     label_rgba,
     model_name,
@@ -89,7 +90,7 @@ class StudyLayers:
             self._copy = None
         if study is None:
             return
-        common: dict[str, Any] = {"scale": study.grid.spacing, "units": "mm"}
+        common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
         names = list(study.images)
         middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
         for name in reversed(names):  # napari draws the last on top
@@ -97,8 +98,8 @@ class StudyLayers:
             low, high = contrast_limits(image.data)
             layer = Image(
                 image.data,
-                name=study.task.modality(name).title,
-                colormap="gray",
+                name=image_title(study, name),
+                colormap=study.task.modality(name).colormap,
                 contrast_limits=(low, high),
                 visible=name == names[0],
                 metadata={"mrseg": {"modality": name, "case": study.case}},
@@ -106,6 +107,7 @@ class StudyLayers:
             )
             whole = min(low, float(image.data.min())), max(high, float(image.data.max()))
             layer.contrast_limits_range = whole
+            layer.colorbar.visible = study.task.modality(name).colormap != "gray"
             self.images[name] = self.viewer.add_layer(layer)
             draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)
@@ -162,14 +164,15 @@ class StudyLayers:
 
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; while all that was seen is off, one in use stands in."""
-        task, in_use = self.session.task, self.session.combination
-        there = dict(self._there())
+        study, in_use = self._study(), self.session.combination
+        there = dict(self._there()) if study is not None else {}
         seen = {name for name in in_use if name in self._seen and name in there}
         seen = seen or {name for name in in_use[:1] if name in there}
         self._showing = True
         try:
             for name, layer in there.items():
-                title = task.modality(name).title
+                assert study is not None
+                title = image_title(study, name)
                 layer.name = title if name in in_use else f"{title} (off)"
                 _set_visible(layer, name in seen)
         finally:
@@ -341,7 +344,7 @@ class StudyLayers:
             labels.copy(),
             name=f"Edited {shown.case}: {titles(task, shown.combination)} · {model_name(shown.model)}",
             scale=study.grid.spacing,
-            units="mm",
+            units=task.world_unit,
             colormap=self._colour_map(frozenset(), estimated_codes(shown)),
             features=label_names(task),
             metadata={"mrseg": about},

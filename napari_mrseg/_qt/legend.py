@@ -19,7 +19,7 @@ from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.display import greyed, rgb
-from napari_mrseg.tasks import Region, Task
+from napari_mrseg.tasks import Region, Task, sized
 
 _SWATCH = 12
 _NAME = 24  # pixels of a region's short name
@@ -68,7 +68,7 @@ class Legend(QWidget):
         grey = {label.code for label in self._task.estimated_labels(combination)}
         for region in self._task.regions:
             size, note, name = self.sizes[region.name], self.notes[region.name], self._names[region.name]
-            text = "–" if measures.sizes is None else f"{measures.sizes[region.name]:.1f}"
+            text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
             size.setText(f"{text} {self._task.unit}" + (" *" if stale else ""))
             size.setToolTip(
                 _how_sized(region, self._task) + (" STALE: of the old one on screen." if stale else "")

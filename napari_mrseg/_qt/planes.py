@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 
+from napari_mrseg.tasks import Task
+
 # Of arrays in the order I, P, L: the plane that the slider of each axis goes through.
 NAMES = ("axial", "coronal", "sagittal")
+FRAMES = ("frame", "row", "column")  # of images
 _NEXT = {0: 2, 2: 1, 1: 0}  # napari's own direction: axial, sagittal, coronal
 
 
@@ -20,11 +23,12 @@ class Planes:
         self._order = tuple(viewer.dims.order)
         viewer.dims.events.order.connect(self._turned)
 
-    def name(self) -> None:
+    def name(self, task: Task) -> None:
         """Label the sliders, once a study's layers are there."""
         labels = list(self._viewer.dims.axis_labels)
         if len(labels) >= len(NAMES):
-            self._viewer.dims.axis_labels = (*labels[: -len(NAMES)], *NAMES)
+            names = NAMES if task.ndim == 3 else FRAMES
+            self._viewer.dims.axis_labels = (*labels[: -len(NAMES)], *names)
 
     def close(self) -> None:
         self._viewer.dims.events.order.disconnect(self._turned)

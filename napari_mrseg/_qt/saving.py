@@ -62,7 +62,7 @@ class Saver:
             )
             return
         about = layer.metadata["mrseg"]
-        name = f"{about['key']}_edited{label_ending(self._dock.session.task)}"
+        name = f"{about['key']}_edited{label_ending(self._dock.session.task, len(layer.data))}"
         folder = self._ask(f"Save the edited copy of {self._dock.layers.whose(layer)} into this folder")
         if folder is None or not self._may_replace(folder, [name]):
             return
@@ -79,7 +79,7 @@ class Saver:
 
         session = self._dock.session
         folder = self._ask()
-        names = [*(label_file(p.combination, p.task) for p in predictions), RESULT]
+        names = [*(label_file(p.combination, p.task, frames=p.grid.shape[0]) for p in predictions), RESULT]
         if folder is None or not self._may_replace(folder, names):
             return
         there = any((folder / name).exists() for name in names)

@@ -34,7 +34,7 @@ from napari_mrseg.cli.options import (
     which_task,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import Combination, Task, key
+from napari_mrseg.tasks import Combination, Task, key, sized
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
@@ -261,7 +261,9 @@ def _written(result: dict[str, Any], out: Path, study: Study) -> str:
     said = {note.message for note in joined(study.notes)}
     lines = []
     for entry in result["predictions"]:
-        sizes = ", ".join(f"{region} {s['value']:.1f} {s['unit']}" for region, s in entry["sizes"].items())
+        sizes = ", ".join(
+            f"{region} {sized(s['value'], s['unit'])} {s['unit']}" for region, s in entry["sizes"].items()
+        )
         dice = entry.get("dice")
         against = (
             f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items() if v is not None)}" if dice else ""

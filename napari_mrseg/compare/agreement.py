@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.metrics import Box, join, lookup
+from napari_mrseg.tasks import sized
 
 Map = npt.NDArray[np.float32]
 DEFAULT = "default"
@@ -44,7 +45,7 @@ class Summary:
         what = "any region" if self.region is None else self.region
         if self.size == 0:
             return f"None of the {self.combinations} combinations finds {what}."
-        amount = f"{self.size:.0f}" if self.unit == "px" else f"{self.size:.1f}"
+        amount = sized(self.size, self.unit)
         everyone = self.votes == self.combinations
         who = f"All {self.votes}" if everyone else f"{self.votes} of {self.combinations}"
         return (

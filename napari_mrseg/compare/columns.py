@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from napari_mrseg.study import Study
-from napari_mrseg.tasks import Combination, Region, Task
+from napari_mrseg.tasks import Combination, Region, Task, sized
 
 Kind = Literal["size", "versus", "dice", "hd95", "seconds"]
 NO_VALUE = "–"
@@ -64,7 +64,7 @@ def text_of(column: Column, value: float | None) -> str:
     if column.kind in ("versus", "dice"):
         return f"{value:.3f}"
     if column.kind == "size":
-        return f"{value:.0f}" if column.unit == "px" else f"{value:.1f}"
+        return sized(value, column.unit)
     return f"{value:.1f}"
 
 

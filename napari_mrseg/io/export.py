@@ -38,12 +38,12 @@ Measured = Callable[["Prediction"], Mapping[str, Mapping[str, float] | None] | N
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
 
 
-def label_file(combination: Sequence[str], task: Task, *, seg: bool = False) -> str:
+def label_file(combination: Sequence[str], task: Task, *, seg: bool = False, frames: int = 1) -> str:
     """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``, or ``rgb+depth.png`` of a 2-D task.
 
     ``seg``: of a DICOM SEG.
     """
-    return f"{key(combination)}{ENDING if seg else label_ending(task)}"
+    return f"{key(combination)}{ENDING if seg else label_ending(task, frames)}"
 
 
 def write_labels(
@@ -109,7 +109,8 @@ def check_outputs(
         for combination in wanted:
             _grid_of(combination, grid, study.task)
     free = [RESULT, *extra]
-    names = [label_file(c, study.task if study else DEFAULT, seg=seg) for c in wanted] + free
+    frames = study.grid.shape[0] if study else 1
+    names = [label_file(c, study.task if study else DEFAULT, seg=seg, frames=frames) for c in wanted] + free
     there = [name for name in names if (out / name).exists()]
     if study is not None:
         sources = [image.source.path for image in study.images.values()]
@@ -165,7 +166,8 @@ def write_results(
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")
             check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite, seg=seg)
-            name = label_file(prediction.combination, study.task, seg=seg)
+            frames = study.grid.shape[0]
+            name = label_file(prediction.combination, study.task, seg=seg, frames=frames)
             source = study.images[_grid_of(prediction.combination, grid, study.task)].source
             if seg:
                 encoded = encode_seg(prediction.labels, source, study.task, prediction.combination, model)
@@ -206,7 +208,8 @@ def write_results(
 
 def _earlier(out: Path, task: Task) -> list[str]:
     """Files of an earlier run in ``out``: labels that its result.json lists, and the table and report of that run."""
-    ours = {label_file(c, task, seg=seg) for c in task.combinations() for seg in (False, True)}
+    kinds = [{"seg": False}, {"seg": True}, {"frames": 2}]
+    ours = {label_file(c, task, **kind) for c in task.combinations() for kind in kinds}  # type: ignore[arg-type]
     found = sorted(ours & listed_results(out))
     try:
         result, table = (

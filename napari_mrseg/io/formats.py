@@ -6,12 +6,13 @@ from pathlib import Path
 
 from napari_mrseg.io.dicom import Dicom
 from napari_mrseg.io.format import Format, Volume
+from napari_mrseg.io.frames import Frames
 from napari_mrseg.io.nifti_format import Nifti
 from napari_mrseg.io.picture import Picture
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
 
-FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture())
+FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture(), Frames())
 
 
 def format_of(path: Path) -> Format | None:
@@ -29,9 +30,9 @@ def is_readable(path: Path, task: Task) -> bool:
     return any(f.recognise(path) for f in formats_of(task))
 
 
-def label_ending(task: Task) -> str:
-    """What the names of the task's label files end in, e.g. ".nii.gz"."""
-    return formats_of(task)[0].endings[0]
+def label_ending(task: Task, frames: int = 1) -> str:
+    """What the names of the task's label files end in, e.g. ".nii.gz"; ``frames``: how many one must hold."""
+    return ".tif" if task.ndim == 2 and frames > 1 else formats_of(task)[0].endings[0]
 
 
 def stem(path: Path) -> str:

@@ -15,6 +15,7 @@ from napari_mrseg.io.align import Align, sample
 from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
+from napari_mrseg.io.frames import OntoPixels
 from napari_mrseg.io.labels import codes_in, scheme_note, task_codes
 from napari_mrseg.io.recognise import (
     REFERENCE,
@@ -37,7 +38,7 @@ SIMULATED = "simulated.json"
 
 def steps_of(onto: str = "", brain: How = "auto") -> tuple[Step, ...]:
     """What is done to scans once they are read: ``onto`` whose grid, and how the brain is cut out of a head."""
-    return ZeroBackground(), Align(onto), BrainMask(brain)
+    return OntoPixels(), ZeroBackground(), Align(onto), BrainMask(brain)
 
 
 STEPS = steps_of()

@@ -1,6 +1,7 @@
 """Pictures: PNG, JPEG and TIFF through Pillow, arrays as NPY; colour, or one value per pixel.
 
-Held as a volume of one slice, (1, P, L) or (1, P, L, 3): a pixel is 1 × 1, and the axes need no turning.
+Held as a volume of one slice, (1, P, L) or (1, P, L, 3), of a TIFF with several pages as many: a pixel is 1 × 1,
+and the axes need no turning.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_mrseg.study import Grid, Note, Source
 
 Notes = tuple[Note, ...]
 
-_PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
+PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
 _CONTAINERS = ("PNG", "JPEG", "TIFF")
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 
@@ -33,45 +34,61 @@ class Picture(Format):
         self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
     ) -> Volume:
         raw = read_bytes(path, "a picture")
-        values = _array(path, raw) if path.suffix.lower() == ".npy" else _pixels(path, raw)
-        values, notes = _checked(path, _as_channels(path, values, channels), labels)
-        source = Source(path, Grid.of((1, *values.shape[:2]), _PIXELS), hashlib.sha256(raw).hexdigest())
-        return values[None], source, notes
+        pages = [_array(path, raw)] if path.suffix.lower() == ".npy" else _pixels(path, raw)
+        stored = pages[0].dtype
+        seen = [_seen(page) for page in pages] if channels == 1 and not labels else pages
+        values = np.stack([_as_channels(path, page, channels) for page in seen])
+        values, notes = _checked(path, values, labels)
+        grid = Grid.of(values.shape[:3], PIXELS)
+        header = {} if labels else {"stored": stored.str[1:]}
+        return values, Source(path, grid, hashlib.sha256(raw).hexdigest(), header), notes
 
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
         """Codes as grey values, so that every program reads them back as they are."""
         from PIL import Image
 
-        if path.suffix.lower() != ".png":
-            raise InputError(f"{path.name}: label images are PNG, which loses nothing; end the name in .png.")
-        if labels.shape[0] != 1 or source.grid.shape[0] != 1:
-            raise InputError(
-                f"{path.name}: a picture cannot hold {labels.shape[0]} slices; end it in .nii.gz."
-            )
         content = io.BytesIO()
-        Image.fromarray(labels[0]).save(content, "PNG")
+        pages = [Image.fromarray(frame) for frame in labels]
+        if path.suffix.lower() in (".tif", ".tiff"):
+            pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_deflate")
+        elif path.suffix.lower() != ".png":
+            raise InputError(f"{path.name}: label images are PNG, which loses nothing; end the name in .png.")
+        elif len(pages) > 1:
+            raise InputError(
+                f"{path.name}: a PNG holds one frame, not {len(pages)}; end the name in .nii.gz, of frames in .tif."
+            )
+        else:
+            pages[0].save(content, "PNG")
         return content.getvalue()
 
 
-def _pixels(path: Path, raw: bytes) -> npt.NDArray[Any]:
-    """(P, L) or (P, L, 3), as stored; a palette's indices, since that is how masks are kept."""
+def _seen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest number of 16 bits is how cameras say "nothing", as 0 is."""
+    return np.where(values == 65535, 0, values) if values.dtype.str[1:] == "u2" else values
+
+
+def _pixels(path: Path, raw: bytes) -> list[npt.NDArray[Any]]:
+    """Of each page (P, L) or (P, L, 3), as stored; a palette's indices, since that is how masks are kept."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         picture: Any
         with Image.open(io.BytesIO(raw), formats=_CONTAINERS) as picture:
             _fits(path, picture.height, picture.width)
-            if getattr(picture, "n_frames", 1) > 1:
+            count = getattr(picture, "n_frames", 1)
+            if count * picture.height * picture.width > MAX_VOXELS:
                 raise InputError(
-                    f"{path.name} holds {picture.n_frames} pictures; save the one that is meant."
+                    f"{path.name} holds {count} pictures, more than fit into memory; open a part."
                 )
-            if picture.mode in ("LA", "RGBA", "PA"):
-                if picture.getchannel("A").getextrema()[0] < 255:
-                    raise InputError(f"{path.name} has transparent pixels; save it without transparency.")
-                picture = picture.convert("RGB" if picture.mode == "RGBA" else picture.mode[:-1])
-            if picture.mode not in ("1", "L", "P", "RGB", "I;16", "I;16B", "I;16L", "I", "F"):
-                raise InputError(f"{path.name} is stored as {picture.mode}; save it as RGB or grey values.")
-            return np.asarray(picture)
+            pages = []
+            for page in range(count):
+                picture.seek(page)
+                pages.append(np.asarray(_plain(path, picture)))
+                if pages[-1].shape != pages[0].shape:
+                    raise InputError(
+                        f"{path.name} holds pictures of different sizes; save the one that is meant."
+                    )
+            return pages
     except UnidentifiedImageError:
         raise InputError(
             f"{path.name} is no PNG, JPEG or TIFF picture, whatever its name says; convert it to .png."
@@ -79,6 +96,17 @@ def _pixels(path: Path, raw: bytes) -> npt.NDArray[Any]:
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path.name} is damaged ({why}); copy or download it again.") from None
+
+
+def _plain(path: Path, picture: Any) -> Any:
+    """Without a channel of transparency that says nothing. Raises InputError for what is no picture of one view."""
+    if picture.mode in ("LA", "RGBA", "PA"):
+        if picture.getchannel("A").getextrema()[0] < 255:
+            raise InputError(f"{path.name} has transparent pixels; save it without transparency.")
+        picture = picture.convert("RGB" if picture.mode == "RGBA" else picture.mode[:-1])
+    if picture.mode not in ("1", "L", "P", "RGB", "I;16", "I;16B", "I;16L", "I", "F"):
+        raise InputError(f"{path.name} is stored as {picture.mode}; save it as RGB or grey values.")
+    return picture
 
 
 def _array(path: Path, raw: bytes) -> npt.NDArray[Any]:

@@ -274,7 +274,7 @@ def test_unwritable_places(study: Study, tmp_path: Path) -> None:
         write_labels(predict(study).labels, source, tmp_path / "no" / "a.nii.gz")
     with pytest.raises(InputError, match="the scan itself"):
         write_labels(predict(study).labels, source, source.path)
-    with pytest.raises(InputError, match=r"end it in \.nii\.gz"):
+    with pytest.raises(InputError, match=r"one frame, not 12; end the name in \.nii\.gz"):
         write_labels(predict(study).labels, source, tmp_path / "a.png")
     with pytest.raises(InputError, match="shape"):
         write_labels(np.zeros((2, 2, 2), dtype=np.uint8), source, tmp_path / "a.nii.gz")

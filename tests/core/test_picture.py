@@ -176,8 +176,12 @@ def test_each_format_knows_its_own_names() -> None:
 
 @pytest.mark.real
 def test_a_kinect_frame(real_data: Path) -> None:
-    """The shared colour and depth images lie on one grid; depth keeps its sixteen bits."""
+    """The shared colour and depth images lie on one grid; depth keeps its sixteen bits, and 65535 is a hole as 0 is."""
     study = open_study(real_data / "rgbd-kinect", task=RGBD_SOD)
     assert study.present == ("rgb", "depth")
     assert study.grid.shape == (1, 424, 512)
-    assert study.images["depth"].data.max() == 65535
+    depth = study.images["depth"].data
+    assert 60_000 < depth.max() < 65_535
+    with Image.open(real_data / "rgbd-kinect" / "sample_depth.png") as stored:
+        kept = np.asarray(stored)
+    assert np.array_equal(depth[0], np.where(kept == 65535, 0, kept))

@@ -20,11 +20,20 @@ from mrseg_training.data.report import Survey, examine
 from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
-from mrseg_training.paper_table import feature_figure, reliability_figure, summarise, table_markdown
+from mrseg_training.paper_table import (
+    feature_figure,
+    is_classes,
+    is_saliency,
+    reliability_figure,
+    summarise,
+    table_markdown,
+)
 from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
+from napari_mrseg.compare.saliency import Saliency, saliency
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.fill import fill
+from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.formats import label_ending
 from napari_mrseg.io.recognise import REFERENCE
 from napari_mrseg.models.network import FeatureNetwork
@@ -180,7 +189,8 @@ def measure_subject(
     """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit.
 
     ``reference`` is the size of the region in the reference; ``far`` that of what is found in any region more than
-    :data:`FAR_MM` from all of it.
+    :data:`FAR_MM` from all of it. ``saliency``: of images with one region, the papers' measures of the probabilities;
+    ``overlap``: of many classes, pixels in both and in either.
     """
     assert study.reference is not None
     task, truth = study.task, study.reference.labels
@@ -205,9 +215,29 @@ def measure_subject(
                 "far": float(((prediction.labels > 0) & far).sum() * voxel),
                 "present": {name: bool(mask.any()) for name, mask in there.items()},
                 "seconds": prediction.seconds,
+                **({"saliency": _saliency(prediction, truth)} if is_saliency(task) else {}),
+                **({"overlap": _overlap(prediction.labels, truth, task)} if is_classes(task) else {}),
             }
         )
     return rows
+
+
+def _saliency(prediction: Prediction, truth: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """The papers' measures of a map of probabilities, mean over frames."""
+    whole = np.zeros(truth.shape, np.float32)
+    whole[prediction.box] = prediction.probabilities[0]
+    each = [saliency(found, there > 0) for found, there in zip(whole, truth, strict=True)]
+    return {name: float(np.mean([getattr(one, name) for one in each])) for name in Saliency._fields}
+
+
+def _overlap(labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], task: Task) -> dict[str, list[int]]:
+    """Pixels in both and in either, by region, where the truth says anything: 0 is unlabelled."""
+    said = truth > 0
+    found = {}
+    for region in task.regions:
+        a, b = region_mask(labels, region) & said, region_mask(truth, region)
+        found[region.name] = [int((a & b).sum()), int((a | b).sum())]
+    return found
 
 
 def _far(truth: npt.NDArray[np.bool_], spacing: Sequence[float]) -> npt.NDArray[np.bool_]:
@@ -224,7 +254,7 @@ def mean_activations(network: FeatureNetwork, spacing: float, study: Study) -> d
     """Mean activation of each of the five features, by combination: how far the incomplete ones are from complete."""
     found = {}
     for combination in study.task.combinations(study.present):
-        prepared = prepare(study.only(combination), max(2.0, spacing))
+        prepared = prepare(study.only(combination), max(2.0, spacing), network.stride)
         images = fill(prepared.images[None], prepared.available[None], study.task)
         features = network.encode(images, prepared.available[None])
         found[key(combination)] = [float(f.mean()) for f in features]

@@ -15,6 +15,20 @@ from napari_mrseg.tasks import Task
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
 
 
+SALIENCY = {"s": "S", "mae": "MAE", "f": "F", "e": "E"}
+"""Columns of the measures of :mod:`napari_mrseg.compare.saliency`."""
+
+
+def is_saliency(task: Task) -> bool:
+    """Whether its papers score a map of probabilities: images with one region."""
+    return task.ndim == 2 and len(task.regions) == 1
+
+
+def is_classes(task: Task) -> bool:
+    """Whether its papers report the mean over classes alone."""
+    return len(task.regions) > 4
+
+
 def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
     """Rows by combination with means over subjects; average and standard deviation over combinations.
 
@@ -38,6 +52,10 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
                 "missed": sum(row["size"][name] == 0 for row in having),
                 "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
             }
+        if is_saliency(task):
+            entry["saliency"] = {m: _mean([row["saliency"][m] for row in own]) for m in SALIENCY}
+        if is_classes(task):
+            entry["mean_iou"] = _mean_iou([row["overlap"] for row in own])
         table.append(entry)
     foot: dict[str, Any] = {"average": {}, "sd": {}}
     for name in regions:
@@ -46,13 +64,31 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
             values = values[~np.isnan(values)]
             foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
             foot["sd"].setdefault(name, {})[kind] = float(values.std()) if len(values) else float("nan")
+    for name, function in (("average", np.mean), ("sd", np.std)):
+        if is_saliency(task):
+            values_of = {m: [entry["saliency"][m] for entry in table] for m in SALIENCY}
+            foot[name]["saliency"] = {m: float(function(values)) for m, values in values_of.items()}
+        if is_classes(task):
+            foot[name]["mean_iou"] = float(function([entry["mean_iou"] for entry in table]))
     return {"rows": table, **foot}
+
+
+def _mean_iou(rows: Sequence[Mapping[str, Sequence[int]]]) -> float:
+    """Mean over the classes that are there of the intersection over the union, both summed over all images."""
+    each = []
+    for name in rows[0]:
+        both, either = (sum(row[name][i] for row in rows) for i in (0, 1))
+        if either:
+            each.append(both / either)
+    return _mean(each)
 
 
 def table_markdown(document: Mapping[str, Any], task: Task) -> str:
     """Dots, Dice in % by both conventions, HD95; average and standard deviation; what else was found, in words."""
-    regions = [region.name for region in task.regions]
+    regions = [] if is_classes(task) else [region.name for region in task.regions]
     heads = [m.title for m in task.modalities]
+    heads += list(SALIENCY.values()) if is_saliency(task) else []
+    heads += ["mean IoU"] if is_classes(task) else []
     heads += (
         [f"{r} Dice" for r in regions]
         + [f"{r} Dice, present" for r in regions]
@@ -63,13 +99,14 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         used = tuple(row["combination"])
         unseen = {region.name for region in task.estimated(used)}
         cells = ["●" if name in used else "○" for name in task.names]
+        cells += _images(row, task)
         for kind in ("dice", "dice_present", "hd95"):
             for name in regions:
                 text = _number(row[name][kind], kind)
                 cells.append(f"({text})" if name in unseen else text)
         rows.append(cells)
     for title in ("average", "sd"):
-        cells = [title, *[""] * (len(task.names) - 1)]
+        cells = [title, *[""] * (len(task.names) - 1), *_images(document[title], task)]
         cells += [
             _number(document[title][name][kind], kind)
             for kind in ("dice", "dice_present", "hd95")
@@ -80,10 +117,11 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
     lines += [
         "",
         f"{len(document['subjects'])} subjects of {document['data']}, model {document['model']['name']} "
-        f"{document['model']['version']}, network at {document['spacing_mm']:g} mm, scored on the scans' own grid. "
+        f"{document['model']['version']}, network at {document['spacing_mm']:g} {task.length_unit}, scored on the "
+        f"{'scans' if task.ndim == 3 else 'images'}' own grid. "
         "Dice in %, mean over subjects: a region that is absent and found absent counts as 100; “present” counts "
-        "only subjects that have the region. HD95 in mm, where both have it. In parentheses: regions that the "
-        "modalities in use cannot show.",
+        f"only subjects that have the region. HD95 in {task.length_unit}, where both have it. In parentheses: regions "
+        "that the modalities in use cannot show.",
     ]
     if document["order"]:
         fixed, shuffled = document["order"]["fixed"], document["order"]["shuffled"]
@@ -99,6 +137,12 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         ([count, *(number(by[r]["ece_from_0.05"]) for r in regions)] for count, by in errors),
     )
     return "\n".join(lines) + "\n"
+
+
+def _images(row: Mapping[str, Any], task: Task) -> list[str]:
+    """Cells of what only papers on images report."""
+    cells = [f"{row['saliency'][m]:.3f}" for m in SALIENCY] if is_saliency(task) else []
+    return cells + ([_number(row["mean_iou"], "dice")] if is_classes(task) else [])
 
 
 def reliability_figure(document: Mapping[str, Any]) -> Drawing:

@@ -148,7 +148,7 @@ class Maps(QObject):
                 values,
                 name=kind,
                 scale=study.grid.spacing[: values.ndim],
-                units="mm",
+                units=study.task.world_unit,
                 colormap=_COLOURS[kind](),
                 contrast_limits=_LIMITS[kind],
                 blending="translucent_no_depth",

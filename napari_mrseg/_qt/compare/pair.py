@@ -192,7 +192,7 @@ class Pair(QObject):
                 found.data,
                 name="pair",
                 scale=found.study.grid.spacing[: found.data.ndim],
-                units="mm",
+                units=found.study.task.world_unit,
                 colormap=self._colour_map(found),
                 metadata={"mrseg": {"pair": True}},
             )

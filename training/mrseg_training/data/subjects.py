@@ -106,14 +106,17 @@ class Files:
         return prepare(self.open(subject), self.spacing)
 
 
-def prepare(study: Study, spacing: float) -> Prepared:
-    """Crop to the head, normalise each modality over its own voxels and sample at ``spacing``, as the engine does."""
+def prepare(study: Study, spacing: float, strides: Sequence[int] | None = None) -> Prepared:
+    """Crop to the head, normalise each modality over its own voxels and sample at ``spacing``, as the engine does.
+
+    ``strides``: what the extents must be multiples of (default: of what suits any network for the task).
+    """
     task, grid = study.task, study.grid
     volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
     known = {name: measure(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
     masks = (volume.abs() > known[name].floor for name, volume in volumes.items())
     inside = torch.stack([m if m.ndim == 3 else m.any(-1) for m in masks]).any(0)
-    where = frame(bounds(inside), grid.spacing, spacing, task.ndim)
+    where = frame(bounds(inside), grid.spacing, spacing, task.ndim, strides)
     images = torch.zeros(len(task.channels), *where.size)
     for name, volume in volumes.items():
         images[task.span(name)] = on_frame(volume[where.box], known[name], where)

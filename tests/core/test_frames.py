@@ -1,0 +1,151 @@
+"""Folders of frames as volumes, data sets' layouts, sizes that differ, many pages; and back into files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from synthetic_frames import SIZE, write_frame
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import open_study, recognise
+from napari_mrseg.io.export import write_labels
+from napari_mrseg.io.frames import _resized
+from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD, SUNRGBD
+
+# As the data sets are distributed: folders by role, names by role.
+LAYOUTS = {
+    "NJUD": ("RGB_left/{k:06d}_left.jpg", "depth/{k:06d}_left.png", "GT/{k:06d}_left.png"),
+    "NLPR": ("RGB/{k}_02-14-28.jpg", "Depth/{k}_02-14-28_Depth.png", "groundtruth/{k}_02-14-28.jpg"),
+    "STERE": ("RGB/{k:06d}_left.jpg", "depth/{k:06d}_left.png", "GT/{k:06d}_left.png"),
+    "SUN-RGBD": ("image/{k:07d}.jpg", "depth_bfx/{k:07d}.png", "label/{k:07d}.png"),
+}
+THERMAL = {
+    "VT5000": ("RGB/{k}.jpg", "T/{k}.jpg", "GT/{k}.png"),
+    "VT1000": ("RGB/{k:04d}.jpg", "T/{k:04d}.jpg", "GT/{k:04d}.jpg"),
+}
+
+
+def lay_out(root: Path, patterns: tuple[str, str, str], count: int = 4, *, thermal: bool = False) -> Path:
+    """``count`` frames under names of a data set; frame k is ``write_frame``'s of seed k."""
+    for k in range(count):
+        frame = write_frame(root.parent / "drawn" / str(k), k)
+        for name, pattern in zip(("rgb", "depth", "gt"), patterns, strict=True):
+            target = root / pattern.format(k=k)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(frame / f"{name}.png") as image:
+                picture = image.convert("L") if name == "gt" else image.copy()
+                if thermal and name == "depth":
+                    picture = Image.fromarray((np.asarray(image) // 16).clip(0, 255).astype(np.uint8))
+                picture.save(target)
+    return root
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_data_sets_of_colour_and_depth_open_as_they_are(tmp_path: Path, name: str) -> None:
+    """The folders' names say the roles; frames pair by their numbers; each slice is its frame."""
+    task = SUNRGBD if name == "SUN-RGBD" else RGBD_SOD
+    root = lay_out(tmp_path / name, LAYOUTS[name])
+    found = recognise(root, task)
+    assert {f.role for f in found.files} == {"rgb", "depth", "reference"}
+    assert found.problems(task) == ()
+    study = open_study(root, task=RGBD_SOD, reference=name not in ("NLPR", "SUN-RGBD"))
+    assert study.present == ("rgb", "depth")
+    assert study.grid.shape == (4, *SIZE)
+    for k in range(4):
+        alone = open_study(tmp_path / "drawn" / str(k), task=RGBD_SOD)
+        assert np.array_equal(study.images["depth"].data[k], alone.images["depth"].data[0])
+    if name in ("NJUD", "STERE"):
+        assert study.reference is not None
+        assert study.reference.labels.any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("name", THERMAL)
+def test_the_data_sets_of_colour_and_thermal_open_as_they_are(tmp_path: Path, name: str) -> None:
+    """RGB, T and GT."""
+    study = open_study(lay_out(tmp_path / name, THERMAL[name], thermal=True), task=RGBT_SOD, reference=False)
+    assert study.present == ("rgb", "thermal")
+    assert study.grid.shape == (4, *SIZE)
+
+
+def test_the_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Frame 10 comes after frame 9, whatever the alphabet says."""
+    root = lay_out(tmp_path / "many", ("rgb/{k}.png", "depth/{k}.png", "gt/{k}.png"), 12)
+    study = open_study(root, task=RGBD_SOD)
+    last = open_study(tmp_path / "drawn" / "11", task=RGBD_SOD)
+    assert np.array_equal(study.images["depth"].data[11], last.images["depth"].data[0])
+
+
+def test_a_frame_without_a_partner_is_named(tmp_path: Path) -> None:
+    """One depth image missing: which, in one sentence, and nothing opens."""
+    root = lay_out(tmp_path / "torn", LAYOUTS["NJUD"])
+    (root / "depth" / "000002_left.png").unlink()
+    with pytest.raises(InputError, match=r"depth holds 3 frames and RGB_left 4.*none for 000002"):
+        open_study(root, task=RGBD_SOD)
+
+
+def test_frames_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    """A data set of photographs of many sizes is no film; the sentence names two of them."""
+    root = lay_out(tmp_path / "sizes", LAYOUTS["STERE"])
+    Image.new("RGB", (30, 20), "red").save(root / "RGB" / "000003_left.jpg")
+    with pytest.raises(InputError, match=r"RGB holds frames of different sizes .*000003_left.jpg: 30×20"):
+        open_study(root, task=RGBD_SOD)
+
+
+def test_depth_of_another_size_comes_onto_the_colour_image(tmp_path: Path) -> None:
+    """Half as many pixels of the same view: enlarged with a note, holes stay holes; labels go back onto its own size."""
+    folder = write_frame(tmp_path / "frame", 3)
+    with Image.open(folder / "depth.png") as image:
+        small = np.asarray(image)[::2, ::2]
+    Image.fromarray(small).save(folder / "depth.png")
+    study = open_study(folder, task=RGBD_SOD)
+    depth = study.images["depth"]
+    assert depth.data.shape == (1, *SIZE)
+    assert set(np.unique(depth.data)) <= set(np.unique(small))
+    assert [note.code for note in study.notes] == ["resized"]
+    assert "28×20 pixels" in study.notes[0].message
+    labels = np.zeros((1, *SIZE), np.uint8)
+    labels[:, 10:20, 20:40] = 1
+    write_labels(labels, depth.source, tmp_path / "labels.png")
+    with Image.open(tmp_path / "labels.png") as image:
+        back = np.asarray(image)
+    assert back.shape == small.shape
+    assert np.array_equal(np.argwhere(back).min(0), [5, 10])
+    assert np.array_equal(np.argwhere(back).max(0), [9, 19])
+
+
+def test_another_view_is_refused(tmp_path: Path) -> None:
+    """A depth image of another shape does not lie on the colour image: refused, with both sizes."""
+    folder = write_frame(tmp_path / "frame", 3)
+    Image.fromarray(np.full((30, 30), 700, np.uint16) + np.arange(30, dtype=np.uint16)).save(
+        folder / "depth.png"
+    )
+    with pytest.raises(InputError, match=r"depth.png \(depth\) has 30×30 pixels and rgb.png \(rgb\) 56×40"):
+        open_study(folder, task=RGBD_SOD)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(2, 40), st.integers(2, 40))
+def test_a_resized_measurement_has_no_new_values(rows: int, columns: int, high: int, wide: int) -> None:
+    """For all sizes: every value is one that was measured, and the corners stay."""
+    data = np.arange(rows * columns, dtype=np.float32).reshape(1, rows, columns)
+    found = _resized(data, (high, wide), nearest=True)
+    assert found.shape == (1, high, wide)
+    assert set(np.unique(found)) <= set(np.unique(data))
+    if high >= rows and wide >= columns:
+        assert set(np.unique(found)) == set(np.unique(data))
+
+
+def test_labels_of_frames_are_one_file_that_opens_again(tmp_path: Path) -> None:
+    """A TIFF with a page a frame: the same labels, as a reference beside the frames."""
+    root = lay_out(tmp_path / "film", ("rgb/{k}.png", "depth/{k}.png", "gt/{k}.png"))
+    study = open_study(root, task=RGBD_SOD)
+    labels = (np.random.default_rng(0).random((4, *SIZE)) < 0.3).astype(np.uint8)
+    write_labels(labels, study.images["rgb"].source, tmp_path / "seg.tif")
+    again = open_study(root, task=RGBD_SOD, reference=tmp_path / "seg.tif")
+    assert again.reference is not None
+    assert np.array_equal(again.reference.labels, labels)
