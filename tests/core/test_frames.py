@@ -97,7 +97,7 @@ def test_frames_of_different_sizes_are_refused(tmp_path: Path) -> None:
 
 
 def test_depth_of_another_size_comes_onto_the_colour_image(tmp_path: Path) -> None:
-    """Half as many pixels of the same view: enlarged with a note, holes stay holes; labels go back onto its own size."""
+    """Half as many pixels of one view: enlarged with a note, holes stay holes; labels go back onto its own size."""
     folder = write_frame(tmp_path / "frame", 3)
     with Image.open(folder / "depth.png") as image:
         small = np.asarray(image)[::2, ::2]

@@ -37,7 +37,7 @@ def l1(output: Tensor, target: Tensor, available: Tensor) -> Tensor:
 
 
 def ssim(output: Tensor, target: Tensor, available: Tensor, window: int = 7) -> Tensor:
-    """1 − structural similarity (3-D, Gaussian window of σ 1.5) over the modalities that are there.
+    """1 − structural similarity (Gaussian window of σ 1.5; 2-D for one slice) over the modalities that are there.
 
     Equal to MONAI's SSIMLoss with data range 1; its dense window takes 30 times as long on a CPU.
     """
@@ -52,8 +52,8 @@ def ssim(output: Tensor, target: Tensor, available: Tensor, window: int = 7) -> 
 
 
 def _windowed(x: Tensor, window: int) -> Tensor:
-    """Gaussian means of (N, I, P, L) where the window fits, one matrix product an axis."""
-    for axis in (1, 2, 3):
+    """Gaussian means of (N, I, P, L) where the window fits, one matrix product an axis; none along a single slice."""
+    for axis in (2, 3) if x.shape[1] == 1 else (1, 2, 3):
         size = x.shape[axis]
         offset = torch.arange(size, device=x.device)[None] - torch.arange(
             size - window + 1, device=x.device

@@ -45,7 +45,10 @@ class Reconstruct(Stage):
     def exported(self) -> Network:
         """A segmentation network with these weights and an empty head: it opens, and finds nothing."""
         network: Any = self.model.make(self.task, adapters=False)
-        state = {k: v for k, v in self.network.state_dict().items() if not k.startswith("head.")}
+        own = self.network.state_dict()
+        state = {
+            k: v for k, v in own.items() if not k.startswith(("head.", "deep."))
+        }  # those are of channels
         network.load_state_dict(network.state_dict() | state)
         with torch.no_grad():
             network.head.weight.zero_()
