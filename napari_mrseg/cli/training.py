@@ -59,18 +59,20 @@ def simulate(
     task: TaskName = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the simulated, labelled test subjects of a configuration as folders of NIfTI files.
+    """Write the simulated, labelled test subjects of a configuration as folders of NIfTI files, or of pictures.
 
     Example: mrseg simulate tiny -o simulated data.simulate.test=5
     """
     with _with_extra():
         from mrseg_training.config import load_config
+        from mrseg_training.data.scenes import write_scenes
         from mrseg_training.data.simulated import write_studies
 
         settings = load_config(config, _with_task(overrides, task))
         if out.exists() and any(out.iterdir()) and not overwrite:
             raise InputError(f"{out.name} is not empty; use --overwrite or another folder.")
-        folders = write_studies(settings.data.simulate, settings.model_task, out, say=say)
+        write = write_scenes if settings.model_task.ndim == 2 else write_studies
+        folders = write(settings.data.simulate, settings.model_task, out, say=say)
     typer.echo(f"{len(folders)} simulated subjects are in {out}.")
 
 

@@ -11,7 +11,7 @@ from napari_mrseg.errors import Cancelled
 from napari_mrseg.models import adapter as adapters
 from napari_mrseg.models import blocks
 from napari_mrseg.models.adapter import Swin
-from napari_mrseg.models.blocks import Pyramid
+from napari_mrseg.models.blocks import Pyramid, at_once
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
 
 TINY = Settings(
@@ -474,3 +474,33 @@ def test_the_light_head_may_do_without_the_input() -> None:
     assert without(x, kept).shape == with_input(x, kept).shape
     narrower = with_input.finest.join.conv.weight.shape[1] - without.finest.join.conv.weight.shape[1]
     assert narrower == x.shape[1]
+
+
+FLAT = SIZES["compact-2d"].model_copy(update={"width": 4, "heads": (1, 1, 1, 1, 1), "regions": 1})
+
+
+def test_frames_have_nothing_to_do_with_each_other() -> None:
+    """In 2-D: what comes of a frame is the same alone, between others, and with what is missing in them."""
+    network = make(FLAT)
+    x, available = scans(2, (3, 48, 64)), torch.tensor([[True, False], [True, True]])
+    together = network(x, available)
+    assert together.shape == (2, 1, 3, 48, 64)
+    for frame in range(3):
+        alone = network(x[:, :, frame : frame + 1], available)
+        assert torch.allclose(alone, together[:, :, frame : frame + 1], atol=1e-4)
+
+
+def test_two_dimensions_cost_what_two_dimensions_cost() -> None:
+    """No kernel reaches into another slice, and a model of images has a third of the parameters."""
+    network = UniMRSeg(FLAT)
+    assert {m.kernel_size[0] for m in network.modules() if isinstance(m, nn.Conv3d)} == {1}
+    assert network.stride == (1, 8, 8)
+    assert network.training_stride == (1, 16, 16)
+    assert count(SIZES["compact-2d"]) < 0.5 * count(SIZES["compact"])
+
+
+def test_a_flat_convolution_is_the_same_as_a_two_dimensional_one() -> None:
+    """The quick way of one slice gives what PyTorch's own 3-D convolution gives."""
+    conv = nn.Conv3d(4, 6, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), dilation=(1, 1, 1))
+    x = torch.randn(2, 4, 1, 9, 11)
+    assert torch.allclose(at_once(conv, x), conv(x), atol=1e-5)

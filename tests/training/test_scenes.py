@@ -1,0 +1,111 @@
+"""Generated scenes of colour and depth: what they show, that they are always the same, as a source and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mrseg_training.data import scenes
+from mrseg_training.data.scenes import FAR, NEAR, Scenes, draw_scene, write_scenes
+from mrseg_training.data.subjects import prepare
+from mrseg_training.evaluate import evaluate
+from mrseg_training.settings import SimulatePart
+from napari_mrseg import cli
+from napari_mrseg.errors import InputError
+from napari_mrseg.io import open_study
+from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD
+
+PART = SimulatePart(train=2, validation=0, test=2, seed=3)
+SIZE = (60, 80)
+
+
+def contrast(values: np.ndarray, truth: np.ndarray) -> float:
+    """How far apart the means of object and rest are, in standard deviations of the rest."""
+    outside = values[~truth]
+    return float(
+        np.linalg.norm(values[truth].mean(0) - outside.mean(0)) / (np.linalg.norm(outside.std(0)) + 1e-6)
+    )
+
+
+def test_a_scene_is_always_the_same() -> None:
+    """Number k of a seed; another number, another scene."""
+    source = Scenes(PART, RGBD_SOD, 4.0)
+    assert source.ids == ["scene-train-0000", "scene-train-0001", "scene-test-0000", "scene-test-0001"]
+    one, again = source.load("scene-train-0000"), Scenes(PART, RGBD_SOD, 4.0).load("scene-train-0000")
+    assert torch.equal(one.images, again.images)
+    assert torch.equal(one.labels, again.labels)
+    assert one.images.shape == (4, 1, 120, 160)
+    assert not torch.equal(one.images, source.load("scene-train-0001").images)
+
+
+@pytest.mark.parametrize("k", range(12))
+def test_a_scene_is_what_a_camera_gives(k: int) -> None:
+    """Depth in its range or 0, some of it missing; an object that is neither all nor nothing."""
+    scene = draw_scene(np.random.default_rng(k), SIZE)
+    assert scene.colour.shape == (*SIZE, 3)
+    measured = scene.depth[scene.depth > 0]
+    assert measured.min() > NEAR - 1
+    assert measured.max() < FAR
+    assert 0.3 < len(measured) / scene.depth.size < 1
+    assert 0 < scene.truth.mean() < 0.8
+
+
+def test_one_image_rescues_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Camouflaged: colour hardly tells the object, depth does. Flat: the other way round."""
+    found = {}
+    for kind, shares in {"camouflaged": (1.0, 0.0), "flat": (0.0, 1.0)}.items():
+        monkeypatch.setattr(scenes, "CAMOUFLAGED", shares[0])
+        monkeypatch.setattr(scenes, "FLAT", shares[1])
+        drawn = [draw_scene(np.random.default_rng(k), SIZE) for k in range(30)]
+        found[kind] = (
+            np.median([contrast(s.colour.astype(float), s.truth) for s in drawn]),
+            np.median([contrast(np.log(s.depth + 500.0)[..., None], s.truth) for s in drawn]),
+        )
+    assert found["camouflaged"][0] < 0.5 * found["flat"][0]
+    assert found["flat"][1] < 0.5 * found["camouflaged"][1]
+
+
+def test_the_source_normalises_as_the_engine_does(tmp_path: Path) -> None:
+    """A scene written to files and opened again is, prepared, what the source gives at that spacing."""
+    (folder, _) = write_scenes(PART, RGBD_SOD, tmp_path)
+    study = open_study(folder, task=RGBD_SOD)
+    assert study.simulated
+    assert study.reference is not None
+    opened = prepare(study, 1.0)
+    drawn = Scenes(PART, RGBD_SOD, 1.0).load("scene-test-0000")
+    assert torch.equal(opened.images, drawn.images)
+    assert torch.equal(opened.labels, drawn.labels)
+
+
+def test_other_tasks_have_no_scenes() -> None:
+    """There is no thermal camera yet: a sentence."""
+    with pytest.raises(InputError, match="no generator for the task rgbt-sod"):
+        Scenes(PART, RGBT_SOD, 1.0)
+
+
+def test_simulate_train_and_evaluate_from_the_command_line(tmp_path: Path) -> None:
+    """``mrseg simulate scenes``, a short training, and the table with the papers' measures over three combinations."""
+    assert cli.main(["simulate", "scenes", "-o", str(tmp_path / "scenes"), "data.simulate.test=2"]) == 0
+    small = ["data.simulate.train=2", "stages.supervised.steps=2", "stages.supervised.extents=[[1,48,64]]"]
+    small += ["data.spacing=8", "data.workers=1", "model.width=4", "model.heads=[1,1,1,1,1]"]
+    assert cli.main(["train", "scenes", "-o", str(tmp_path / "run"), *small]) == 0
+    out = tmp_path / "table"
+    document = evaluate(tmp_path / "run" / "model", tmp_path / "scenes", out, hd95=False, shuffles=0)
+    rows = {"+".join(row["combination"]): row["saliency"] for row in document["rows"]}
+    assert list(rows) == ["rgb+depth", "rgb", "depth"]
+    values = [row["s"] for row in rows.values()]
+    assert document["average"]["saliency"]["s"] == pytest.approx(np.mean(values))
+    assert document["sd"]["saliency"]["s"] == pytest.approx(np.std(values))
+    head = (out / "table.md").read_text().splitlines()[0]
+    assert [cell.strip() for cell in head.strip("| ").split("|")][:6] == [
+        "Colour",
+        "Depth",
+        "S",
+        "MAE",
+        "F",
+        "E",
+    ]
+    assert " mm" not in (out / "table.md").read_text()
