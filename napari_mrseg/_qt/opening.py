@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
+from napari_mrseg.errors import InputError
 
 _FILES = "Scans (*.nii *.nii.gz *.mha *.nrrd *.mgz *.dcm *.ima *.zip);;All files (*)"
 
@@ -35,9 +36,12 @@ class Opener:
             self._dock.open(files)
 
     def open_sample(self) -> None:
-        from napari_mrseg import resources
+        from napari_mrseg.resources import sample_study
 
-        self._dock.open([Path(str(resources.__file__)).parent / "sample"])
+        try:
+            self._dock.open([sample_study(self._dock.session.task)])
+        except InputError as error:
+            self._dock.say(str(error))
 
     def offer(self, path: str) -> None:
         """Open a path dropped on the window; files dropped together make one study."""

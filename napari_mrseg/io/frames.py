@@ -106,6 +106,22 @@ def unpaired(folders: Mapping[str, Path], task: Task) -> str:
     return ""
 
 
+def paired(folders: Mapping[str, Path], task: Task) -> dict[str, dict[str, Path]]:
+    """The files of each frame by role, by the frame's name. Raises InputError where :func:`unpaired` has a reason."""
+    why = unpaired(folders, task)
+    if why:
+        raise InputError(why)
+    files = {role: frames_in(folder) for role, folder in folders.items()}
+    first = next(iter(files))
+    found: dict[str, dict[str, Path]] = {_bare(p, task) or p.stem: {first: p} for p in files[first]}
+    for role, own in files.items():
+        by_name = {_bare(p, task) or p.stem: p for p in own}
+        alike = by_name.keys() == found.keys()
+        for place, name in enumerate(found):
+            found[name][role] = by_name[name] if alike else own[place]
+    return found
+
+
 def _bare(path: Path, task: Task) -> str:
     """The name without the words that say what it shows."""
     known = {word for m in task.modalities for word in (m.name, *m.names)}

@@ -26,6 +26,8 @@ REFERENCE = "reference"
 _OTHER_FORMATS = (".mnc", ".mnc2", ".par", ".rec", ".vtk", ".npy")
 _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto", "automatic"})
 
+_FILLED = "_bfx"  # SUN RGB-D keeps depth with its holes filled beside depth as it was measured
+
 AnyPath = str | os.PathLike[str]
 
 
@@ -184,6 +186,8 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
 def _of_frames(folder: Path, task: Task) -> Recognition:
     """A folder of folders of frames: rgb/, depth/, GT/ .., as data sets and cameras keep them."""
     inside = [p for p in _listed(folder) if p.is_dir() and not p.name.startswith(".") and frames_in(p)]
+    filled = {p.name.lower().removesuffix(_FILLED) for p in inside if p.name.lower().endswith(_FILLED)}
+    inside = [p for p in inside if p.name.lower() not in filled]
     files = tuple(_judge(inside, task))
     found = {f.role: f.path for f in files}
     roles = {role: found[role] for role in (*task.names, REFERENCE) if role in found}

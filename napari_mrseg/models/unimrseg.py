@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mrseg.models.adapter import ReverseAdapter
+from napari_mrseg.models.backbone import FINEST, Backbone, Name
 from napari_mrseg.models.blocks import (
     Check,
     ConvNorm,
@@ -50,6 +51,8 @@ class Settings(BaseModel):
     convolution adds its input. ``deep``: coarser outputs that training may look at too. ``norm``: "instance" has each
     sample's own statistics, in training and after, so that what one combination looks like does not depend on others.
     ``ndim`` 2: of images, held as volumes of one slice; frames along I have nothing to do with each other.
+    ``backbone``: one of :mod:`.backbone` in place of the encoder; its maps feed the adapters, but what they add does
+    not go back into it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +70,7 @@ class Settings(BaseModel):
     mixer: Literal["swin", "conv"] = "swin"
     growth: tuple[int, int, int, int] = (1, 2, 4, 8)
     ndim: Literal[2, 3] = 3
+    backbone: Name = "own"
     stem: Literal[1, 2, 4] = 1
     head_width: Annotated[int, Field(ge=1, le=64)] = 8
     head_input: bool = True
@@ -82,6 +86,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
+        if self.backbone != "own" and (self.ndim, self.stem) != (2, FINEST):
+            raise ValueError(f"backbone {self.backbone} is of images: it needs ndim 2 and stem {FINEST}")
         if any(not 1 <= times <= 16 for times in self.growth):
             raise ValueError("growth must lie in 1..16")
         if any(not 1 <= rate <= 64 for rate in self.aspp_rates):
@@ -115,6 +121,9 @@ SIZES: dict[str, Settings] = {
     "compact": Settings(stem=2, **_COMPACT),
     # For images: 240 x 320 pixels are its finest level of a frame of 480 x 640.
     "compact-2d": Settings(ndim=2, stem=2, **_COMPACT),
+    # What the paper builds on for RGB-D and RGB-T objects, and for the classes of SUN RGB-D.
+    "resnet50": Settings(ndim=2, stem=4, backbone="resnet50", width=64, aspp_rates=(1, 2, 4, 6)),
+    "convnext-base": Settings(ndim=2, stem=4, backbone="convnext-base", width=64, aspp_rates=(1, 2, 4, 6)),
 }
 
 
@@ -137,7 +146,10 @@ class UniMRSeg(FeatureNetwork):
         norm, residual = settings.norm, settings.residual
         seen = settings.in_channels
         self.stem: nn.Conv3d | None = None
-        if settings.stem > 1:
+        self.backbone: Backbone | None = None
+        if settings.backbone != "own":
+            self.backbone = Backbone(settings.backbone, seen, settings.channels[:4], norm=norm)
+        elif settings.stem > 1:
             half = settings.stem // 2
             self.stem = nn.Conv3d(
                 seen,
@@ -147,9 +159,9 @@ class UniMRSeg(FeatureNetwork):
                 padding=(0 if flat else half, half, half),
             )
         inputs = (seen if self.stem is None else c1, c1, c2, c3)
+        levels = zip(inputs, settings.channels[:4], strict=True) if self.backbone is None else ()
         self.encoder = nn.ModuleList(
-            DoubleConv(a, b, norm=norm, residual=residual, flat=flat)
-            for a, b in zip(inputs, settings.channels[:4], strict=True)
+            DoubleConv(a, b, norm=norm, residual=residual, flat=flat) for a, b in levels
         )
         self.pyramid = Pyramid(c4, settings.aspp_rates, norm=norm, flat=flat)
         self.adapters: nn.ModuleList | None = None
@@ -177,11 +189,9 @@ class UniMRSeg(FeatureNetwork):
             for a, skip, b, scale in steps
         )
         beside = seen if settings.head_input else 0
-        self.finest = (
-            Finest(c1, beside, settings.head_width, settings.stem, norm=norm, flat=flat)
-            if self.stem
-            else None
-        )
+        self.finest = None
+        if settings.stem > 1:
+            self.finest = Finest(c1, beside, settings.head_width, settings.stem, norm=norm, flat=flat)
         self.head = nn.Conv3d(settings.head_width if self.finest else c1, settings.regions, 1)
         coarser = (c1, c1, c2) if self.finest else (c1, c2, c3)
         self.deep = nn.ModuleList(nn.Conv3d(c, settings.regions, 1) for c in coarser[: settings.deep])
@@ -206,7 +216,11 @@ class UniMRSeg(FeatureNetwork):
         """
         self._validate(x, available)
         x, available = self._frames(x), self._of_frames(available, x.shape[2])
-        if self.stem is not None:
+        maps: list[Tensor] = []
+        if self.backbone is not None:
+            maps = self.backbone(self._padded(x), check)
+            x = maps[0]
+        elif self.stem is not None:
             x = at_once(self.stem, self._padded(x))
             stop_if_asked(check)
         missing = self._incomplete(available)
@@ -215,11 +229,16 @@ class UniMRSeg(FeatureNetwork):
             stop_if_asked(check)
             if level in (1, 2, 3):
                 x = halve(x, flat=self.flat)  # (B, C', I, P, L) -> (B, C', I/2, P/2, L/2)
-            block = self.encoder[level] if level < 4 else self.pyramid
-            own = block(x, check)
+            own = self._own(level, maps, x, check)
             x = self._compensate(level, own, x, missing, check)
             features.append(x)
         return features
+
+    def _own(self, level: int, maps: list[Tensor], x: Tensor, check: Check | None) -> Tensor:
+        """F̂_cp of a level: of the backbone's ``maps`` where there are any, else of ``x``."""
+        if level == 4:
+            return self.pyramid(x, check)
+        return maps[level] if maps else self.encoder[level](x, check)
 
     def decode(self, features: list[Tensor], x: Tensor, *, check: Check | None = None) -> Tensor:
         """Logits (B, R, I, P, L) of the five features of :meth:`encode` of ``x``."""
@@ -280,7 +299,7 @@ class UniMRSeg(FeatureNetwork):
     def freeze_encoder(self) -> None:
         """Stage 3: encoder and pyramid get no gradient and no new statistics; adapters and decoder learn."""
         self.encoder_frozen = True
-        for module in (self.stem, self.encoder, self.pyramid):
+        for module in (self.backbone, self.stem, self.encoder, self.pyramid):
             if module is not None:
                 module.requires_grad_(False)
         self.train(self.training)
@@ -288,8 +307,9 @@ class UniMRSeg(FeatureNetwork):
     def train(self, mode: bool = True) -> UniMRSeg:
         super().train(mode)
         if self.encoder_frozen:
-            self.encoder.eval()
-            self.pyramid.eval()
+            for module in (self.backbone, self.encoder, self.pyramid):
+                if module is not None:
+                    module.eval()
         return self
 
     def simplify(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import BRATS, DEFAULT, Task
+from napari_mrseg.tasks import BRATS, DEFAULT, RGBD_SOD, Task
 
 HERE = Path(__file__).parent
-SAMPLES = {BRATS.name: HERE / "sample"}
+SAMPLES = {BRATS.name: HERE / "sample", RGBD_SOD.name: HERE / "sample-scene"}
 
 
 def sample_study(task: Task = DEFAULT) -> Path:

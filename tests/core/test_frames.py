@@ -9,40 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic_frames import SIZE, write_frame
+from synthetic_frames import LAYOUTS, SIZE, THERMAL, lay_out, write_frame
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study, recognise
 from napari_mrseg.io.export import write_labels
 from napari_mrseg.io.frames import _resized
 from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD, SUNRGBD
-
-# As the data sets are distributed: folders by role, names by role.
-LAYOUTS = {
-    "NJUD": ("RGB_left/{k:06d}_left.jpg", "depth/{k:06d}_left.png", "GT/{k:06d}_left.png"),
-    "NLPR": ("RGB/{k}_02-14-28.jpg", "Depth/{k}_02-14-28_Depth.png", "groundtruth/{k}_02-14-28.jpg"),
-    "STERE": ("RGB/{k:06d}_left.jpg", "depth/{k:06d}_left.png", "GT/{k:06d}_left.png"),
-    "SUN-RGBD": ("image/{k:07d}.jpg", "depth_bfx/{k:07d}.png", "label/{k:07d}.png"),
-}
-THERMAL = {
-    "VT5000": ("RGB/{k}.jpg", "T/{k}.jpg", "GT/{k}.png"),
-    "VT1000": ("RGB/{k:04d}.jpg", "T/{k:04d}.jpg", "GT/{k:04d}.jpg"),
-}
-
-
-def lay_out(root: Path, patterns: tuple[str, str, str], count: int = 4, *, thermal: bool = False) -> Path:
-    """``count`` frames under names of a data set; frame k is ``write_frame``'s of seed k."""
-    for k in range(count):
-        frame = write_frame(root.parent / "drawn" / str(k), k)
-        for name, pattern in zip(("rgb", "depth", "gt"), patterns, strict=True):
-            target = root / pattern.format(k=k)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with Image.open(frame / f"{name}.png") as image:
-                picture = image.convert("L") if name == "gt" else image.copy()
-                if thermal and name == "depth":
-                    picture = Image.fromarray((np.asarray(image) // 16).clip(0, 255).astype(np.uint8))
-                picture.save(target)
-    return root
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

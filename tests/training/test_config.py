@@ -11,7 +11,9 @@ from mrseg_training.config import load_as, load_config, shipped
 from napari_mrseg.errors import InputError
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name not in ("ablation", "bundled")])
+@pytest.mark.parametrize(
+    "name", [name for name in shipped() if name not in ("ablation", "bundled", "scenes")]
+)
 def test_shipped_configurations_are_valid(name: str) -> None:
     """Every shipped recipe passes its own check and has the three stages."""
     assert load_config(name).recipe == ("reconstruct", "contrast", "adapt")
@@ -85,7 +87,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     """Missing, not YAML, not settings: a sentence with the file's name."""
     with pytest.raises(
         InputError,
-        match="shipped configuration; those are ablation, bundled, compact, paper, tiny",
+        match="shipped configuration; those are ablation, bundled, compact, paper, rgbd, scenes, sunrgbd, tiny",
     ):
         load_config("papre")
     for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from synthetic_frames import LAYOUTS, lay_out
 
 from mrseg_training.data import scenes
 from mrseg_training.data.scenes import FAR, NEAR, Scenes, draw_scene, write_scenes
-from mrseg_training.data.subjects import prepare
+from mrseg_training.data.subjects import find_folders, prepare
 from mrseg_training.evaluate import evaluate
 from mrseg_training.settings import SimulatePart
 from napari_mrseg import cli
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
+from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD
 
 PART = SimulatePart(train=2, validation=0, test=2, seed=3)
@@ -109,3 +111,46 @@ def test_simulate_train_and_evaluate_from_the_command_line(tmp_path: Path) -> No
         "E",
     ]
     assert " mm" not in (out / "table.md").read_text()
+
+
+@pytest.mark.parametrize("layout", ["NJUD", "NLPR", "STERE"])
+def test_a_data_set_of_frames_is_a_source_of_subjects(tmp_path: Path, layout: str) -> None:
+    """The exact layout of a data set: each frame is a subject with its own files, whatever their sizes."""
+    root = lay_out(tmp_path / "data" / layout, LAYOUTS[layout], 3)
+    found = find_folders(tmp_path / "data", "**/", RGBD_SOD)
+    assert len(found) == 3
+    for files in found.values():
+        assert set(files) == {"rgb", "depth", "reference"}
+        numbers = {int("".join(c for c in path.stem.split("_")[0] if c.isdigit())) for path in files.values()}
+        assert len(numbers) == 1
+    (root / "GT" if layout != "NLPR" else root / "groundtruth").rename(root / "gone")
+    assert all(
+        set(files) == {"rgb", "depth"} for files in find_folders(tmp_path / "data", "**/", RGBD_SOD).values()
+    )
+
+
+def test_what_is_wrong_in_a_layout_is_said_by_name(tmp_path: Path) -> None:
+    """A frame without depth: the data set, the folders and the frame are named."""
+    root = lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3)
+    (root / "depth" / "000001_left.png").unlink()
+    with pytest.raises(InputError, match=r"NJUD: depth holds 2 frames and RGB_left 3, e.g. none for 000001"):
+        find_folders(tmp_path / "data", "**/", RGBD_SOD)
+
+
+def test_a_network_of_photographs_trains_on_a_data_set(tmp_path: Path) -> None:
+    """The shipped config for RGB-D, its ResNet made narrow, three stages of one step on the layout of NJUD."""
+    pytest.importorskip("transformers")
+    lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3)
+    short = [
+        f"data.path={tmp_path / 'data'}",
+        "data.proportions=[3,0,0]",
+        "model.width=8",
+        "model.heads=[1,1,1,1,1]",
+    ]
+    short += [
+        f"stages.{s}.{k}"
+        for s in ("reconstruct", "contrast", "adapt")
+        for k in ("epochs=1", "extents=[[1,64,64]]")
+    ]
+    assert cli.main(["train", "rgbd", "-o", str(tmp_path / "run"), *short]) == 0
+    assert load_model(tmp_path / "run" / "model").network.settings.backbone == "resnet50"

@@ -36,6 +36,7 @@ from mrseg_training.settings import Config, StagePart
 from mrseg_training.stages import STAGES, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.models.network import channels_last
 from napari_mrseg.models.store import save_model
 
 UNLABELLED = 1000  # added to a stage's number: unlabelled samples are drawn independently of the others
@@ -173,7 +174,7 @@ def run_stage(
         first, before, best = state.step, state.seconds, state.best
     if fabric.device.type == "cuda" and processes > 1 and config.run.norm_statistics == "batch":
         stage.network = nn.SyncBatchNorm.convert_sync_batchnorm(stage.network)
-    stage = stage.to(memory_format=torch.channels_last_3d)
+    channels_last(stage)
     stage.train()
     module, wrapped = fabric.setup(stage, optimizer)
 

@@ -23,15 +23,17 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-_ANY_NETWORK = frozenset({"name", "version", "mirrored", "network", "arguments"})  # the rest is unimrseg's
+_ANY_NETWORK = frozenset(
+    {"name", "version", "mirrored", "network", "arguments", "pretrained"}
+)  # the rest is unimrseg's
 
 
 class ModelPart(Part):
     """The network by its name (:func:`~napari_mrseg.models.network.find_network`) and what it is made of.
 
     ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image. Of
-    unimrseg: a named size, and what to change of it; of another network: its
-    ``arguments``.
+    unimrseg: a named size, and what to change of it; of another network: its ``arguments``. ``pretrained``: a folder
+    with published weights of its backbone (:meth:`~napari_mrseg.models.backbone.Backbone.take`).
     """
 
     name: str = "my-model"
@@ -39,7 +41,8 @@ class ModelPart(Part):
     mirrored: bool = False
     network: str = "unimrseg"
     arguments: dict[str, Any] = {}
-    size: Literal["paper", "compact", "compact-2d"] = "compact"
+    pretrained: Path | None = None
+    size: Literal["paper", "compact", "compact-2d", "resnet50", "convnext-base"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
     growth: tuple[int, int, int, int] | None = None
@@ -56,13 +59,15 @@ class ModelPart(Part):
     mutual: bool = True
     mixer: Literal["swin", "conv"] = "swin"
 
-    def make(self, task: Task, *, adapters: bool, outputs: int | None = None) -> Network:
+    def make(
+        self, task: Task, *, adapters: bool, outputs: int | None = None, weights: bool = True
+    ) -> Network:
         """A new network for ``task`` with ``outputs`` channels (default: one per region).
 
         Raises ValueError for arguments that are not the network's.
         """
         try:
-            return find_network(self.network).configured(
+            network = find_network(self.network).configured(
                 self._arguments,
                 channels=len(task.channels),
                 outputs=outputs or len(task.regions),
@@ -70,11 +75,19 @@ class ModelPart(Part):
             )
         except InputError as error:
             raise ValueError(str(error)) from None
+        if self.pretrained is not None and weights:
+            backbone = getattr(network, "backbone", None)
+            if backbone is None:
+                raise InputError(
+                    f"model.pretrained: {self.network} {self.size} has no backbone; leave it out."
+                )
+            backbone.take(self.pretrained.expanduser())
+        return network
 
     def sketch(self, task: Task) -> Network:
         """:meth:`make` without memory, to ask for its shape."""
         with torch.device("meta"):
-            return self.make(task, adapters=True)
+            return self.make(task, adapters=True, weights=False)
 
     @property
     def _arguments(self) -> dict[str, Any]:

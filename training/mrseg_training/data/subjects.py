@@ -15,6 +15,7 @@ from torch import Tensor
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
+from napari_mrseg.io.frames import paired
 from napari_mrseg.io.recognise import REFERENCE, recognise
 from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, on_frame
 from napari_mrseg.study import Study
@@ -185,7 +186,8 @@ def find_folders(
 ) -> dict[str, dict[str, Path]]:
     """Files of each folder under ``root`` that matches ``pattern`` and holds a recognised modality.
 
-    Ids are the folders' names; where two are alike, their paths joined by two underscores. With ``only``, folders of
+    Ids are the folders' names; where two are alike, their paths joined by two underscores; of a folder of frames (rgb/,
+    depth/, GT/ ..), each with the frame's name behind it. With ``only``, folders of
     other ids are not looked into. Raises InputError that names every folder whose files cannot be told apart.
     """
     if not root.is_dir():
@@ -194,7 +196,10 @@ def find_folders(
     names = [folder.name for folder in folders]
     found: dict[str, dict[str, Path]] = {}
     wrong: list[str] = []
+    frames: set[Path] = set()  # folders that hold the frames of one modality, and are no subjects
     for folder in folders:
+        if folder in frames:
+            continue
         alike = names.count(folder.name) > 1
         subject = "__".join(folder.relative_to(root).parts) if alike else folder.name
         if only is not None and subject not in only:
@@ -210,6 +215,11 @@ def find_folders(
             wrong.append(f"{folder.name}: {both} both look like a segmentation; keep one there.")
         if references:
             roles[REFERENCE] = references[0].path
+        if not wrong and all(path.is_dir() for path in roles.values()):  # frames: each is a subject
+            frames |= {path for path in roles.values()}
+            each = paired({role: roles[role] for role in (*task.names, REFERENCE) if role in roles}, task)
+            found |= {f"{subject}__{name}": files for name, files in each.items()}
+            continue
         found[subject] = roles
     if wrong:
         raise InputError(named_together(wrong))
