@@ -116,7 +116,7 @@ def test_simulate_train_and_evaluate_from_the_command_line(tmp_path: Path) -> No
 @pytest.mark.parametrize("layout", ["NJUD", "NLPR", "STERE"])
 def test_a_data_set_of_frames_is_a_source_of_subjects(tmp_path: Path, layout: str) -> None:
     """The exact layout of a data set: each frame is a subject with its own files, whatever their sizes."""
-    root = lay_out(tmp_path / "data" / layout, LAYOUTS[layout], 3)
+    root = lay_out(tmp_path / "data" / layout, LAYOUTS[layout], 3, drawn=tmp_path / "drawn")
     found = find_folders(tmp_path / "data", "**/", RGBD_SOD)
     assert len(found) == 3
     for files in found.values():
@@ -131,7 +131,7 @@ def test_a_data_set_of_frames_is_a_source_of_subjects(tmp_path: Path, layout: st
 
 def test_what_is_wrong_in_a_layout_is_said_by_name(tmp_path: Path) -> None:
     """A frame without depth: the data set, the folders and the frame are named."""
-    root = lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3)
+    root = lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3, drawn=tmp_path / "drawn")
     (root / "depth" / "000001_left.png").unlink()
     with pytest.raises(InputError, match=r"NJUD: depth holds 2 frames and RGB_left 3, e.g. none for 000001"):
         find_folders(tmp_path / "data", "**/", RGBD_SOD)
@@ -140,7 +140,7 @@ def test_what_is_wrong_in_a_layout_is_said_by_name(tmp_path: Path) -> None:
 def test_a_network_of_photographs_trains_on_a_data_set(tmp_path: Path) -> None:
     """The shipped config for RGB-D, its ResNet made narrow, three stages of one step on the layout of NJUD."""
     pytest.importorskip("transformers")
-    lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3)
+    lay_out(tmp_path / "data" / "NJUD", LAYOUTS["NJUD"], 3, drawn=tmp_path / "drawn")
     short = [
         f"data.path={tmp_path / 'data'}",
         "data.proportions=[3,0,0]",
