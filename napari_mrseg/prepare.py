@@ -23,12 +23,19 @@ TAIL = 3.0  # robust standard deviations above which the scale turns logarithmic
 
 
 class Intensities(NamedTuple):
-    """What normalisation needs to know of one volume, all in the volume's own units."""
+    """What normalisation needs to know of one volume, all in the volume's own units; of frames a number for each."""
 
-    floor: float
-    centre: float
-    spread: float
+    floor: float | Tensor
+    centre: float | Tensor
+    spread: float | Tensor
     method: str = "robust"
+
+    def of(self, rows: slice, device: torch.device) -> Intensities:
+        """For these slices of the volume."""
+        if not isinstance(self.floor, Tensor):
+            return self
+        floor, centre, spread = (value[rows].to(device) for value in self[:3] if isinstance(value, Tensor))
+        return Intensities(floor, centre, spread, self.method)
 
 
 def foreground_floor(volume: Tensor) -> float:
@@ -45,6 +52,14 @@ def foreground(volume: Tensor) -> Tensor:
     with the image, so units do not matter.
     """
     return volume.abs() > foreground_floor(volume)
+
+
+def measure_frames(volume: Tensor, *, holes: bool = True, method: str = "robust") -> Intensities:
+    """:func:`measure` of each slice of (I, P, L) or (I, P, L, 3) for itself: other frames change nothing."""
+    each = [measure(frame[None], holes=holes, method=method) for frame in volume]
+    shape = (len(volume), *[1] * (volume.ndim - 1))
+    floor, centre, spread = (torch.tensor(values).view(shape) for values in list(zip(*each, strict=True))[:3])
+    return Intensities(floor, centre, spread, method)
 
 
 def measure(
@@ -145,7 +160,7 @@ def frame(
 
 def on_frame(boxed: Tensor, known: Intensities, where: Frame) -> Tensor:
     """The scan's voxels in ``where.box``, (i, p, l) or (i, p, l, 3), normalised and on the frame: (1 or 3, *size)."""
-    scaled = scale(boxed, known)
+    scaled = scale(boxed, known.of(where.box[0], boxed.device))
     origin = [begin - side.start for begin, side in zip(where.start, where.box, strict=True)]
     channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
     return resample(channels, origin, where.step, where.size)

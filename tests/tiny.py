@@ -12,7 +12,7 @@ from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import Model, load_model, save_model
 from napari_mrseg.models.unimrseg import Settings, UniMRSeg
 from napari_mrseg.study import Grid, Image, Reference, Source, Study
-from napari_mrseg.tasks import BRATS
+from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 SHAPE = (24, 32, 28)
 
@@ -94,3 +94,27 @@ def model(
     )
     save_model(folder / name, network(adapters, seed), card)
     return load_model(folder / name)
+
+
+def image_model(folder: Path, *, seed: int = 0) -> Model:
+    """As :func:`model`, of frames of colour and depth; it finds something in each combination."""
+    torch.manual_seed(seed)
+    settings = Settings(
+        ndim=2, width=4, regions=1, aspp_rates=(1, 2), heads=(1, 1, 2, 2, 2), adapters="none", norm="instance"
+    )
+    network = UniMRSeg(settings)
+    card = ModelCard(
+        name="tiny-image",
+        version="0.0",
+        licence="none",
+        task=RGBD_SOD.name,
+        modalities=RGBD_SOD.names,
+        regions=("object",),
+        normalisation={"name": "robust"},
+        validated=({"spacing_mm": 1.0, "extents_max": (64, 64)},),
+        trained_on=("nothing: random weights",),
+        intended_use="tests",
+        limitations="finds nothing",
+    )
+    save_model(folder / "tiny-image", network.eval(), card)
+    return load_model(folder / "tiny-image")

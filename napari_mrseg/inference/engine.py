@@ -66,7 +66,8 @@ class Engine:
         self._asked_precision = precision
         self._ladder = _Ladder()
         self._notices: list[Note] = []
-        self._scans = Scans(model.card.normalisation["name"], model.network.stride)
+        frames = model.task.ndim == 2
+        self._scans = Scans(model.card.normalisation["name"], model.network.stride, frames=frames)
         self._move_in(device)
         self._widest = model.network.widest
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}

@@ -14,7 +14,16 @@ from torch import Tensor
 from napari_mrseg.inference.fill import fill
 from napari_mrseg.inference.plausibility import Look, look_at
 from napari_mrseg.models.network import STRIDES
-from napari_mrseg.prepare import Frame, Intensities, bounds, frame, measure, on_frame, resample
+from napari_mrseg.prepare import (
+    Frame,
+    Intensities,
+    bounds,
+    frame,
+    measure,
+    measure_frames,
+    on_frame,
+    resample,
+)
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Modality, Task
 
@@ -35,11 +44,13 @@ class _Known:
 class Scans:
     """Prepares studies for a network, and remembers what it measured of each image.
 
-    ``method`` of normalisation, and what extents must be multiples of.
+    ``method`` of normalisation, and what extents must be multiples of; ``frames``: each slice is an image of its own.
     """
 
-    def __init__(self, method: str = "robust", strides: Sequence[int] = STRIDES) -> None:
-        self._method, self._strides = method, strides
+    def __init__(
+        self, method: str = "robust", strides: Sequence[int] = STRIDES, *, frames: bool = False
+    ) -> None:
+        self._method, self._strides, self._measure = method, strides, measure_frames if frames else measure
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._prepared: OrderedDict[Hashable, Tensor] = OrderedDict()
 
@@ -120,7 +131,7 @@ class Scans:
         name = (image.identity, modality.holes)
         if name not in self._known:
             volume = torch.from_numpy(image.data.copy())  # PyTorch wants arrays it may write to
-            intensities = measure(volume, holes=modality.holes, method=self._method)
+            intensities = self._measure(volume, holes=modality.holes, method=self._method)
             self._known[name] = _Known(intensities, bounds(volume.abs() > intensities.floor))
             if len(self._known) > KNOWN_IMAGES:
                 self._known.popitem(last=False)

@@ -17,7 +17,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.io.frames import paired
 from napari_mrseg.io.recognise import REFERENCE, recognise
-from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, on_frame
+from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, measure_frames, on_frame
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Task
 
@@ -114,7 +114,8 @@ def prepare(study: Study, spacing: float, strides: Sequence[int] | None = None) 
     """
     task, grid = study.task, study.grid
     volumes = {name: torch.tensor(image.data) for name, image in study.images.items()}
-    known = {name: measure(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
+    by = measure if task.ndim == 3 else measure_frames
+    known = {name: by(volume, holes=task.modality(name).holes) for name, volume in volumes.items()}
     masks = (volume.abs() > known[name].floor for name, volume in volumes.items())
     inside = torch.stack([m if m.ndim == 3 else m.any(-1) for m in masks]).any(0)
     where = frame(bounds(inside), grid.spacing, spacing, task.ndim, strides)
