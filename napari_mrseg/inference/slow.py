@@ -14,6 +14,7 @@ from napari_mrseg.models.store import Model
 from napari_mrseg.study import Note
 
 BRAIN_MM = (144, 176, 144)  # the box of a large adult brain
+FRAME_PX = (1.0, 480.0, 640.0)
 PATIENCE = 5.0  # seconds for one combination on the CPU above which it is called slow
 SMALL = 8_000_000  # parameters up to which a model is never that slow; counting its operations takes a second itself
 # Operations a second of one core with AVX512-BF16 (a multiplication and an addition are two), measured with the
@@ -53,24 +54,25 @@ def slow_choices(model: Model, device: torch.device, precision: str, threads: in
             notes.append(
                 Note(
                     "slow_model",
-                    f"{model.card.name} takes {tera(model):.1f} TFLOP for a whole brain, at least {seconds:.0f} s on "
-                    f"{threads} threads of a CPU: use a GPU or a smaller model.",
+                    f"{model.card.name} takes {tera(model):.1f} TFLOP for {_usual(model)[0]}, at least {seconds:.0f} s "
+                    f"on {threads} threads of a CPU: use a GPU or a smaller model.",
                 )
             )
     return tuple(notes)
 
 
 def seconds_on_cpu(model: Model, precision: str, threads: int) -> float:
-    """The least one combination of a whole brain takes, from counted operations and :data:`RATES`."""
+    """The least one combination of a usual study takes, from counted operations and :data:`RATES`."""
     return tera(model) * 1e12 / (RATES[precision] * max(1, threads))
 
 
 def tera(model: Model) -> float:
-    """Operations, 10¹², of one incomplete combination of a whole brain as the engine computes it."""
+    """Operations, 10¹², of one incomplete combination of a usual study as the engine computes it."""
     best = model.card.validated[0]
     stride = model.network.stride
-    sides = zip(BRAIN_MM, stride, strict=True)
-    size = [n * math.ceil(mm / best.spacing_mm / n) for mm, n in sides]
+    step = [1.0 if axis < 3 - model.task.ndim else best.spacing_mm for axis in range(3)]
+    sides = zip(_usual(model)[1], step, stride, strict=True)
+    size = [n * math.ceil(length / width / n) for length, width, n in sides]
     windows = tile(size, best.extents_max, stride)
     extents = tuple(side.stop - side.start for side in windows[0])
     network, channels = model.network, len(model.task.channels)
@@ -78,6 +80,11 @@ def tera(model: Model) -> float:
         network.architecture, network.settings.model_dump_json(), extents, channels, network.adapts
     )
     return model.card.passes * len(windows) * operations / 1e12
+
+
+def _usual(model: Model) -> tuple[str, tuple[float, ...]]:
+    """What a study of the model's task usually is, in words, and its extents in mm or pixels."""
+    return ("a whole brain", BRAIN_MM) if model.task.ndim == 3 else ("a frame of 480 × 640 pixels", FRAME_PX)
 
 
 @cache
