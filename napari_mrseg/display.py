@@ -37,10 +37,14 @@ def titles(task: Task, combination: Iterable[str]) -> str:
 
 
 def image_title(study: Study, name: str) -> str:
-    """FLAIR; of what was measured, with its unit where the file tells: Depth (mm)."""
-    modality, stored = study.task.modality(name), study.images[name].source.header.get("stored")
-    unit = dict(modality.units).get(str(stored))
-    return modality.title + (f" ({unit})" if unit else "")
+    """FLAIR; of what was measured, with its unit where its values can be in it: Depth (mm)."""
+    modality, image = study.task.modality(name), study.images[name]
+    for stored, unit, most in modality.units:
+        if image.source.header.get("stored") == stored:
+            some = image.data[..., ::7, ::7]
+            seen = some[some > 0]
+            return f"{modality.title} ({unit})" if seen.size and np.median(seen) <= most else modality.title
+    return modality.title
 
 
 def numbered(task: Task, combination: Combination) -> str:
@@ -72,7 +76,7 @@ def words_of(
     """
     if study is None:
         return ["No study open", RESEARCH_USE]
-    parts = ["simulated, not a patient"] if study.simulated else []
+    parts = [task.made_up] if study.simulated else []
     if not combination:
         return [*parts, "all modalities are off: nothing to segment", RESEARCH_USE]
     if refusal is not None:

@@ -36,7 +36,8 @@ class Modality:
 
     ``colormap``: one of napari's, for what is no picture but a measurement: its scale is shown beside it.
 
-    ``units``: of its values by how files store them, as NumPy writes it ("u2": unsigned, 16 bits).
+    ``units``: of its values by how files store them, as NumPy writes it ("u2": unsigned, 16 bits), and up to which
+    median they may be in it.
 
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
@@ -56,7 +57,7 @@ class Modality:
     rise: tuple[float, float] = (-inf, inf)
     typical: tuple[tuple[float, float], tuple[float, float]] | None = None
     colormap: str = "gray"
-    units: tuple[tuple[str, str], ...] = ()
+    units: tuple[tuple[str, str, float], ...] = ()
     channels: Literal[1, 3] = 1
     holes: bool = True
 
@@ -175,6 +176,11 @@ class Task:
     def length_unit(self) -> str:
         """Unit of a spacing or a distance."""
         return "mm" if self.ndim == 3 else "px"
+
+    @property
+    def made_up(self) -> str:
+        """What a simulated study is, in words."""
+        return "simulated, not a patient" if self.ndim == 3 else "generated, not a photograph"
 
     @property
     def world_unit(self) -> str:
@@ -418,7 +424,7 @@ BRATS = Task(
     enhanced=(("t1ce", "t1"),),
 )
 
-_METRIC = (("u2", "mm"), ("f4", "m"), ("f8", "m"))
+_METRIC = (("u2", "mm", 10_000.0), ("f4", "m", 50.0), ("f8", "m", 50.0))
 _COLOUR = Modality("rgb", "Colour", ("rgb", "color", "colour", "image", "img"), channels=3, holes=False)
 _DEPTH = Modality("depth", "Depth", ("depth", "depth_bfx", "disparity"), colormap="viridis", units=_METRIC)
 _SEEN = ("seg", "mask", "label", "labels", "reference", "gt", "groundtruth")

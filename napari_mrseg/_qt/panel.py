@@ -47,7 +47,7 @@ class Panel(QWidget):
         )
         self.files_button = _button("Open files", with_key("One subject's scans, chosen one by one", "files"))
         self.sample_button = _button(
-            "Sample", with_key("A simulated study that comes with the plugin; not a patient", "sample")
+            "Sample", with_key(f"A study that comes with the plugin: {task.made_up}", "sample")
         )
         self.keys_button = QToolButton()
         self.keys_button.setText("?")

@@ -74,7 +74,7 @@ class ContactSheet:
         study = self.comparison.study
         index = self.best_slice(axis) if index is None else index
         title = study.task.modality(self.background).title
-        simulated = "simulated, not a patient · " if study.simulated else ""
+        simulated = f"{study.task.made_up} · " if study.simulated else ""
         if study.task.ndim == 2:
             return f"{simulated}{study.case} · on {title} · research use only"
         side = " · patient's right is on the left" if axis < 2 else " · anterior is on the left"

@@ -149,5 +149,5 @@ def write_bytes(path: Path, data: bytes) -> None:
 def _title(drawing: Drawing, comparison: Comparison) -> None:
     predictions = list(comparison.predictions.values())
     made = f"{predictions[0].model.get('name')} {predictions[0].model.get('version')}" if predictions else ""
-    simulated = " · simulated, not a patient" if comparison.study.simulated else ""
+    simulated = f" · {comparison.study.task.made_up}" if comparison.study.simulated else ""
     drawing.words(12, 24, f"{comparison.study.case} · {comparison.task.title} · {made}{simulated}", size=14)

@@ -59,7 +59,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
     """
     study = comparison.study
     title = f"{study.case}: what each modality buys"
-    simulated = '<p class="use">simulated, not a patient</p> ' if study.simulated else ""
+    simulated = f'<p class="use">{study.task.made_up}</p> ' if study.simulated else ""
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="sub">{escape(study.task.title)} · {escape(comparison.coverage)}</p>',

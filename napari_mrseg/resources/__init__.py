@@ -12,7 +12,7 @@ SAMPLES = {BRATS.name: HERE / "sample", RGBD_SOD.name: HERE / "sample-scene"}
 
 
 def sample_study(task: Task = DEFAULT) -> Path:
-    """Folder of the bundled study for ``task``. It is simulated, not a patient. Raises InputError if there is none."""
+    """Folder of the bundled study for ``task``. It is made up. Raises InputError if there is none."""
     if task.name not in SAMPLES:
         raise InputError(
             f"No sample comes with the task {task.name}, only with {', '.join(SAMPLES)}; open files of your own."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from waiting import PATIENCE, until_final
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.windows import open_comparison, open_dock
+from napari_mrseg.display import image_title
 from napari_mrseg.session import Session
+from napari_mrseg.study import Image
 from napari_mrseg.tasks import RGBD_SOD
 
 
@@ -47,6 +50,12 @@ def test_colour_is_colour_and_depth_has_its_scale(qtbot: QtBot, dock: MrsegDock,
     rgb, depth = dock.layers.images["rgb"], dock.layers.images["depth"]
     assert rgb.rgb
     assert depth.name == "Depth (mm)"
+    study = dock.session.study
+    assert study is not None
+    tenths = Image(study.images["depth"].data * 10, study.images["depth"].source)
+    assert (
+        image_title(replace(study, images={**study.images, "depth": tenths}), "depth") == "Depth"
+    )  # no 15 m here
     assert depth.colormap.name == "viridis"
     assert depth.colorbar.visible
     assert not rgb.colorbar.visible
