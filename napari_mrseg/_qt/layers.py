@@ -107,6 +107,7 @@ class StudyLayers:
             )
             whole = min(low, float(image.data.min())), max(high, float(image.data.max()))
             layer.contrast_limits_range = whole
+            layer.colorbar.position = "bottom_left"  # the words are above
             layer.colorbar.visible = study.task.modality(name).colormap != "gray"
             self.images[name] = self.viewer.add_layer(layer)
             draw_quickly(self.viewer, layer)

@@ -154,9 +154,10 @@ class Tour(QObject):
         if session.study is None:
             yield Scene("Research software, not for diagnosis.", dock.opener.open_sample, there)
         present = session.study.present if session.study is not None else ()
-        finding = task.finding
+        finding, place = task.finding, "head" if task.ndim == 3 else "scene"
+        through = "head" if task.ndim == 3 else "frames"
         yield Scene(
-            f"{len(present)} kinds of picture of one head, and {finding} that a network found in all of them together. "
+            f"{len(present)} kinds of picture of one {place}, and {finding} that a network found in all of them together. "
             "Research software, not for diagnosis.",
             use(present),
             there,
@@ -175,7 +176,7 @@ class Tour(QObject):
             bench.tabs.setCurrentIndex(1)
 
         yield Scene(f"All {every} combinations side by side.", compare, lambda: self._swept(every))
-        yield Scene("Touch anything: switch a modality, move through the head.", use(present), there)
+        yield Scene(f"Touch anything: switch a modality, move through the {through}.", use(present), there)
 
     def _swept(self, every: int) -> bool:
         return len(self._dock.session.predictions) >= every
