@@ -157,8 +157,8 @@ class Tour(QObject):
         finding, place = task.finding, "head" if task.ndim == 3 else "scene"
         through = "head" if task.ndim == 3 else "frames"
         yield Scene(
-            f"{len(present)} kinds of picture of one {place}, and {finding} that a network found in all of them together. "
-            "Research software, not for diagnosis.",
+            f"{len(present)} kinds of picture of one {place}, and {finding} that a network found in all of them "
+            "together. Research software, not for diagnosis.",
             use(present),
             there,
         )
