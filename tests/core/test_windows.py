@@ -149,7 +149,9 @@ def test_outliers_are_compressed() -> None:
 
 def test_frames_of_a_2d_task_keep_their_slices() -> None:
     """The first axis is not resampled, and windows of two extents take the stride of it at a time."""
-    where = frame([(0, 1), (0, 30), (0, 33)], (1.0, 1.0, 1.0), 2.0, ndim=2)
+    frames = [(0, 1), (0, 30), (0, 33)]
+    assert frame(frames, (1.0, 1.0, 1.0), 2.0, ndim=2).size == (1, 16, 24)
+    where = frame(frames, (1.0, 1.0, 1.0), 2.0, 2, (8, 8, 8))  # a network of volumes
     assert where.step == (1.0, 2.0, 2.0)
     assert where.size == (8, 16, 24)
     assert tile(where.size, (16, 16)) == tile(where.size, (8, 16, 16))
