@@ -110,7 +110,7 @@ class MrsegDock(QWidget):
         self.bridge.changed.connect(self._changed)
         self.bridge.failed.connect(self.say)
         self._ended: list[bool] = []
-        end = _ending(self, self._ended)
+        self.end = end = _ending(self, self._ended)
         self.destroyed.connect(end)
         app = QCoreApplication.instance()
         if app is not None:

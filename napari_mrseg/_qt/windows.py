@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from napari import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -12,6 +12,7 @@ from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.holder import holder_of
 from napari_mrseg.session import Session
+from napari_mrseg.tasks import DEFAULT, RGBD_SOD, Task
 
 DOCK, COMPARISON = "MRSeg", "MRSeg comparison"
 WIDTH = 384  # pixels of the dock
@@ -54,13 +55,19 @@ class _Place(QWidget):
 
 
 class DockWindow(_Place):
-    """The dock. napari gives ``napari_viewer`` by its name."""
+    """The dock. napari gives ``napari_viewer`` by its name. One of another task that is there makes room for it."""
+
+    task: ClassVar[Task] = DEFAULT
 
     def __init__(self, napari_viewer: Any, session: Session | None = None) -> None:
         viewer = _itself(napari_viewer)
         dock = dock_of(viewer)
+        wanted = session.task if session is not None else self.task
+        if dock is not None and dock.session.task != wanted:
+            _take_away(viewer, dock)
+            dock = None
         if dock is None:
-            dock = MrsegDock(viewer, session)
+            dock = MrsegDock(viewer, session or Session(task=wanted))
             dock.compare_asked.connect(lambda: open_comparison(viewer))
         super().__init__(viewer, dock)
 
@@ -68,6 +75,12 @@ class DockWindow(_Place):
         holder, window = holder_of(self)
         if holder is not None and window is not None and not holder.isFloating():
             window.resizeDocks([holder], [WIDTH], Qt.Orientation.Horizontal)
+
+
+class ImageDockWindow(DockWindow):
+    """The dock for colour and depth."""
+
+    task = RGBD_SOD
 
 
 class ComparisonWindow(_Place):
@@ -80,6 +93,16 @@ class ComparisonWindow(_Place):
 
     def arrange(self) -> None:
         self.bench.go_below()
+
+
+def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
+    """Close a dock and what belongs to it; its layers stay with the user."""
+    bench = workbench_of(viewer)
+    for widget in (bench, dock):
+        holder, _ = holder_of(widget) if widget is not None else (None, None)
+        if holder is not None:
+            viewer.window.remove_dock_widget(holder)
+    dock.end()
 
 
 def open_dock(viewer: Viewer, session: Session | None = None) -> MrsegDock:

@@ -18,7 +18,7 @@ from test_use import ALT, canvas, click
 from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.compare.workbench import workbench_of
-from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.windows import open_comparison, open_dock
 from napari_mrseg.display import image_title
 from napari_mrseg.session import Session
@@ -111,3 +111,29 @@ def test_toggles_keys_and_comparison_of_two_modalities(qtbot: QtBot, dock: Mrseg
     )
     assert len(bench.state.comparison.predictions) == 3
     assert set(bench.state.comparison.expected) == {("rgb", "depth"), ("rgb",), ("depth",)}
+
+
+def test_the_menu_opens_a_dock_for_colour_and_depth(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
+) -> None:
+    """Without a terminal: an entry of the plugin gives a dock of two modalities, in place of that for brains; and back."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg")
+    brains = dock_of(viewer)
+    assert brains is not None
+    qtbot.waitUntil(lambda: brains.settled, timeout=PATIENCE)
+    viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg for colour and depth")
+    dock = dock_of(viewer)
+    assert dock is not None
+    assert brains.closed
+    assert list(dock.modalities.checks) == ["rgb", "depth"]
+    click(qtbot, dock.panel.sample_button)
+    until_final(qtbot, dock, ("rgb", "depth"))
+    assert dock.session.shown is not None
+    assert dock.session.shown.model["name"] == "scenes"
+    viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg")
+    again = dock_of(viewer)
+    assert again is not None
+    assert len(again.modalities.checks) == 4
+    qtbot.waitUntil(lambda: again.settled, timeout=PATIENCE)
