@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from napari_mrseg.tasks import Task
+
 
 def device_choices() -> list[tuple[str, str]]:
     """(name to ask for, text to show) of each device of this machine."""
@@ -17,8 +19,8 @@ def _gpu(name: str) -> str:
     return torch.cuda.get_device_name(name)
 
 
-def model_choices() -> list[str]:
-    """Names of the installed models."""
+def model_choices(task: Task) -> list[str]:
+    """Names of the installed models for ``task``."""
     from napari_mrseg.models.store import list_models
 
-    return [model.name for model in list_models()]
+    return [model.name for model in list_models(task)]

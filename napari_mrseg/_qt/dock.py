@@ -316,7 +316,7 @@ class MrsegDock(QWidget):
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
         if "model" in topics:
-            self.later(model_choices, done=self._list_models)
+            self.later(lambda: model_choices(session.task), done=self._list_models)
             self.runbar.show_device(session.device)
         if topics & OVERLAY:
             self.layers.name_prediction()

@@ -78,15 +78,23 @@ def user_folder() -> Path:
     return Path(chosen).expanduser() if chosen else user_data_path("napari-mrseg") / "models"
 
 
-def list_models() -> list[Installed]:
-    """Bundled models, then the user's, each by name."""
+def list_models(task: Task | None = None) -> list[Installed]:
+    """Bundled models, then the user's, each by name; those for ``task``, as far as their cards can be read."""
     found: dict[str, Installed] = {}
     for root, bundled in ((BUNDLED, True), (user_folder(), False)):
         for card in sorted(root.glob(f"*/{CARD}")):
             # Names that start with a dot are half-written copies.
             if not card.parent.name.startswith("."):
                 found.setdefault(card.parent.name, Installed(card.parent.name, card.parent, bundled))
-    return list(found.values())
+    return [model for model in found.values() if task is None or _is_for(model.folder, task)]
+
+
+def _is_for(folder: Path, task: Task) -> bool:
+    """Whether the card says so; a damaged one is listed everywhere, and refused with a reason when it is chosen."""
+    try:
+        return _read_card(folder).task == task.name
+    except ModelError:
+        return True
 
 
 def load_model(name_or_path: str | Path | None = None, *, task: Task | None = None) -> Model:

@@ -116,7 +116,7 @@ def test_toggles_keys_and_comparison_of_two_modalities(qtbot: QtBot, dock: Mrseg
 def test_the_menu_opens_a_dock_for_colour_and_depth(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
 ) -> None:
-    """Without a terminal: an entry of the plugin gives a dock of two modalities, in place of that for brains; and back."""
+    """Without a terminal: an entry of the plugin gives a dock of two modalities, in place of that for brains."""
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
     viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg")
@@ -132,6 +132,10 @@ def test_the_menu_opens_a_dock_for_colour_and_depth(
     until_final(qtbot, dock, ("rgb", "depth"))
     assert dock.session.shown is not None
     assert dock.session.shown.model["name"] == "scenes"
+    models = dock.runbar.models
+    listed = [models.itemText(i) for i in range(models.count())]
+    assert "scenes" in listed
+    assert "compact" not in listed  # a model of brains has no answer here
     viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg")
     again = dock_of(viewer)
     assert again is not None
