@@ -9,10 +9,11 @@ from napari_mrseg.io.format import Format, Volume
 from napari_mrseg.io.frames import Frames
 from napari_mrseg.io.nifti_format import Nifti
 from napari_mrseg.io.picture import Picture
+from napari_mrseg.io.sun import SunLabels
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
 
-FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture(), Frames())
+FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture(), SunLabels(), Frames())
 
 
 def format_of(path: Path) -> Format | None:

@@ -17,6 +17,7 @@ from napari_mrseg.io.dicom.index import look_up
 from napari_mrseg.io.dicom.role import judge
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.frames import frames_in, unpaired
+from napari_mrseg.io.picture import Picture
 from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict_of
 from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
 from napari_mrseg.tasks import DEFAULT, Task
@@ -166,8 +167,8 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
     listed = []
     if folder.is_dir():
         listed = [p for p in _listed(folder) if not p.is_dir() and not p.name.startswith(".")]
-    if task.ndim == 2 and not any(is_readable(p, task) for p in listed):
-        return _of_frames(folder, task)
+    if task.ndim == 2 and not any(isinstance(format_of(p), Picture) for p in listed):
+        return _of_frames(folder, [p for p in listed if is_readable(p, task)], task)
     known = [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS]
     images = any(is_readable(p, task) and not _is_series(p) for p in known)
     # A data set of NIfTI folders is none of DICOM, whatever lies between them.
@@ -183,14 +184,14 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
     return Recognition(folder.name, tuple(_judge(known, task)), folder)
 
 
-def _of_frames(folder: Path, task: Task) -> Recognition:
-    """A folder of folders of frames: rgb/, depth/, GT/ .., as data sets and cameras keep them."""
+def _of_frames(folder: Path, labels: Sequence[Path], task: Task) -> Recognition:
+    """A folder of folders of frames: rgb/, depth/, GT/ .., as data sets keep them; ``labels``: files in it."""
     inside = [p for p in _listed(folder) if p.is_dir() and not p.name.startswith(".") and frames_in(p)]
     filled = {p.name.lower().removesuffix(_FILLED) for p in inside if p.name.lower().endswith(_FILLED)}
     inside = [p for p in inside if p.name.lower() not in filled]
-    files = tuple(_judge(inside, task))
+    files = tuple(_judge([*inside, *labels], task))
     found = {f.role: f.path for f in files}
-    roles = {role: found[role] for role in (*task.names, REFERENCE) if role in found}
+    roles = {role: found[role] for role in (*task.names, REFERENCE) if role in found and found[role].is_dir()}
     return Recognition(folder.name, files, folder, unpaired(roles, task))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 from synthetic_frames import LAYOUTS, SIZE, THERMAL, lay_out, write_frame
 
 from napari_mrseg.errors import InputError
@@ -122,3 +124,35 @@ def test_labels_of_frames_are_one_file_that_opens_again(tmp_path: Path) -> None:
     again = open_study(root, task=RGBD_SOD, reference=tmp_path / "seg.tif")
     assert again.reference is not None
     assert np.array_equal(again.reference.labels, labels)
+
+
+def test_a_scene_of_sun_rgbd_as_distributed(tmp_path: Path) -> None:
+    """image/, depth/, depth_bfx/, seg.mat and more: the filled depth is taken, and the labels by their names."""
+    frame = write_frame(tmp_path / "drawn", 5)
+    scene = tmp_path / "kv1" / "NYUdata" / "NYU0001"
+    for name, source in (("image", "rgb"), ("depth", "depth"), ("depth_bfx", "depth"), ("fullres", "rgb")):
+        (scene / name).mkdir(parents=True)
+        shutil.copy(frame / f"{source}.png", scene / name / "NYU0001.png")
+    with Image.open(frame / "depth.png") as image:
+        filled = np.where(np.asarray(image) == 0, 1234, np.asarray(image)).astype(np.uint16)
+    Image.fromarray(filled).save(scene / "depth_bfx" / "NYU0001.png")
+    (scene / "intrinsics.txt").write_text("518 0 325")
+    numbers = np.random.default_rng(0).integers(0, 5, SIZE)
+    names = np.array(["wall", "night_stand", "a mug", "Bag"], dtype=object)
+    savemat(scene / "seg.mat", {"seglabel": numbers.astype(np.uint16), "names": names})
+    study = open_study(scene, task=SUNRGBD)
+    assert study.present == ("rgb", "depth")
+    assert np.array_equal(study.images["depth"].data[0], filled)
+    assert study.reference is not None
+    assert np.array_equal(study.reference.labels[0], np.array([0, 1, 32, 0, 37])[numbers])
+    (scene / "seg.mat").write_bytes(b"no such thing")
+    study = open_study(scene, task=SUNRGBD)
+    assert [note.code for note in study.notes] == ["reference_unusable"]
+    assert "seg.mat is no label file of SUN RGB-D" in study.notes[0].message
+
+
+def test_classes_have_their_names_and_colours() -> None:
+    """37 classes in the benchmark's order, every colour once, none nested."""
+    assert len(SUNRGBD.labels) == len({label.colour for label in SUNRGBD.labels}) == 37
+    assert [SUNRGBD.labels[i].name for i in (0, 1, 36)] == ["wall", "floor", "bag"]
+    assert SUNRGBD.output == "softmax"
