@@ -32,7 +32,7 @@ from napari_mrseg.tasks import Task
 Map = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-SCENES = 1
+SCENES = 2
 """Raised when the generator draws other scenes from the same seed."""
 
 FULL = (480, 640)  # pixels of a scene at spacing 1
@@ -74,7 +74,10 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int] = FULL) -> Scene:
         relief = 0.0 if flat else 0.04
         colour, depth = _put(rng, colour, depth, mask, pattern, step, relief=relief, shaded=not camouflaged)
         truth |= mask
-    return Scene(_photograph(rng, colour), _measured(rng, depth), truth)
+    seen, measured = _photograph(rng, colour), _measured(rng, depth)
+    if rng.random() < 0.15:  # colour that was laid over depth is black where depth is missing
+        seen = np.where((measured > 0)[..., None], seen, 0).astype(np.uint8)
+    return Scene(seen, measured, truth)
 
 
 class _Pattern:
@@ -147,10 +150,15 @@ def _cloud(rng: np.random.Generator, size: tuple[int, int], period: float) -> Ma
 
 
 def _room(rng: np.random.Generator, size: tuple[int, int]) -> Map:
-    """Depth in mm of a wall, slanted or not, the floor before it and now and then a wall at the side."""
+    """Depth in mm of a wall, slanted or two that meet in a corner, floor, ceiling, now and then a wall at the side."""
     y, x = _places(size)
     wall = rng.uniform(1800, 5500) / np.maximum(0.3, 1 + rng.normal(0, 0.25) * x + rng.normal(0, 0.1) * y)
+    if rng.random() < 0.4:
+        away = x - rng.uniform(-0.45, 0.45)
+        wall = wall / (1 + np.where(away > 0, rng.uniform(0.2, 1.8) * away, -rng.uniform(0.2, 1.8) * away))
     depth = wall
+    if rng.random() < 0.2:
+        depth = np.minimum(depth, rng.uniform(500, 1500) / np.maximum(rng.uniform(-0.3, 0.0) - y, 1e-3))
     if rng.random() < 0.75:
         horizon, height = rng.uniform(-0.25, 0.15), rng.uniform(600, 1700)
         depth = np.minimum(depth, height / np.maximum(y - horizon, 1e-3))
