@@ -45,6 +45,7 @@ def card_of(card: ModelCard, config: Config, document: Mapping[str, Any]) -> Mod
     )
     each = ", ".join(f"{key(row['combination'])} {row['saliency']['s']:.3f}" for row in document["rows"])
     count = config.data.simulate.train
+    before = () if config.start is None else (f"Before: {load_model(config.start).card.trained_on[0]}",)
     return card.model_copy(
         update={
             "licence": "BSD-3-Clause",
@@ -53,6 +54,7 @@ def card_of(card: ModelCard, config: Config, document: Mapping[str, Any]) -> Mod
                 f"{commit()}; {part.steps} steps of {part.batch}): objects of many shapes and patterns in cluttered "
                 f"rooms, with the noise, holes and steps of a depth camera; in {CAMOUFLAGED:.0%} colour, in {FLAT:.0%} "
                 "depth does not show the object.",
+                *before,
             ),
             "measured": rows,
             "measured_on": (
