@@ -27,8 +27,8 @@ from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.tasks import key
 
 HELD_OUT = 40  # scenes whose Dice stands on the card
-SAMPLE = ("scene-test-0008", "scene-test-0009", "scene-test-0003")
-"""Frames of the sample: an ordinary scene, one that colour hardly shows, one that depth does not show."""
+SAMPLE = ("scene-test-0026", "scene-test-0025", "scene-test-0012")
+"""Frames of the sample, of seed 2: an ordinary scene, one that colour hardly shows, one that depth does not show."""
 QUALITY = 92  # of the sample's JPEG
 
 
