@@ -22,6 +22,7 @@ Notes = tuple[Note, ...]
 
 PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
 _CONTAINERS = ("PNG", "JPEG", "TIFF")
+_LOSSY = (".jpg", ".jpeg")
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 
 
@@ -36,6 +37,8 @@ class Picture(Format):
         raw = read_bytes(path, "a picture")
         pages = [_array(path, raw)] if path.suffix.lower() == ".npy" else _pixels(path, raw)
         stored = pages[0].dtype
+        if labels and path.suffix.lower() in _LOSSY:
+            pages = [_mask(page) for page in pages]
         seen = [_seen(page) for page in pages] if channels == 1 and not labels else pages
         values = np.stack([_as_channels(path, page, channels) for page in seen])
         values, notes = _checked(path, values, labels)
@@ -60,6 +63,12 @@ class Picture(Format):
         else:
             pages[0].save(content, "PNG")
         return content.getvalue()
+
+
+def _mask(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A mask kept as JPEG (VT1000, NLPR) as it was drawn: bright or dark; its edges have other values."""
+    grey = values.mean(-1) if values.ndim == 3 else values
+    return np.where(grey >= 128, 255, 0).astype(np.uint8)
 
 
 def _seen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -28,21 +28,25 @@ def test_the_data_sets_of_colour_and_depth_open_as_they_are(tmp_path: Path, name
     found = recognise(root, task)
     assert {f.role for f in found.files} == {"rgb", "depth", "reference"}
     assert found.problems(task) == ()
-    study = open_study(root, task=RGBD_SOD, reference=name not in ("NLPR", "SUN-RGBD"))
+    study = open_study(root, task=RGBD_SOD, reference=name != "SUN-RGBD")
     assert study.present == ("rgb", "depth")
     assert study.grid.shape == (4, *SIZE)
     for k in range(4):
         alone = open_study(tmp_path / "drawn" / str(k), task=RGBD_SOD)
         assert np.array_equal(study.images["depth"].data[k], alone.images["depth"].data[0])
-    if name in ("NJUD", "STERE"):
-        assert study.reference is not None
-        assert study.reference.labels.any(axis=(1, 2)).all()
+    if name != "SUN-RGBD":
+        assert study.reference is not None  # of NLPR a JPEG
+        for k in range(4):
+            with Image.open(tmp_path / "drawn" / str(k) / "gt.png") as image:
+                assert (np.asarray(image) > 0).sum() == pytest.approx(study.reference.labels[k].sum(), abs=6)
 
 
 @pytest.mark.parametrize("name", THERMAL)
 def test_the_data_sets_of_colour_and_thermal_open_as_they_are(tmp_path: Path, name: str) -> None:
     """RGB, T and GT."""
-    study = open_study(lay_out(tmp_path / name, THERMAL[name], thermal=True), task=RGBT_SOD, reference=False)
+    study = open_study(lay_out(tmp_path / name, THERMAL[name], thermal=True), task=RGBT_SOD)
+    assert study.reference is not None
+    assert set(np.unique(study.reference.labels)) == {0, 1}
     assert study.present == ("rgb", "thermal")
     assert study.grid.shape == (4, *SIZE)
 
