@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from synthetic_frames import LAYOUTS, lay_out
+from scipy.io import savemat
+from synthetic_frames import LAYOUTS, lay_out, write_frame
+from synthetic_frames import SIZE as FRAME
 
 from mrseg_training.data import scenes
 from mrseg_training.data.scenes import FAR, NEAR, Scenes, draw_scene, write_scenes
@@ -127,6 +130,29 @@ def test_a_data_set_of_frames_is_a_source_of_subjects(tmp_path: Path, layout: st
     assert all(
         set(files) == {"rgb", "depth"} for files in find_folders(tmp_path / "data", "**/", RGBD_SOD).values()
     )
+
+
+def test_scenes_of_sun_rgbd_train_and_are_measured(tmp_path: Path) -> None:
+    """image/, depth_bfx/ and seg.mat of each scene, as distributed: the shipped config made small, and the mean IoU."""
+    pytest.importorskip("transformers")
+    for k in range(2):
+        frame, scene = write_frame(tmp_path / "drawn" / str(k), k), tmp_path / "data" / "kv1" / f"NYU{k:04d}"
+        for name, source in (("image", "rgb"), ("depth", "depth"), ("depth_bfx", "depth")):
+            (scene / name).mkdir(parents=True)
+            shutil.copy(frame / f"{source}.png", scene / name / f"NYU{k:04d}.png")
+        numbers = np.random.default_rng(k).integers(0, 4, FRAME).astype(np.uint16)
+        names = np.array(["wall", "bed", "chair"], dtype=object)
+        savemat(scene / "seg.mat", {"seglabel": numbers, "names": names})
+    short = [f"data.path={tmp_path / 'data'}", "data.proportions=[2,0,0]", "model.size=compact-2d"]
+    short += ["model.width=4", "model.heads=[1,1,1,1,1]"]
+    for stage in ("reconstruct", "contrast", "adapt"):
+        short += [f"stages.{stage}.epochs=1", f"stages.{stage}.extents=[[1,64,64]]"]
+    assert cli.main(["train", "sunrgbd", "-o", str(tmp_path / "run"), *short]) == 0
+    model, out = tmp_path / "run" / "model", tmp_path / "table"
+    document = evaluate(model, tmp_path / "data", out, hd95=False, shuffles=0)
+    assert document["subjects"] == ["NYU0000", "NYU0001"]
+    assert 0 <= document["average"]["mean_iou"] < 0.5
+    assert (out / "table.md").read_text().startswith("| Colour | Depth | mean IoU |")
 
 
 def test_what_is_wrong_in_a_layout_is_said_by_name(tmp_path: Path) -> None:

@@ -163,11 +163,11 @@ def reliability_figure(document: Mapping[str, Any]) -> Drawing:
                 if p is not None
             ]
             for (x0, y0), (x1, y1) in itertools.pairwise(points):
-                drawing.line(x0, y0, x1, y1, COLOURS[r])
+                drawing.line(x0, y0, x1, y1, COLOURS[r % len(COLOURS)])
             for px, py in points:
-                drawing.circle(px, py, 2.5, COLOURS[r])
+                drawing.circle(px, py, 2.5, COLOURS[r % len(COLOURS)])
             if panel == 0:
-                drawing.words(x + 60 * r, y + side + 45, region, fill=COLOURS[r])
+                drawing.words(x + 60 * r, y + side + 45, region, fill=COLOURS[r % len(COLOURS)])
         drawing.words(x + side / 2, y + side + 20, "predicted probability", size=10, anchor="middle")
     drawing.words(8, 22, "frequency", size=10)
     return drawing

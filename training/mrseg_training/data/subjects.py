@@ -15,7 +15,7 @@ from torch import Tensor
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
-from napari_mrseg.io.frames import paired
+from napari_mrseg.io.frames import frames_in, paired
 from napari_mrseg.io.recognise import REFERENCE, recognise
 from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, measure_frames, on_frame
 from napari_mrseg.study import Study
@@ -217,11 +217,12 @@ def find_folders(
         if references:
             roles[REFERENCE] = references[0].path
         if not wrong and all(path.is_dir() for path in roles.values()):  # frames: each is a subject
-            frames |= {path for path in roles.values()}
+            frames.update(roles.values())
             each = paired({role: roles[role] for role in (*task.names, REFERENCE) if role in roles}, task)
             found |= {f"{subject}__{name}": files for name, files in each.items()}
             continue
-        found[subject] = roles
+        frames.update(path for path in roles.values() if path.is_dir())
+        found[subject] = roles if wrong else {role: _single(subject, path) for role, path in roles.items()}
     if wrong:
         raise InputError(named_together(wrong))
     if not found and only is None:
@@ -229,6 +230,18 @@ def find_folders(
             f"No folder {pattern} under {root} holds a recognised modality; check data.path and data.pattern."
         )
     return found
+
+
+def _single(subject: str, path: Path) -> Path:
+    """A file, or the only one of a folder of frames, as in a scene of SUN RGB-D. Raises InputError for more."""
+    if not path.is_dir():
+        return path
+    files = frames_in(path)
+    if len(files) != 1:
+        raise InputError(
+            f"{subject}: {path.name} holds {len(files)} frames beside labels of one; keep one there."
+        )
+    return files[0]
 
 
 def named_together(wrong: Sequence[str], most: int = 5) -> str:
