@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
-from synthetic_frames import LAYOUTS, lay_out, write_frame
+from synthetic_frames import LAYOUTS, THERMAL, lay_out, write_frame
 from synthetic_frames import SIZE as FRAME
 
 from mrseg_training.data import scenes
 from mrseg_training.data.scenes import FAR, NEAR, Scenes, draw_scene, write_scenes
-from mrseg_training.data.subjects import find_folders, prepare
+from mrseg_training.data.subjects import find_folders, open_source, prepare
 from mrseg_training.evaluate import evaluate
-from mrseg_training.settings import SimulatePart
+from mrseg_training.settings import DataPart, SimulatePart
 from napari_mrseg import cli
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
-from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD
+from napari_mrseg.tasks import RGBD_SOD, RGBT_SOD, SUNRGBD
 
 PART = SimulatePart(train=2, validation=0, test=2, seed=3)
 SIZE = (60, 80)
@@ -130,6 +130,45 @@ def test_a_data_set_of_frames_is_a_source_of_subjects(tmp_path: Path, layout: st
     assert all(
         set(files) == {"rgb", "depth"} for files in find_folders(tmp_path / "data", "**/", RGBD_SOD).values()
     )
+
+
+def test_the_split_that_a_data_set_comes_with(tmp_path: Path) -> None:
+    """VT5000's Train and Test and NJU2K's folders are its split; without such folders one is drawn."""
+    for name, count in (("Train", 3), ("Test", 2)):
+        lay_out(tmp_path / "VT5000" / name, THERMAL["VT5000"], count, thermal=True, drawn=tmp_path / "drawn")
+        lay_out(tmp_path / "sets" / f"NJU2K_{name.upper()}", LAYOUTS["NJUD"], count, drawn=tmp_path / "drawn")
+    for root, task in ((tmp_path / "VT5000", RGBT_SOD), (tmp_path / "sets", RGBD_SOD)):
+        split = open_source(DataPart(source="folders", path=root, pattern="**/"), task).split
+        assert split is not None
+        assert [len(split[group]) for group in ("train", "validation", "test")] == [3, 0, 2]
+        assert all("train" in subject.lower() for subject in split["train"])
+    lay_out(tmp_path / "plain" / "STERE", LAYOUTS["STERE"], 2, drawn=tmp_path / "drawn")
+    part = DataPart(source="folders", path=tmp_path / "plain", pattern="**/")
+    assert open_source(part, RGBD_SOD).split is None
+
+
+def test_the_list_of_sun_rgbd_is_its_split(tmp_path: Path) -> None:
+    """allsplit.mat of the toolbox, whose paths are of another machine; scenes that are not in it are left out."""
+    root = tmp_path / "SUNRGBD"
+    for scene in ("kv1/NYUdata/NYU0001", "kv1/NYUdata/NYU0002", "xtion/sun3ddata/a/b/c", "kv2/odd"):
+        frame = write_frame(tmp_path / "drawn", 1)
+        for name, source in (("image", "rgb"), ("depth_bfx", "depth")):
+            (root / scene / name).mkdir(parents=True)
+            shutil.copy(frame / f"{source}.png", root / scene / name / "0.png")
+        savemat(
+            root / scene / "seg.mat", {"seglabel": np.ones(FRAME), "names": np.array(["bed"], dtype=object)}
+        )
+    there = "/n/fs/sun3d/data/SUNRGBD/"
+    alltrain = np.array([there + "kv1/NYUdata/NYU0001", there + "xtion/sun3ddata/a/b/c"], dtype=object)
+    alltest = np.array([there + "kv1/NYUdata/NYU0002"], dtype=object)
+    (root / "SUNRGBDtoolbox" / "traintestSUNRGBD").mkdir(parents=True)
+    listed = root / "SUNRGBDtoolbox" / "traintestSUNRGBD" / "allsplit.mat"
+    savemat(listed, {"alltrain": alltrain, "alltest": alltest})
+    split = open_source(DataPart(source="folders", path=root, pattern="**/"), SUNRGBD).split
+    assert split == {"train": ["NYU0001", "c"], "validation": [], "test": ["NYU0002"]}
+    listed.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"allsplit\.mat is not the list of SUN RGB-D"):
+        open_source(DataPart(source="folders", path=root, pattern="**/"), SUNRGBD)
 
 
 def test_scenes_of_sun_rgbd_train_and_are_measured(tmp_path: Path) -> None:

@@ -158,10 +158,11 @@ class DataPart(Part):
     """Where subjects come from and how they are prepared.
 
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
-    ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without
-    it a seeded one is drawn with ``proportions`` (subjects, or shares of them). ``workers``: processes that prepare
-    subjects. ``labels``: the scheme of the segmentations' codes, as ``--labels``; by default the task's own, and a data
-    set that looks like another is refused. ``unlabelled``: what stages get beside the labelled samples, as many a step.
+    ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without it the
+    data set's own (:mod:`.data.distributed`), else a seeded one is drawn with ``proportions`` (subjects, or shares of
+    them). ``workers``: processes that prepare subjects. ``labels``: the scheme of the segmentations' codes, as
+    ``--labels``; by default the task's own, and a data set that looks like another is refused. ``unlabelled``: what
+    stages get beside the labelled samples, as many a step.
     """
 
     source: Literal["brats", "folders", "simulated"] = "simulated"

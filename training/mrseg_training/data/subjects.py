@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mrseg_training.data.distributed import distributed_split
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
@@ -263,4 +264,6 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
     root = part.path.expanduser()
     found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
     report(f"{len(found)} subjects under {root.name}")
-    return Files(found, task, part.spacing, labels=part.labels)
+    files = Files(found, task, part.spacing, labels=part.labels)
+    files.split = distributed_split(found, root)
+    return files
