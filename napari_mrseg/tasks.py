@@ -130,8 +130,8 @@ class Task:
         Words by which such a mask is a reference all the same ("brain_tumor_seg").
     brain_from
         Modalities by how clearly they show where the brain ends.
-    finding
-        What is looked for, in words.
+    finding, subject, made_up
+        What is looked for, what the images show, and what a simulated study is, in words.
     expects
         What images a model of this task expects unless its card says otherwise; others are warned of.
     brighter_fluid, rising, enhanced
@@ -158,6 +158,8 @@ class Task:
     finding_names: tuple[str, ...] = ()
     brain_from: tuple[str, ...] = ()
     finding: str = "an object"
+    subject: str = "scene"
+    made_up: str = "generated, not a photograph"
     expects: Literal["adult brain", "anything"] = "anything"
     brighter_fluid: tuple[tuple[str, str], ...] = ()
     rising: tuple[tuple[str, str], ...] = ()
@@ -176,11 +178,6 @@ class Task:
     def length_unit(self) -> str:
         """Unit of a spacing or a distance."""
         return "mm" if self.ndim == 3 else "px"
-
-    @property
-    def made_up(self) -> str:
-        """What a simulated study is, in words."""
-        return "simulated, not a patient" if self.ndim == 3 else "generated, not a photograph"
 
     @property
     def world_unit(self) -> str:
@@ -417,6 +414,8 @@ BRATS = Task(
     finding_names=("tumor", "tumour", "lesion", "lesions", "glioma", "gbm", "brats", "wt", "tc", "et", "gtv"),
     brain_from=("t1", "t1ce", "flair", "t2"),
     finding="a tumour",
+    subject="head",
+    made_up="simulated, not a patient",
     expects="adult brain",
     # Not every tumour enhances, but vessels do.
     brighter_fluid=(("t2", "flair"), ("t2", "t1"), ("t2", "t1ce")),

@@ -166,13 +166,14 @@ class StudyLayers:
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; while all that was seen is off, one in use stands in."""
         study, in_use = self._study(), self.session.combination
-        there = dict(self._there()) if study is not None else {}
+        if study is None:
+            return
+        there = dict(self._there())
         seen = {name for name in in_use if name in self._seen and name in there}
         seen = seen or {name for name in in_use[:1] if name in there}
         self._showing = True
         try:
             for name, layer in there.items():
-                assert study is not None
                 title = image_title(study, name)
                 layer.name = title if name in in_use else f"{title} (off)"
                 _set_visible(layer, name in seen)

@@ -25,11 +25,8 @@ MISSING = (
     "Three planes need one more package: pip install napari-orthogonal-views, and start again. "
     "Until then Ctrl+E shows one plane after the other."
 )
-_SAGITTAL = (
-    -1,
-    -3,
-    -2,
-)  # of the main view's axes: head up, front to the left; the plugin's own lays it on its side
+# Of the main view's axes: head up, front to the left; the plugin's own order lays it on its side.
+_SAGITTAL = (-1, -3, -2)
 _SHARE = 0.42  # of the window for the two other planes
 
 
@@ -98,6 +95,7 @@ class ThreePlanes:
             self._changed(False)
 
     def _show(self) -> None:
+        # Its public function only asks for the planes to come later, and gives no hold of them.
         from napari_orthogonal_views.ortho_view_manager import _get_manager
 
         viewer = self._viewer
@@ -173,6 +171,6 @@ def _pick(viewer: ViewerModel, clicked: ViewerModel, event: Any) -> Iterator[Non
     if active is not None and str(active.mode) != "pan_zoom":
         return
     yield
-    while event.type == "mouse_move":
+    if event.type == "mouse_move":
         return
     viewer.dims.point = tuple(float(v) for v in np.asarray(event.position)[-viewer.dims.ndim :])

@@ -154,10 +154,9 @@ class Tour(QObject):
         if session.study is None:
             yield Scene("Research software, not for diagnosis.", dock.opener.open_sample, there)
         present = session.study.present if session.study is not None else ()
-        finding, place = task.finding, "head" if task.ndim == 3 else "scene"
-        through = "head" if task.ndim == 3 else "frames"
+        finding = task.finding
         yield Scene(
-            f"{len(present)} kinds of picture of one {place}, and {finding} that a network found in all of them "
+            f"{len(present)} kinds of picture of one {task.subject}, and {finding} that a network found in all of them "
             "together. Research software, not for diagnosis.",
             use(present),
             there,
@@ -176,7 +175,9 @@ class Tour(QObject):
             bench.tabs.setCurrentIndex(1)
 
         yield Scene(f"All {every} combinations side by side.", compare, lambda: self._swept(every))
-        yield Scene(f"Touch anything: switch a modality, move through the {through}.", use(present), there)
+        yield Scene(
+            f"Touch anything: switch a modality, move through the {task.subject}.", use(present), there
+        )
 
     def _swept(self, every: int) -> bool:
         return len(self._dock.session.predictions) >= every

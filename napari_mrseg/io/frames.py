@@ -90,12 +90,15 @@ def frames_in(folder: Path) -> list[Path]:
 def unpaired(folders: Mapping[str, Path], task: Task) -> str:
     """Why the frames of ``folders``, by role, do not belong together, or nothing.
 
-    They do if their names are alike but for the words of their role, or if there are as many of each.
+    They do if their names are alike but for the words of their role, or if no two are and there are as many of each, as
+    where a camera names them by the time: they then belong together in their order.
     """
     names = {role: [_bare(p, task) for p in frames_in(folder)] for role, folder in folders.items()}
     first = next(iter(names), "")
     for role, own in names.items():
-        if set(own) == set(names[first]) or len(own) == len(names[first]):
+        if sorted(own) == sorted(names[first]):
+            continue
+        if len(own) == len(names[first]) and not set(own) & set(names[first]):
             continue
         lacking = next((n for n in names[first] if n not in set(own)), "")
         which = f", e.g. none for {lacking}" if lacking else ""

@@ -160,3 +160,17 @@ def test_classes_have_their_names_and_colours() -> None:
     assert len(SUNRGBD.labels) == len({label.colour for label in SUNRGBD.labels}) == 37
     assert [SUNRGBD.labels[i].name for i in (0, 1, 36)] == ["wall", "floor", "bag"]
     assert SUNRGBD.output == "softmax"
+
+
+def test_frames_are_never_paired_by_chance(tmp_path: Path) -> None:
+    """As many of each but one name of another frame: refused, not shifted; names with nothing in common go in order."""
+    root = lay_out(tmp_path / "shifted", LAYOUTS["NJUD"])
+    (root / "depth" / "000002_left.png").rename(root / "depth" / "000009_left.png")
+    with pytest.raises(InputError, match=r"depth holds 4 frames and RGB_left 4, e.g. none for 000002"):
+        open_study(root, task=RGBD_SOD)
+    twice = lay_out(tmp_path / "twice", LAYOUTS["STERE"])
+    shutil.copy(twice / "RGB" / "000001_left.jpg", twice / "RGB" / "000001_right.jpg")
+    with pytest.raises(InputError, match=r"depth holds 4 frames and RGB 5"):
+        open_study(twice, task=RGBD_SOD)
+    times = lay_out(tmp_path / "camera", ("rgb/1{k}.125.png", "depth/2{k}.375.png", "gt/3{k}.5.png"))
+    assert open_study(times, task=RGBD_SOD).grid.shape[0] == 4
