@@ -321,7 +321,7 @@ def test_real_scans_as_training_data(real_data: Path, tmp_path: Path) -> None:
 
     data = {
         "source": "folders",
-        "path": str(real_data),
+        "path": str(real_data / ".." / real_data.name),  # as a script may put it together
         "pattern": "BraTS2021_0147[67]",
         "spacing": 4.0,
         "proportions": [1, 0, 0],

@@ -24,7 +24,8 @@ def distributed_split(
     groups = _of_sun(listed[0]) if listed else {}
     split: dict[str, list[str]] = {group: [] for group in GROUPS}
     for subject, files in found.items():
-        path = next(iter(files.values())).relative_to(root)
+        # Recognised files are named in full; the root may come with "..", a link or from the folder one is in.
+        path = next(iter(files.values())).resolve().relative_to(root.resolve())
         group = _listed(path, groups) if listed else _named(path.parts[:-1])
         if group is None:
             if not listed:
