@@ -34,7 +34,12 @@ def complete_run(run: dict[str, Any], model: Model, peak: Data, *, random: bool)
         windows = tile(size, model.card.validated[0].extents_max, strides)
         extents = [side.stop - side.start for side in windows[0]]
         counted = count(
-            type(network), network.settings, extents, channels=channels, incomplete=row["adapters"]
+            type(network),
+            network.settings,
+            extents,
+            channels=channels,
+            modalities=len(model.task.names),
+            incomplete=row["adapters"],
         )
         flops = model.card.passes * len(windows) * counted.flops
         row["first_look_s"] = median(row["first_look_all_s"]) if row["first_look_all_s"] else None

@@ -75,9 +75,10 @@ def tera(model: Model) -> float:
     size = [n * math.ceil(length / width / n) for length, width, n in sides]
     windows = tile(size, best.extents_max, stride)
     extents = tuple(side.stop - side.start for side in windows[0])
-    network, channels = model.network, len(model.task.channels)
+    network, task = model.network, model.task
+    shape = len(task.channels), len(task.names)
     operations = _operations(
-        network.architecture, network.settings.model_dump_json(), extents, channels, network.adapts
+        network.architecture, network.settings.model_dump_json(), extents, *shape, network.adapts
     )
     return model.card.passes * len(windows) * operations / 1e12
 
@@ -89,10 +90,15 @@ def _usual(model: Model) -> tuple[str, tuple[float, ...]]:
 
 @cache
 def _operations(
-    architecture: str, settings: str, extents: tuple[int, ...], channels: int, incomplete: bool
+    architecture: str,
+    settings: str,
+    extents: tuple[int, ...],
+    channels: int,
+    modalities: int,
+    incomplete: bool,
 ) -> int:
     from napari_mrseg.models.counting import count  # not above: its tools take a moment to import
 
     kind = find_network(architecture)
     read = kind.settings_type.model_validate_json(settings)
-    return count(kind, read, extents, channels=channels, incomplete=incomplete).flops
+    return count(kind, read, extents, channels=channels, modalities=modalities, incomplete=incomplete).flops

@@ -125,7 +125,12 @@ def _conv3d(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...] | str) -> Tenso
         return torch.ops.aten.mkldnn_convolution(
             x, conv.weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups
         )
-    return F.conv3d(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+    rest = conv.stride, padding, conv.dilation, conv.groups
+    if x.device.type == "cpu" and x.shape[2] == 2 and conv.kernel_size[0] > 1 and torch.is_grad_enabled():
+        # The bf16 gradient of such a kernel over two rows is what happened to be in memory (oneDNN, PyTorch 2.13).
+        with torch.autocast("cpu", enabled=False):
+            return F.conv3d(x.to(conv.weight), conv.weight, conv.bias, *rest)
+    return F.conv3d(x, conv.weight, conv.bias, *rest)
 
 
 def _empty(part: Tensor, extent: int) -> Tensor:
@@ -134,6 +139,18 @@ def _empty(part: Tensor, extent: int) -> Tensor:
     last = part.is_contiguous(memory_format=torch.channels_last_3d)
     layout = torch.channels_last_3d if last else torch.contiguous_format
     return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout)
+
+
+def as_frames(x: Tensor) -> Tensor:
+    """Every frame as a sample of its own: (B, C, I, P, L) -> (B·I, C, 1, P, L)."""
+    if x.shape[2] == 1:
+        return x
+    return x.movedim(2, 1).flatten(0, 1).unsqueeze(2).contiguous(memory_format=torch.channels_last_3d)
+
+
+def as_volume(x: Tensor, frames: int) -> Tensor:
+    """The inverse of :func:`as_frames`."""
+    return x if frames == 1 else x.squeeze(2).unflatten(0, (-1, frames)).movedim(1, 2)
 
 
 def halve(x: Tensor, *, flat: bool = False) -> Tensor:

@@ -43,6 +43,8 @@ class ModelCard(BaseModel):
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
     needs
         Modalities without which it has no answer; default: none, it takes every combination.
+    sees
+        The modalities it looks at, where that is not all of the task's; it needs one of them at least.
     normalisation
         ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
         1 over the voxels that are not background, as MONAI's bundles do.
@@ -72,6 +74,7 @@ class ModelCard(BaseModel):
     regions: tuple[str, ...]
     architecture: Architecture = Architecture()
     needs: tuple[str, ...] = ()
+    sees: tuple[str, ...] = ()
     normalisation: dict[str, Any]
     validated: Annotated[tuple[Validated, ...], Field(min_length=1)]
     trained_on: tuple[str, ...]
@@ -90,16 +93,24 @@ class ModelCard(BaseModel):
 
     def can_do(self, combination: Combination) -> bool:
         """Whether it has an answer for these modalities."""
-        return set(self.needs) <= set(combination)
+        seen = not self.sees or bool(set(self.sees) & set(combination))
+        return seen and set(self.needs) <= set(combination)
 
     def combinations(self, present: Combination) -> tuple[Combination, ...]:
-        """What it can do with the modalities that are there, in the task's order."""
-        return tuple(c for c in TASKS[self.task].combinations(present) if self.can_do(c))
+        """What it can do with the modalities that are there and that it looks at, in the task's order."""
+        there = tuple(name for name in present if name in self.sees) if self.sees else present
+        return tuple(c for c in TASKS[self.task].combinations(there) if self.can_do(c)) if there else ()
 
     def refusal(self, combination: Combination) -> str:
         """The sentence for a combination that it cannot do."""
         task = TASKS[self.task]
         missing = [task.modality(name).title for name in self.needs if name not in combination]
+        if not missing:
+            seen = [task.modality(name).title for name in self.sees]
+            return (
+                f"{self.name} looks at {_and(seen)} only, and {'neither' if len(seen) == 2 else 'none'} of them is "
+                "in use; switch on one, or choose another model."
+            )
         wanted = [task.modality(name).title for name in self.needs]
         return (
             f"{self.name} needs {_and(wanted)}, and {_and(missing)} {'is' if len(missing) == 1 else 'are'} "
@@ -123,8 +134,9 @@ class ModelCard(BaseModel):
         ):
             if own != wanted:
                 raise ValueError(f"{field} must be {', '.join(wanted)}, as in the task {self.task}")
-        if set(self.needs) - set(task.names):
-            raise ValueError(f"needs must be some of {', '.join(task.names)}")
+        for field, names in (("needs", self.needs), ("sees", self.sees)):
+            if set(names) - set(task.names):
+                raise ValueError(f"{field} must be some of {', '.join(task.names)}")
         if self.normalisation.get("name") not in NORMALISATIONS:
             raise ValueError(f"normalisation: name must be one of {', '.join(NORMALISATIONS)}")
         spacings = [v.spacing_mm for v in self.validated]

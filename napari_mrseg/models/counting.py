@@ -67,15 +67,19 @@ def count(
     extents: Sequence[int],
     *,
     channels: int,
+    modalities: int | None = None,
     incomplete: bool,
     dtype: torch.dtype = torch.bfloat16,
 ) -> Counter:
-    """One window of ``extents`` through a network as the engine runs it, with all ``channels`` or without the last."""
+    """One window of ``extents`` through a network as the engine runs it, with all modalities or without the last.
+
+    ``modalities``: how many there are, if not one a channel.
+    """
     with torch.device("meta"):
         network = kind(settings).for_inference(dtype)
         x = torch.empty((1, channels, *extents), dtype=dtype)
     x = x.to(memory_format=torch.channels_last_3d)
-    available = torch.ones((1, channels), dtype=torch.bool)
+    available = torch.ones((1, modalities or channels), dtype=torch.bool)
     available[0, -1] = not incomplete
     with torch.inference_mode(), Counter() as counter, _blocks(network, counter):
         network(x, available)

@@ -21,10 +21,16 @@ from torch import Tensor, nn
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Check
+from napari_mrseg.tasks import Task
 
 GROUP = "napari_mrseg.networks"
 STRIDES = (8, 8, 8)  # of the networks here, and of what is prepared for none in particular
-OWN = {"unimrseg": "napari_mrseg.models.unimrseg:UniMRSeg"}
+OWN = {
+    "unimrseg": "napari_mrseg.models.unimrseg:UniMRSeg",
+    "mmformer": "napari_mrseg.models.mmformer:MmFormer",
+    "smml": "napari_mrseg.models.smml:Smml",
+    "cmc": "napari_mrseg.models.cmc:Cmc",
+}
 
 
 class Network(nn.Module):
@@ -70,9 +76,31 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @classmethod
+    def for_task(
+        cls, task: Task, arguments: Mapping[str, Any], *, outputs: int | None = None, adapters: bool = False
+    ) -> Self:
+        """:meth:`configured` for ``task``: for networks that want to know more of it than how many channels."""
+        return cls.configured(
+            arguments,
+            channels=len(task.channels),
+            outputs=outputs or len(task.regions),
+            adapters=adapters,
+        )
+
+    @property
+    def sees(self) -> tuple[int, ...] | None:
+        """The task's modalities that it looks at, by number; None: all."""
+        return None
+
+    @classmethod
     def refuse(cls, settings: Any, channels: int, regions: int) -> str | None:
         """Why these settings do not fit a task of so many channels and regions, or None."""
         return None
+
+    @property
+    def last_layers(self) -> tuple[nn.Conv3d, ...]:
+        """The convolutions with bias that give logits."""
+        return ()
 
     @property
     def training_stride(self) -> tuple[int, int, int]:
@@ -114,6 +142,10 @@ class FeatureNetwork(Network):
 
     head: nn.Conv3d
     deep: nn.ModuleList
+
+    @property
+    def last_layers(self) -> tuple[nn.Conv3d, ...]:
+        return (self.head, *self.deep)
 
     def encode(
         self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None

@@ -25,6 +25,8 @@ from napari_mrseg.models.blocks import (
     Norm,
     Pyramid,
     Up,
+    as_frames,
+    as_volume,
     at_once,
     cube,
     halve,
@@ -260,7 +262,7 @@ class UniMRSeg(FeatureNetwork):
         for axis, (n, whole) in enumerate(zip(x.shape[2:], logits.shape[2:], strict=True), start=2):
             logits = logits.narrow(axis, (whole - n) // 2, n)
         found = [logits, *(head(m) for head, m in zip(self.deep if deep else (), coarser, strict=False))]
-        return [self._volume(one, frames) for one in found] if self.flat else found
+        return [as_volume(one, frames) for one in found] if self.flat else found
 
     def training_outputs(self, x: Tensor, available: Tensor | None = None) -> list[Tensor]:
         return self.outputs(self.encode(x, available), x)
@@ -326,18 +328,11 @@ class UniMRSeg(FeatureNetwork):
         return F.pad(x, [part for n in room for part in (n // 2, n - n // 2)]) if any(room) else x
 
     def _frames(self, x: Tensor) -> Tensor:
-        """In 2-D every frame is a sample of its own: (B, C, I, P, L) -> (B·I, C, 1, P, L)."""
-        if not self.flat or x.shape[2] == 1:
-            return x
-        return x.movedim(2, 1).flatten(0, 1).unsqueeze(2).contiguous(memory_format=torch.channels_last_3d)
+        """In 2-D every frame is a sample of its own."""
+        return as_frames(x) if self.flat else x
 
     def _of_frames(self, available: Tensor | None, frames: int) -> Tensor | None:
         return available.repeat_interleave(frames, 0) if self.flat and available is not None else available
-
-    @staticmethod
-    def _volume(x: Tensor, frames: int) -> Tensor:
-        """The inverse of :meth:`_frames`."""
-        return x if frames == 1 else x.squeeze(2).unflatten(0, (-1, frames)).movedim(1, 2)
 
     def _compensate(
         self, level: int, own: Tensor, before: Tensor, missing: Tensor | None, check: Check | None

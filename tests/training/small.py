@@ -10,7 +10,7 @@ import numpy as np
 from synthetic import save_nifti
 
 from mrseg_training.config import changed, check
-from mrseg_training.settings import Config
+from mrseg_training.settings import Config, StagePart
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 NAMES_2023 = {"flair": "t2f", "t1": "t1n", "t1ce": "t1c", "t2": "t2w"}
@@ -48,6 +48,22 @@ def write_subjects(root: Path, count: int = 4) -> Path:
     for k in range(count):
         write_subject(root / f"BraTS2021_{k:05d}", seed=k)
     return root
+
+
+MODAL: dict[str, dict[str, Any]] = {
+    "mmformer": {"levels": 3, "width": 4, "tokens": 16, "heads": 2, "feed_forward": 32, "patch": 2},
+    "smml": {"levels": 3, "width": 4, "tokens": 16, "heads": 2, "feed_forward": 32, "patch": 2, "refine": 4},
+    "cmc": {"levels": 3, "width": 4, "pair": ["flair", "t1ce"]},
+}
+
+
+def modal_config(network: str, stage: str, root: Path | None = None, **changes: Any) -> Config:
+    """:func:`small_config` with one of the networks that have an encoder for each modality, and one stage."""
+    values = small_config(root).model_dump(mode="json")
+    values["model"] = {"name": "small", "network": network, "arguments": MODAL[network]}
+    common = {k: v for k, v in values["stages"]["supervised"].items() if k in StagePart.model_fields}
+    values["recipe"], values["stages"] = [stage], {stage: common}
+    return changed(check(Config, values, "modal"), changes)
 
 
 def small_config(root: Path | None = None, **changes: Any) -> Config:

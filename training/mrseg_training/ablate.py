@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
+from torch.nn import functional as F
 
 from mrseg_training.ablation_table import markdown
 from mrseg_training.config import changed
@@ -29,6 +30,8 @@ from mrseg_training.statistics import bootstrap
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.device import resolve_precision
+from napari_mrseg.inference.fill import fill
+from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import get_task
 
@@ -169,28 +172,40 @@ def _test_volumes(config: Config, out: Path, data: Data, log: Log) -> Volumes:
 
 @torch.inference_mode()
 def measure(model: Path, test: Volumes, config: Config) -> dict[str, Any]:
-    """Dice of every subject, combination and region, whole volumes at the training grid.
+    """Dice of every subject, of each combination the model can do, and region, whole volumes at the training grid.
 
-    Dice is nan where the reference lacks the region (its false-positive volume, mL, is listed instead).
+    Dice is nan where the reference lacks the region (its false-positive volume, mL, is listed instead), and where the
+    subject lacks a modality of the combination.
     """
     task = get_task(config.task)
     device = torch.device("cpu")
     bf16 = resolve_precision(config.run.precision, device) == "bf16"
-    network = load_model(model).network.for_inference(torch.bfloat16 if bf16 else torch.float32)
+    loaded = load_model(model)
+    network = loaded.network.for_inference(torch.bfloat16 if bf16 else torch.float32)
     dtype = next(network.parameters()).dtype
     voxel_ml = config.data.spacing**3 / 1000
-    combinations = task.combinations()
+    combinations = loaded.card.combinations(task.names)
+    stride = network.stride
     dice: list[list[list[float]]] = []
     false_ml: list[list[list[float]]] = []
     for subject in test.subjects:
         images, truth = test.images(subject)[None].to(dtype), test.labels(subject).numpy()
+        has, extents = test.available(subject), truth.shape
+        # Subjects are prepared for what suits most networks; one with a larger stride gets background around them.
+        images = F.pad(
+            images, [n for m, k in zip(extents[::-1], stride[::-1], strict=True) for n in (0, -m % k)]
+        )
         dice.append([])
         false_ml.append([])
         for combination in combinations:
             available = torch.tensor([[name in combination for name in task.names]])
-            seen = (images * available.view(1, -1, 1, 1, 1)).contiguous(memory_format=torch.channels_last_3d)
-            probabilities = torch.sigmoid(network(seen, available)[0].float())
-            found = task.label_map(probabilities).numpy().astype(np.uint8)
+            if not bool(has[available[0]].all()):
+                dice[-1].append([float("nan")] * len(task.regions))
+                false_ml[-1].append([float("nan")] * len(task.regions))
+                continue
+            seen = fill(images, available, task).contiguous(memory_format=torch.channels_last_3d)
+            logits = network(seen, available).float()[:, :, : extents[0], : extents[1], : extents[2]]
+            found = task.label_map(probabilities(logits, task.output)[0]).numpy().astype(np.uint8)
             scores = region_dice(found, truth, task)
             there = {r.name: bool(np.isin(truth, r.codes).any()) for r in task.regions}
             sizes = {r.name: float(np.isin(found, r.codes).sum()) * voxel_ml for r in task.regions}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -67,6 +68,13 @@ def changed(config: Some, overrides: Mapping[str, Any] | Iterable[str], where: s
         for override in overrides:
             _put(values, override)
     return check(type(config), values, where)
+
+
+def merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, key by key; where both have a value that is not a mapping, the second one's."""
+    found = copy.deepcopy(dict(values))
+    _merge(found, copy.deepcopy(dict(more)))
+    return found
 
 
 def _text(name_or_path: str | Path) -> tuple[str, str]:

@@ -157,7 +157,9 @@ def run_stage(
         )
 
     loader = loader_of(data.train, index)
-    unlabelled = loader_of(data.unlabelled, index + UNLABELLED) if data.unlabelled is not None else None
+    unlabelled = None
+    if data.unlabelled is not None and stage.uses_unlabelled:
+        unlabelled = loader_of(data.unlabelled, index + UNLABELLED)
     steps = part.steps
     if part.epochs is not None:
         steps = math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))
@@ -188,7 +190,7 @@ def run_stage(
         """How much is done before ``step``, of how much: steps, or seconds where those are given."""
         return (step, steps) if steps is not None else (spent(), 60 * (part.minutes or 0))
 
-    card = model_card(config, name, part, data.train)
+    card = model_card(config, name, part, data.train, data.unlabelled if stage.uses_unlabelled else None)
 
     def export(step: int) -> None:
         """Write the model folder with the weights of ``step``'s or the best checkpoint, averaged ones if there are."""

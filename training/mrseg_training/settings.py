@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Norm
-from napari_mrseg.models.network import FeatureNetwork, Network, find_network
+from napari_mrseg.models.network import Network, find_network
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 Extents = tuple[int, int, int]
@@ -67,11 +67,8 @@ class ModelPart(Part):
         Raises ValueError for arguments that are not the network's.
         """
         try:
-            network = find_network(self.network).configured(
-                self._arguments,
-                channels=len(task.channels),
-                outputs=outputs or len(task.regions),
-                adapters=adapters,
+            network = find_network(self.network).for_task(
+                task, self._arguments, outputs=outputs, adapters=adapters
             )
         except InputError as error:
             raise ValueError(str(error)) from None
@@ -96,7 +93,9 @@ class ModelPart(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelPart:
-        unknown = sorted(self.model_fields_set - _ANY_NETWORK)
+        fields = ModelPart.model_fields
+        own = self.model_fields_set - _ANY_NETWORK
+        unknown = sorted(name for name in own if getattr(self, name) != fields[name].default)
         if self.network != "unimrseg" and unknown:
             raise ValueError(f"{unknown[0]} is of the network unimrseg; {self.network} takes model.arguments")
         try:
@@ -162,7 +161,8 @@ class DataPart(Part):
     data set's own (:mod:`.data.distributed`), else a seeded one is drawn with ``proportions`` (subjects, or shares of
     them). ``workers``: processes that prepare subjects. ``labels``: the scheme of the segmentations' codes, as
     ``--labels``; by default the task's own, and a data set that looks like another is refused. ``unlabelled``: what
-    stages get beside the labelled samples, as many a step.
+    stages get beside the labelled samples, as many a step. ``labelled_share``: how many of the training subjects keep
+    their segmentation; the others are unlabelled subjects, too, or with a stage that looks at none, not seen at all.
     """
 
     source: Literal["brats", "folders", "simulated"] = "simulated"
@@ -174,11 +174,17 @@ class DataPart(Part):
     simulate: SimulatePart = SimulatePart()
     labels: str | None = None
     unlabelled: UnlabelledPart | None = None
+    labelled_share: Share = Field(default=1.0, gt=0, le=1)
     cache: Path | None = None
     in_memory: Literal["auto", "yes", "no"] = "auto"
     prefetch: int = Field(default=2, ge=0, le=64)
     workers: int = Field(default=1, ge=1, le=256)
     skip_bad: bool = False
+
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether there are subjects without a truth beside the others."""
+        return self.unlabelled is not None or self.labelled_share < 1
 
     @model_validator(mode="after")
     def _has_path(self) -> DataPart:
@@ -339,6 +345,42 @@ class JointPart(AdaptPart):
     perturb: PerturbPart = PerturbPart()
 
 
+class MutualPart(StagePart):
+    """SMML's stage, and mmFormer's: each of its constraints a weight, 0 leaves it out.
+
+    ``dropout`` and ``dropout_by``: how each branch's modalities are drawn. ``auxiliary``: of coarser maps and of each
+    modality alone (mmFormer). ``pixel`` with ``temperature``, ``feature`` and ``refine``: of the constraints between
+    the branches and of the refinement. ``prior``: a model folder whose answer to each modality alone the refinement
+    looks at; without one, the branch's own.
+    """
+
+    dropout: Share = Field(default=0.5, ge=0, lt=1)
+    dropout_by: Literal["modality", "sample"] = "modality"
+    auxiliary: float = Field(default=1.0, ge=0)
+    pixel: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=6.0, gt=0)
+    feature: float = Field(default=1.0, ge=0)
+    refine: float = Field(default=1.0, ge=0)
+    prior: Path | None = None
+    truth: TruthPart = TruthPart()
+
+
+class CollaboratePart(StagePart):
+    """CMC's stage: each of its consistencies a weight, 0 leaves it out.
+
+    ``channel``: of the features' channels; ``anatomy``: of what both modalities find where there is no truth, in which
+    ``contrast`` at ``temperature`` weighs that other subjects are unlike. ``dropout``: share of labelled samples that
+    have one modality only.
+    """
+
+    dropout: Share = Field(default=0.0, ge=0, lt=1)
+    channel: float = Field(default=1.0, ge=0)
+    anatomy: float = Field(default=1.0, ge=0)
+    contrast: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=0.5, gt=0)
+    truth: TruthPart = TruthPart()
+
+
 class StagesPart(Part):
     """Settings of each stage by its name; only those of the recipe need be there."""
 
@@ -347,9 +389,11 @@ class StagesPart(Part):
     adapt: AdaptPart | None = None
     supervised: SupervisedPart | None = None
     joint: JointPart | None = None
+    mutual: MutualPart | None = None
+    collaborate: CollaboratePart | None = None
 
 
-StageName = Literal["reconstruct", "contrast", "adapt", "supervised", "joint"]
+StageName = Literal["reconstruct", "contrast", "adapt", "supervised", "joint", "mutual", "collaborate"]
 
 
 class RunPart(Part):
@@ -410,9 +454,10 @@ class Config(Part):
                     f"{[[4 * n for n in least]]}"
                 )
         supervised = self.stages.supervised
-        if supervised is not None and supervised.unlabelled and self.data.unlabelled is None:
+        if supervised is not None and supervised.unlabelled and not self.data.has_unlabelled:
             raise ValueError(
-                "stages.supervised.unlabelled needs data.unlabelled.path, the folder of those subjects"
+                "stages.supervised.unlabelled needs data.unlabelled.path, the folder of those subjects, or a "
+                "data.labelled_share below 1"
             )
         known = {key(c) for c in task.combinations() if c != task.names}
         for part in (self.stages.contrast, self.stages.adapt, self.stages.joint, self.stages.supervised):
@@ -423,7 +468,7 @@ class Config(Part):
                 )
             if part is not None and any(not 0 < value < 1e3 for value in part.sampling_weights.values()):
                 raise ValueError("sampling_weights must be above 0 and below 1000")
-        outputs = len(network.deep) if isinstance(network, FeatureNetwork) else 0
+        outputs = len(getattr(network, "deep", ()))
         for name in self.recipe:
             truth = getattr(self.stage(name), "truth", None)
             if truth is not None and len(truth.deep) > outputs:

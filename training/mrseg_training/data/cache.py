@@ -160,10 +160,19 @@ def is_sound(path: Path, fingerprint: str) -> bool:
 class Volumes:
     """Cached subjects, in memory or read piece by piece from the mapped files.
 
-    ``in_memory`` "auto": if they take less than two fifths of the free memory, shared by ``processes``.
+    ``in_memory`` "auto": if they take less than two fifths of the free memory, shared by ``processes``. Not
+    ``labelled``: all labels are 0, whatever the files hold.
     """
 
-    def __init__(self, cached: Sequence[Cached], in_memory: str = "auto", processes: int = 1) -> None:
+    def __init__(
+        self,
+        cached: Sequence[Cached],
+        in_memory: str = "auto",
+        processes: int = 1,
+        *,
+        labelled: bool = True,
+    ) -> None:
+        self.labelled = labelled
         self.subjects = [c.subject for c in cached]
         self._paths = {c.subject: c.path for c in cached}
         size = sum(c.path.stat().st_size for c in cached)
@@ -182,7 +191,8 @@ class Volumes:
 
     def labels(self, subject: str) -> Tensor:
         """(I, P, L) uint8 codes."""
-        return self._whole(subject, "labels")
+        labels = self._whole(subject, "labels")
+        return labels if self.labelled else torch.zeros_like(labels)
 
     def images(self, subject: str) -> Tensor:
         """(M, I, P, L) float16."""

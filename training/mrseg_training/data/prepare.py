@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrseg_training.data.cache import Volumes, fill_cache
+import torch
+
+from mrseg_training.data.cache import Cached, Volumes, fill_cache
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, Source, find_folders, open_source
 from mrseg_training.log import Count, Log
+from mrseg_training.perturb import mix
 from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import get_task
@@ -62,20 +66,32 @@ def prepare_data(config: Config, source: Source, split: Split, out: Path, log: L
         there = [by_subject[s] for s in split[group] if s in by_subject]
         return Volumes(there, config.data.in_memory, fabric.world_size) if there else None
 
-    first = volumes("train")
-    if first is None:
+    train = [by_subject[s] for s in split["train"] if s in by_subject]
+    if not train:
         raise InputError(f"None of the training subjects can be used; see {folder / 'problems.txt'}.")
-    return Data(first, volumes("validation"), split, _unlabelled(config, folder / "unlabelled", fabric))
+    chosen = labelled([c.subject for c in train], config.data.labelled_share, config.seed)
+    others = [c for c in train if c.subject not in chosen] + _unlabelled(
+        config, folder / "unlabelled", fabric
+    )
+    hidden = Volumes(others, config.data.in_memory, fabric.world_size, labelled=False) if others else None
+    known = Volumes([c for c in train if c.subject in chosen], config.data.in_memory, fabric.world_size)
+    return Data(known, volumes("validation"), split, hidden)
 
 
-def _unlabelled(config: Config, folder: Path, fabric: Any) -> Volumes | None:
+def labelled(subjects: Sequence[str], share: float, seed: int) -> frozenset[str]:
+    """Which subjects keep their segmentation: at least one, more of them with a larger share of the same seed."""
+    draw = torch.Generator().manual_seed(mix(seed, len(subjects)))
+    order = torch.randperm(len(subjects), generator=draw).tolist()
+    return frozenset(subjects[i] for i in order[: max(1, round(share * len(subjects)))])
+
+
+def _unlabelled(config: Config, folder: Path, fabric: Any) -> list[Cached]:
     part, data = config.data.unlabelled, config.data
     if part is None:
-        return None
+        return []
     task = get_task(config.task)
     source = Files(
         find_folders(part.path.expanduser(), part.pattern, task), task, data.spacing, labelled=False
     )
     with fabric.rank_zero_first():
-        cached = fill_cache(source, source.ids, folder, skip_bad=data.skip_bad, workers=data.workers)
-    return Volumes(cached, data.in_memory, fabric.world_size)
+        return fill_cache(source, source.ids, folder, skip_bad=data.skip_bad, workers=data.workers)

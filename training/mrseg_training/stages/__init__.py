@@ -7,12 +7,15 @@ from typing import Any
 from mrseg_training.settings import Config
 from mrseg_training.stages.adapt import Adapt
 from mrseg_training.stages.base import Batch, Stage
+from mrseg_training.stages.collaborate import Collaborate
 from mrseg_training.stages.contrast import Contrast
 from mrseg_training.stages.joint import Joint
+from mrseg_training.stages.mutual import Mutual
 from mrseg_training.stages.reconstruct import Reconstruct
 from mrseg_training.stages.supervised import Supervised
 
-STAGES: dict[str, Any] = {stage.name: stage for stage in (Reconstruct, Contrast, Adapt, Supervised, Joint)}
+_KINDS = (Reconstruct, Contrast, Adapt, Supervised, Joint, Mutual, Collaborate)
+STAGES: dict[str, Any] = {stage.name: stage for stage in _KINDS}
 
 __all__ = ["STAGES", "Batch", "Stage", "make_stage"]
 

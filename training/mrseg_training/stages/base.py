@@ -54,6 +54,9 @@ class Stage(nn.Module):
     any_network: ClassVar[bool] = False
     """Whether it trains any network; otherwise it looks at features, and needs one that has them."""
 
+    uses_unlabelled: bool = False
+    """Whether it learns from samples without a truth, too."""
+
     network: Any
     """A :class:`~napari_mrseg.models.network.FeatureNetwork`, or with ``any_network`` any Network."""
 
@@ -66,10 +69,10 @@ class Stage(nn.Module):
                 f"The stage {self.name} looks at features, which {config.model.network} does not have; use the stage "
                 "supervised."
             )
-        if outputs is None and isinstance(self.network, FeatureNetwork):
+        if outputs is None:
             # Most voxels are in no region: a head that says so at first need not learn it.
-            for head in (self.network.head, *self.network.deep):
-                nn.init.constant_(head.bias, FEW)
+            for layer in self.network.last_layers:
+                nn.init.constant_(layer.bias, FEW)
         self.parts = 1
         self.weights: dict[str, float] = {}
         self.running_statistics = config.run.norm_statistics == "running"

@@ -22,7 +22,8 @@ class Supervised(Stage):
         self.part = part
         self.sampling_weights = perturb.sampling_weights_of(self.task, part.sampling_weights)
         self.weights = {"truth": 1.0, "unlabelled": part.unlabelled}
-        self.parts = 2 if part.unlabelled else 1
+        self.uses_unlabelled = part.unlabelled > 0
+        self.parts = 2 if self.uses_unlabelled else 1
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         if part == 1:
