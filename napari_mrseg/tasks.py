@@ -354,6 +354,7 @@ BRATS = Task(
     ndim=3,
     aliases=((4, 3),),
     schemes=(
+        ("brats-2015", ((1, 1), (2, 2), (3, 1), (4, 3))),  # 3: what does not enhance of the core
         ("brats-2024", ((1, 1), (2, 2), (3, 3), (4, 0))),  # 4: the resection cavity
         ("brats-ped", ((1, 3), (2, 1), (3, 1), (4, 2))),  # 3: cysts, part of the core
         ("msd", ((1, 2), (2, 1), (3, 3))),  # Medical Segmentation Decathlon, task 1

@@ -18,6 +18,7 @@ from napari_mrseg.cli.options import (
     Json,
     Labels,
     ModelName,
+    ModelNames,
     NoReference,
     Onto,
     Out,
@@ -155,7 +156,7 @@ def compare(
     out: Out,
     grid: Grid = None,
     task: TaskName = None,
-    model: ModelName = None,
+    model: ModelNames = None,
     device: Device = "auto",
     precision: Precision = "auto",
     reference: ReferenceFile = None,
@@ -169,17 +170,31 @@ def compare(
 ) -> None:
     """Predict every combination, and write table.csv, table.json and report.html beside the labels.
 
+    With two models, a folder of each and both beside each other in models.html, models.csv and models.json.
+
     Example: mrseg compare subject-01/ -o comparison
+
+    Example: mrseg compare subject-01/ -o comparison --model compact --model runs/smml/model
     """
     from napari_mrseg.compare import write_comparison
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.models.store import load_model
 
-    loaded = given_model(model, task)
+    names = list(model or [])
+    if len(names) > 2:
+        raise InputError("Two models are compared at a time; give --model once or twice.")
+    loaded = given_model(names[0] if names else None, task)
     study = _open(
         paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
     )
     loaded = loaded or load_model(task=study.task)
+    if len(names) == 2:
+        engines = [
+            Engine(one, device=device, precision=precision)
+            for one in (loaded, load_model(names[1], task=study.task))
+        ]
+        _compare_models(study, engines, out, grid, overwrite, as_json)
+        return
     combinations = _combinations(study, loaded.card, None, True)
     engine = Engine(loaded, device=device, precision=precision)
     result = write_comparison(
@@ -192,6 +207,32 @@ def compare(
         overwrite=overwrite,
     )
     answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
+
+
+def _compare_models(
+    study: Study, engines: Sequence[Engine], out: Path, grid: str | None, overwrite: bool, as_json: bool
+) -> None:
+    from napari_mrseg.compare import write_models
+
+    combinations = [_combinations(study, engine.model.card, None, True) for engine in engines]
+    result = write_models(
+        study,
+        [_predictions(e, study, c, e.model.card.name) for e, c in zip(engines, combinations, strict=True)],
+        out,
+        models=[engine.model.info for engine in engines],
+        combinations=combinations,
+        grid=grid,
+        overwrite=overwrite,
+    )
+    names = [result["model"]["name"], result["second_model"]["called"]]
+    answer(
+        result,
+        as_json,
+        lambda: (
+            f"{names[0]} and {names[1]} beside each other: {out / 'models.html'}, {out / 'models.csv'}\n"
+            f"On {result['device']}, {result['precision']}. Research use only."
+        ),
+    )
 
 
 def _open(
@@ -241,10 +282,14 @@ def _names(use: str, task: Task) -> Combination:
     return task.combination(name for name in use.split(",") if name.strip())
 
 
-def _predictions(engine: Engine, study: Study, combinations: Sequence[Combination]) -> Iterator[Prediction]:
+def _predictions(
+    engine: Engine, study: Study, combinations: Sequence[Combination], by: str = ""
+) -> Iterator[Prediction]:
     """Finals one by one, with a progress bar on stderr."""
     done: list[Combination] = []
-    with progress_bar(f"{study.case} on {engine.device_name}, {engine.precision}") as report:
+    with progress_bar(
+        f"{study.case}{f' by {by}' if by else ''} on {engine.device_name}, {engine.precision}"
+    ) as report:
 
         def advance(combination: Combination, fraction: float) -> None:
             report((len(done) + fraction) / len(combinations), key(combination))

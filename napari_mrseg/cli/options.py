@@ -33,6 +33,14 @@ ModelName = Annotated[
         "--model", metavar="NAME|DIR", help="Installed model or model folder; default: the bundled one."
     ),
 ]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        help="Installed model or model folder; default: the bundled one. Given twice: both, and what differs.",
+    ),
+]
 TaskName = Annotated[
     str | None,
     typer.Option(

@@ -1,11 +1,11 @@
-"""``simulate``, ``train``, ``evaluate``, ``ablate``: the training package, if it is installed."""
+"""``simulate``, ``train``, ``evaluate``, ``ablate``, ``benchmark``: the training package, if it is installed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from napari_mrseg.cli.options import (
     Device,
     Json,
     Labels,
-    ModelName,
+    ModelNames,
     Out,
     Overwrite,
     Precision,
@@ -106,7 +106,7 @@ def evaluate(
         Path, typer.Option("--data", metavar="DIR", help="Folder of subjects, each with a reference.")
     ],
     task: TaskName = None,
-    model: ModelName = None,
+    model: ModelNames = None,
     device: Device = "auto",
     precision: Precision = "auto",
     labels: Labels = None,
@@ -115,24 +115,31 @@ def evaluate(
 ) -> None:
     """Write the paper-style table: a row per combination, a column per region, average and standard deviation.
 
-    Example: mrseg evaluate --model first --data subjects/ -o evaluation
+    With several models, a folder of each, and models.md with the paired differences to the first and their intervals.
+
+    Example: mrseg evaluate --model compact --data subjects/ -o evaluation
+
+    Example: mrseg evaluate --model compact --model runs/smml/model --data subjects/ -o evaluation
     """
     with _with_extra():
         from mrseg_training.evaluate import evaluate as measure
+        from mrseg_training.evaluate_models import evaluate_models
 
         chosen = None if task is None else get_task(task)
-        report = measure(
-            model,
-            data,
-            out,
-            task=chosen,
-            device=device,
-            precision=precision,
-            overwrite=overwrite,
-            labels=labels,
-            say=say,
-        )
-    answer(report, as_json, lambda: (out / "table.md").read_text())
+        options: dict[str, Any] = {
+            "task": chosen,
+            "device": device,
+            "precision": precision,
+            "overwrite": overwrite,
+            "labels": labels,
+            "say": say,
+        }
+        names = list(model or [])
+        if len(names) > 1:
+            report, table = evaluate_models(names, data, out, **options), out / "models.md"
+        else:
+            report, table = measure(names[0] if names else None, data, out, **options), out / "table.md"
+    answer(report, as_json, lambda: table.read_text())
 
 
 @app.command()
@@ -157,4 +164,33 @@ def ablate(
         table = run(
             load_as(AblationConfig, config, _with_task(overrides, task, "base.task")), out, wanted, seeds
         )
+    typer.echo(table.read_text())
+
+
+@app.command()
+def benchmark(
+    config: Config,
+    out: Out,
+    overrides: Overrides = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder with the real subjects of the folds; default: none, simulated ones.",
+        ),
+    ] = None,
+    rows: Annotated[str | None, typer.Option("--rows", metavar="A,B", help="Only these methods.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")] = None,
+) -> None:
+    """Train methods for equally long on the same data, and measure them on the same subjects. Goes on where it stopped.
+
+    Example: mrseg benchmark compact -o runs/benchmark --rows dropout-unet,smml --seeds 1
+    """
+    with _with_extra():
+        from mrseg_training.benchmark import benchmark as run
+        from mrseg_training.benchmark import load_benchmark
+
+        wanted = None if rows is None else [row for row in rows.split(",") if row.strip()]
+        table = run(load_benchmark(config, overrides or []), out, data=data, rows=wanted, seeds=seeds)
     typer.echo(table.read_text())

@@ -11,6 +11,7 @@ _HOMES = {
     "attribute": "attribution",
     "dice_to_reference": "comparison",
     "write_comparison": "write",
+    "write_models": "write",
 }
 
 __all__ = list(_HOMES)

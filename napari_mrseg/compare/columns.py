@@ -9,7 +9,10 @@ from typing import Literal, Protocol
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Region, Task, sized
 
-Kind = Literal["size", "versus", "dice", "hd95", "seconds"]
+Kind = Literal["size", "versus", "dice", "hd95", "seconds", "second_size", "second_versus", "second_dice"]
+SECOND: tuple[Kind, ...] = ("second_size", "second_versus", "second_dice")
+SIZES: tuple[Kind, ...] = ("size", "second_size")
+DICE: tuple[Kind, ...] = ("versus", "dice", "second_versus", "second_dice")
 NO_VALUE = "–"
 _EMPTY = "Two empty regions count as 1, one empty as 0."
 _FOOT = (
@@ -37,11 +40,17 @@ class Compared(Protocol):
     task: Task
     against: Combination
 
+    @property
+    def second_name(self) -> str | None: ...
+
     def title(self, combination: Iterable[str]) -> str: ...
 
 
 def columns_of(comparison: Compared) -> tuple[Column, ...]:
-    """Sizes, Dice to the chosen combination, Dice and HD95 to a reference if there is one, seconds."""
+    """Sizes, Dice to the chosen combination, Dice and HD95 to a reference if there is one, seconds.
+
+    With a second model: its sizes, the Dice of both models' results, and its Dice to the reference, too.
+    """
     task = comparison.task
     columns = [_size(comparison, region) for region in task.regions]
     columns += [_versus(comparison, region) for region in task.regions]
@@ -54,6 +63,11 @@ def columns_of(comparison: Compared) -> tuple[Column, ...]:
             "Wall-clock time this combination took on this machine, from the images in memory to the labels.",
         )
     )  # fmt: skip
+    if comparison.second_name is not None:
+        columns += [_second_size(comparison, region) for region in task.regions]
+        columns += [_second_versus(comparison, region) for region in task.regions]
+        if comparison.study.reference is not None:
+            columns += [_second_dice(comparison, region) for region in task.regions]
     return tuple(columns)
 
 
@@ -61,18 +75,22 @@ def text_of(column: Column, value: float | None) -> str:
     """A cell as the window, the report and the Markdown table write it; “–” for no value."""
     if value is None:
         return NO_VALUE
-    if column.kind in ("versus", "dice"):
+    if column.kind in DICE:
         return f"{value:.3f}"
-    if column.kind == "size":
+    if column.kind in SIZES:
         return sized(value, column.unit)
     return f"{value:.1f}"
 
 
 def group_title(comparison: Compared, kind: Kind) -> str:
     """The title over the columns of one kind."""
-    task = comparison.task
+    task, second = comparison.task, comparison.second_name
+    size = "Volume, mL" if task.unit == "mL" else "Size, px"
     return {
-        "size": "Volume, mL" if task.unit == "mL" else "Size, px",
+        "second_size": f"{size}, {second}",
+        "second_versus": f"Dice to {second}",
+        "second_dice": f"Dice to reference, {second}",
+        "size": size,
         "versus": f"Dice to {short(comparison)}",
         "dice": "Dice to reference",
         "hd95": f"HD95 to reference, {task.length_unit}",
@@ -146,6 +164,51 @@ def _hd95(comparison: Compared, region: Region) -> Column:
         f"{region.name} HD95 {unit}",
         unit,
         "low",
+        _with(how, region),
+    )
+
+
+def _second_size(comparison: Compared, region: Region) -> Column:
+    name, unit = comparison.second_name, comparison.task.unit
+    return Column(
+        f"second_size.{region.name}",
+        "second_size",
+        region.name,
+        f"{region.name} {unit} by {name}",
+        unit,
+        None,
+        f"Size of {region.title} in the result of {name} with the same modalities.{_doubt(region)} {_FOOT}",
+    )
+
+
+def _second_versus(comparison: Compared, region: Region) -> Column:
+    how = (
+        f"Dice of {region.title} between the results of both models with the same modalities: how alike they are, not "
+        f"which one is right. {_EMPTY}"
+    )
+    return Column(
+        f"second_versus.{region.name}",
+        "second_versus",
+        region.name,
+        f"{region.name} vs {comparison.second_name}",
+        "Dice",
+        "high",
+        _with(how, region),
+    )
+
+
+def _second_dice(comparison: Compared, region: Region) -> Column:
+    how = (
+        f"Dice of {region.title} between the result of {comparison.second_name} with the same modalities and the "
+        f"loaded reference segmentation. {_EMPTY}"
+    )
+    return Column(
+        f"second_dice.{region.name}",
+        "second_dice",
+        region.name,
+        f"{region.name} Dice of {comparison.second_name}",
+        "Dice",
+        "high",
         _with(how, region),
     )
 

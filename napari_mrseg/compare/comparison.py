@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_mrseg.compare.columns import Column, columns_of
+from napari_mrseg.compare.columns import SECOND, Column, Kind, columns_of
 from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice, region_hd95
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
@@ -38,6 +39,13 @@ class Row:
     dice: Values | None
     seconds: float
     estimated: tuple[str, ...]
+
+
+class Second(NamedTuple):
+    """Another model's predictions of the same study. ``name`` is what it is called beside the first one."""
+
+    name: str
+    predictions: Mapping[Combination, Prediction]
 
 
 class _Labels:
@@ -87,6 +95,8 @@ class Comparison:
         Finals on the study's grid, by combination; previews are left out, their rows count as not yet there.
     against
         The combination whose result the others are compared with; default: all modalities that are there.
+    second
+        Another model's predictions, to stand beside these row by row.
 
     Raises ValueError if a prediction is of another grid shape or task.
     """
@@ -98,6 +108,7 @@ class Comparison:
         *,
         against: Combination | None = None,
         expected: Iterable[Combination] | None = None,
+        second: Second | None = None,
     ) -> None:
         given = predictions.values() if isinstance(predictions, Mapping) else predictions
         finals = {p.combination: p for p in given if not p.preview}
@@ -112,29 +123,51 @@ class Comparison:
         self.predictions: Mapping[Combination, Prediction] = MappingProxyType(
             {c: finals[c] for c in possible if c in finals}
         )
-        for prediction in self.predictions.values():
+        self.second = second
+        theirs = {} if second is None else {c: p for c, p in second.predictions.items() if not p.preview}
+        for prediction in (*self.predictions.values(), *theirs.values()):
             if prediction.labels.shape != study.grid.shape or prediction.task.name != self.task.name:
                 raise ValueError(f"The prediction of {prediction.key} belongs to another study.")
         self._measured = {c: _Labels(p.labels, p.box) for c, p in self.predictions.items()}
+        self._theirs = {c: _Labels(p.labels, p.box) for c, p in theirs.items()}
         self._reference = _Labels(study.reference.labels) if study.reference else None
 
     def updated(self, predictions: Mapping[Combination, Prediction] | Iterable[Prediction]) -> Comparison:
         """A snapshot of ``predictions`` that keeps what was measured on those that are the same objects."""
         return self._keeping(
-            Comparison(self.study, predictions, against=self.against, expected=self.expected)
+            Comparison(
+                self.study, predictions, against=self.against, expected=self.expected, second=self.second
+            )
         )
 
     def versus(self, against: Combination) -> Comparison:
         """The same predictions, compared with another combination's result."""
         return self._keeping(
-            Comparison(self.study, self.predictions, against=against, expected=self.expected)
+            Comparison(
+                self.study, self.predictions, against=against, expected=self.expected, second=self.second
+            )
         )
 
+    def beside(self, second: Second | None) -> Comparison:
+        """The same predictions, with another model's beside them."""
+        return self._keeping(
+            Comparison(
+                self.study, self.predictions, against=self.against, expected=self.expected, second=second
+            )
+        )
+
+    def of_second(self) -> Comparison:
+        """The second model's predictions by themselves. Raises ValueError without one."""
+        if self.second is None:
+            raise ValueError("There is no second model.")
+        return Comparison(self.study, self.second.predictions, expected=self.expected)
+
     def _keeping(self, new: Comparison) -> Comparison:
-        for combination, measured in self._measured.items():
-            found = new.predictions.get(combination)
-            if found is not None and found.labels is measured.labels:
-                new._measured[combination] = measured
+        for kept, made in ((self._measured, new._measured), (self._theirs, new._theirs)):
+            for combination, measured in kept.items():
+                found = made.get(combination)
+                if found is not None and found.labels is measured.labels:
+                    made[combination] = measured
         new._reference = self._reference
         return new
 
@@ -165,7 +198,7 @@ class Comparison:
         if absent:
             why.append(f"this study has no {' and no '.join(absent)}")
         if len(self.expected) < len(self.task.combinations(self.study.present)):
-            why.append("the model needs more than the others have")
+            why.append("the model has no answer to the others")
         if self.missing:
             why.append(f"{len(self.missing)} not computed yet")
         return f"{text}: {'; '.join(why)}." if why else f"{text}."
@@ -204,6 +237,20 @@ class Comparison:
     def between(self, a: Combination, b: Combination) -> Values:
         """Dice per region of two combinations' results. Raises KeyError if one is not computed yet."""
         return self._measured[a].dice(self._measured[b], self.task)
+
+    @property
+    def second_name(self) -> str | None:
+        return None if self.second is None else self.second.name
+
+    def between_models(self, combination: Combination) -> Values:
+        """Dice per region of both models' results. Raises KeyError if one is not computed yet."""
+        return self._measured[combination].dice(self._theirs[combination], self.task)
+
+    def dice_of_second(self, combination: Combination) -> Values | None:
+        """Dice per region of the second model's result to the loaded reference, or None without one."""
+        if self._reference is None:
+            return None
+        return self._theirs[combination].dice(self._reference, self.task)
 
     def dice(self, combination: Combination) -> Values | None:
         """Dice per region to the loaded reference, or None without one."""
@@ -256,7 +303,9 @@ class Comparison:
         if column.kind == "hd95" and not self.has_hd95(combination):
             return None
         row: Values | None
-        if column.kind == "size":
+        if column.kind in SECOND:
+            row = self._of_second(combination, column.kind)
+        elif column.kind == "size":
             row = self.predictions[combination].sizes
         elif column.kind == "versus":
             row = self.between(combination, self.against) if self.against in self.predictions else None
@@ -264,6 +313,15 @@ class Comparison:
             row = self.dice(combination) if column.kind == "dice" else self.hd95(combination)
         found = None if row is None else row[str(column.region)]
         return None if found is None or math.isnan(found) else found
+
+    def _of_second(self, combination: Combination, kind: Kind) -> Values | None:
+        if self.second is None or combination not in self._theirs:
+            return None
+        if kind == "second_size":
+            return self.second.predictions[combination].sizes
+        if kind == "second_versus":
+            return self.between_models(combination)
+        return self.dice_of_second(combination)
 
     def is_estimated(self, combination: Combination, key: str) -> bool:
         """True if the cell is of a region that the combination cannot show: to be greyed."""

@@ -6,6 +6,7 @@ Arrays are in I, P, L order, so a slice shows radiologically as it is: the patie
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.columns import unseen
 from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.difference import BOTH, COLOURS, ONLY_A, ONLY_B, difference
 from napari_mrseg.compare.drawing import Drawing, Pixels
 from napari_mrseg.compare.metrics import bounding_box
 from napari_mrseg.tasks import Combination
@@ -33,6 +35,9 @@ class ContactSheet:
         Longer side of a tile, pixels.
     dark
         White words on dark paper, for a dark window.
+    difference
+        A region whose difference to the second model's result is shown instead of the labels, in the colours of
+        :mod:`.difference`; only combinations that both have get a picture.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class ContactSheet:
         tile: int = 200,
         columns: int = 5,
         dark: bool = False,
+        difference: str | None = None,
     ) -> None:
         self.comparison = comparison
+        self.difference = difference
         self.background = comparison.study.present[0] if background is None else background
         self._image = comparison.study.images[self.background].data
         self._tile = tile
@@ -75,6 +82,8 @@ class ContactSheet:
         index = self.best_slice(axis) if index is None else index
         title = study.task.modality(self.background).title
         simulated = f"{study.task.made_up} · " if study.simulated else ""
+        if self.difference is not None:
+            simulated = f"difference in {self.difference} · {simulated}"
         if study.task.ndim == 2:
             return f"{simulated}{study.case} · on {title} · research use only"
         side = " · patient's right is on the left" if axis < 2 else " · anterior is on the left"
@@ -92,7 +101,7 @@ class ContactSheet:
             self._templates[axis] = self._frame(axis, 0).pixels()
         sheet = self._templates[axis].copy()
         height, width = self._extent(axis)
-        for combination, tile in zip(self.comparison.predictions, self.tiles(axis, index), strict=True):
+        for combination, tile in zip(self.shown, self.tiles(axis, index), strict=True):
             x, y = self._corner(self.comparison.expected.index(combination), axis)
             sheet[y : y + height, x : x + width] = tile
         return sheet
@@ -102,7 +111,7 @@ class ContactSheet:
         index = self.best_slice(axis) if index is None else index
         drawing = self._frame(axis, CAPTION)
         drawing.words(GAP, 17, self.caption(axis, index), size=12, fill=self._ink)
-        for combination, tile in zip(self.comparison.predictions, self.tiles(axis, index), strict=True):
+        for combination, tile in zip(self.shown, self.tiles(axis, index), strict=True):
             x, y = self._corner(self.comparison.expected.index(combination), axis)
             drawing.picture(x, y + CAPTION, tile)
         self._legend(drawing)
@@ -123,19 +132,36 @@ class ContactSheet:
         return (*self._corner(self.comparison.expected.index(combination), axis), width, height)
 
     def tiles(self, axis: int, index: int) -> npt.NDArray[np.uint8]:
-        """(n, h, w, 3) pixels, one tile per prediction that is there, in the table's order."""
+        """(n, h, w, 3) pixels, one tile per combination of :attr:`shown`."""
         rows, columns = self._places(axis)
         pick = np.ix_(rows, columns)
         plane = self._plane(self._image, axis, index)[pick]
         grey = self._grey(plane)
-        predictions = self.comparison.predictions.values()
-        stack = np.empty((len(predictions), len(rows), len(columns)), dtype=np.uint8)
-        for slot, prediction in zip(stack, predictions, strict=True):
-            slot[:] = self._plane(prediction.labels, axis, index)[pick]
+        stack = np.empty((len(self.shown), len(rows), len(columns)), dtype=np.uint8)
+        for slot, combination in zip(stack, self.shown, strict=True):
+            slot[:] = self._codes(combination, axis, index, pick)
         tiles = np.empty((*stack.shape, 3), dtype=np.uint8)
         tiles[:] = grey[..., None] if grey.ndim == 2 else grey
         self._overlay(tiles, stack)
         return tiles
+
+    @cached_property
+    def shown(self) -> tuple[Combination, ...]:
+        """The combinations that have a picture, in the table's order."""
+        comparison = self.comparison
+        if self.difference is None:
+            return tuple(comparison.predictions)
+        theirs = {} if comparison.second is None else comparison.second.predictions
+        return tuple(c for c in comparison.predictions if c in theirs)
+
+    def _codes(self, combination: Combination, axis: int, index: int, pick: Any) -> npt.NDArray[np.uint8]:
+        labels = self.comparison.predictions[combination].labels
+        own = self._plane(labels, axis, index)[pick].astype(np.uint8)
+        if self.difference is None:
+            return own
+        assert self.comparison.second is not None
+        theirs = self._plane(self.comparison.second.predictions[combination].labels, axis, index)[pick]
+        return difference(own, theirs.astype(np.uint8), self.difference, self.comparison.task)
 
     def _overlay(self, tiles: npt.NDArray[np.uint8], stack: npt.NDArray[np.uint8]) -> None:
         """Draw the outlines and fills of ``stack`` (n, h, w) codes into ``tiles``."""
@@ -220,6 +246,10 @@ class ContactSheet:
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:
         palette = np.zeros((256, 3), dtype=np.uint8)
+        if self.difference is not None:
+            for code, colour in COLOURS.items():
+                palette[code] = rgb(colour)
+            return palette
         for label in self.comparison.task.labels:
             palette[label.code] = rgb(label.colour)
         return palette
@@ -227,8 +257,10 @@ class ContactSheet:
     @cached_property
     def _estimated(self) -> npt.NDArray[np.bool_]:
         """(predictions, 256): is that code only an estimate in that combination?"""
-        table = np.zeros((len(self.comparison.predictions), 256), dtype=bool)
-        for row, combination in zip(table, self.comparison.predictions, strict=True):
+        table = np.zeros((len(self.shown), 256), dtype=bool)
+        if self.difference is not None:
+            return table
+        for row, combination in zip(table, self.shown, strict=True):
             row[[label.code for label in self.comparison.task.estimated_labels(combination)]] = True
         return table
 
@@ -277,8 +309,8 @@ class ContactSheet:
         return remark, min(10.0, width / (0.52 * max(1, len(remark))))
 
     def _remark(self, combination: Combination) -> str:
-        if combination not in self.comparison.predictions:
-            return "not computed yet"
+        if combination not in self.shown:
+            return "not computed yet" if self.difference is None else "not of both models"
         estimated = self.comparison.estimated(combination)
         if not estimated:
             return ""
@@ -287,6 +319,17 @@ class ContactSheet:
 
     def _legend(self, drawing: Drawing) -> None:
         x, y = float(GAP), drawing.height - 12
+        if self.difference is not None:
+            names = {
+                ONLY_A: "only the first model",
+                ONLY_B: f"only {self.comparison.second_name}",
+                BOTH: "both",
+            }
+            for code, name in names.items():
+                drawing.rect(x, y - 9, 11, 11, COLOURS[code], "#555555")
+                drawing.words(x + 16, y, f"{self.difference}: {name}", size=11, fill=self._ink)
+                x += 40 + 6.2 * len(f"{self.difference}: {name}")
+            return
         for label in self.comparison.task.labels:
             drawing.rect(x, y - 9, 11, 11, label.colour, "#555555")
             drawing.words(x + 16, y, f"{label.name} {label.title}", size=11, fill=self._ink)

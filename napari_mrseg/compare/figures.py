@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_mrseg.compare.attribution import CAVEAT, Attribution
 from napari_mrseg.compare.colours import cividis, hexed, ink_on
-from napari_mrseg.compare.columns import group_title, text_of
+from napari_mrseg.compare.columns import DICE, group_title, text_of
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.contact import ContactSheet
 from napari_mrseg.compare.drawing import Drawing
@@ -25,7 +25,7 @@ def cell_colours(
     """(paper, ink) of a cell: Dice on the cividis scale 0 … 1, estimates grey, all else plain."""
     if estimated:
         return ESTIMATE_PAPER, ESTIMATE_INK
-    if value is None or column.kind not in ("versus", "dice"):
+    if value is None or column.kind not in DICE:
         return "#ffffff", "#222222"
     paper = cividis(value)
     return hexed(paper), ink_on(paper)

@@ -72,6 +72,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
         f'<p class="note">{escape(footnote(comparison))} A filled dot: the modality was used.</p>',
         "<h2>The largest cross-section in every combination</h2>",
         _sheet(comparison),
+        *_models(comparison),
         "<h2>What each modality adds</h2>",
         _attribution(comparison),
         "<h2>How this was made</h2>",
@@ -168,11 +169,25 @@ def _cell(comparison: Comparison, combination: tuple[str, ...], column: Column) 
     return f'<td style="background:{paper};color:{ink}">{escape(text_of(column, value))}</td>'
 
 
-def _sheet(comparison: Comparison) -> str:
-    sheet = ContactSheet(comparison)
-    caption = escape(sheet.caption())
-    picture = data_uri(sheet.drawing().pixels(2))
+def _sheet(comparison: Comparison, index: int | None = None, difference: str | None = None) -> str:
+    sheet = ContactSheet(comparison, difference=difference)
+    caption = escape(sheet.caption(0, index))
+    picture = data_uri(sheet.drawing(0, index).pixels(2))
     return f'<figure><img alt="{caption}" src="{picture}"></figure>'
+
+
+def _models(comparison: Comparison) -> list[str]:
+    """The same slice by the second model, and where both differ."""
+    if comparison.second is None:
+        return []
+    index = ContactSheet(comparison).best_slice()
+    outermost = comparison.task.regions[0]
+    return [
+        f"<h2>The same slice by {escape(comparison.second.name)}</h2>",
+        _sheet(comparison.of_second(), index),
+        f"<h2>Where both models differ, {escape(outermost.title)}</h2>",
+        _sheet(comparison, index, outermost.name),
+    ]
 
 
 def _attribution(comparison: Comparison) -> str:
@@ -190,6 +205,7 @@ def _provenance(document: Mapping[str, Any], date: str) -> str:
         "Case": document["case"],
         "Model": f"{model['name']} {model['version']}",
         "Model's sha256": model["sha256"],
+        "Second model": _second(document),
         "Device": f"{document['device']}, {document['precision']}",
         "Versions": versions,
         "Date": date,
@@ -198,6 +214,11 @@ def _provenance(document: Mapping[str, Any], date: str) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items() if value
     )
     return f'<dl class="from">{lines}</dl>'
+
+
+def _second(document: Mapping[str, Any]) -> str:
+    model = document.get("second_model")
+    return f"{model['name']} {model['version']}, sha256 {model['sha256']}" if model else ""
 
 
 def _explanations(comparison: Comparison) -> str:

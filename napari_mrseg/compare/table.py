@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.attribution import CAVEAT, attribute
-from napari_mrseg.compare.columns import text_of
+from napari_mrseg.compare.columns import SECOND, text_of
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.study import Note, joined
@@ -54,6 +54,7 @@ def table_document(
         "case": study.case,
         "simulated": study.simulated,
         "model": {name: info.get(name) for name in ("name", "version", "sha256")},
+        **_second_model(comparison),
         "device": ", ".join(dict.fromkeys(p.device for p in predictions)),
         "precision": ", ".join(dict.fromkeys(p.precision for p in predictions)),
         "versions": dict(versions or {}),
@@ -129,8 +130,33 @@ def _row(comparison: Comparison, combination: Combination) -> dict[str, Any]:
         "dice": _numbers(row.dice),
         "hd95": _numbers(hd95),
         "seconds": _number(row.seconds),
+        **_second_row(comparison, combination),
         "estimated": list(row.estimated),
     }
+
+
+def _second_model(comparison: Comparison) -> dict[str, Any]:
+    """The second model, if there is one; ``called``: its name in the columns."""
+    if comparison.second is None:
+        return {}
+    info = next((p.model for p in comparison.second.predictions.values()), {})
+    told = {name: info.get(name) for name in ("name", "version", "sha256")}
+    return {"second_model": {**told, "called": comparison.second.name}}
+
+
+def _second_row(comparison: Comparison, combination: Combination) -> dict[str, Any]:
+    if comparison.second is None:
+        return {}
+    kinds = {kind: f"{kind}." for kind in SECOND}
+    values = {
+        kind: {
+            c.region: _number(comparison.value(combination, c.key))
+            for c in comparison.columns
+            if c.key.startswith(start)
+        }
+        for kind, start in kinds.items()
+    }
+    return {kind: found for kind, found in values.items() if found}
 
 
 def _foot(comparison: Comparison, column: str) -> dict[str, float | int | None] | None:

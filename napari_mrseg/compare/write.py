@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date as today
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference
 from napari_mrseg.compare.diameters import diameters_of
+from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
+from napari_mrseg.errors import InputError
 from napari_mrseg.io.export import REPORT, TABLE_CSV, TABLE_JSON, check_outputs, versions, write_results
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination
@@ -20,7 +22,9 @@ from napari_mrseg.tasks import Combination
 if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
 
-__all__ = ["REPORT", "TABLE_CSV", "TABLE_JSON", "write_comparison"]
+__all__ = ["MODELS", "REPORT", "TABLE_CSV", "TABLE_JSON", "write_comparison", "write_models"]
+
+MODELS = ("models.csv", "models.json", "models.html")
 
 
 def write_comparison(
@@ -76,3 +80,65 @@ def write_comparison(
         diameters=diameters_of,
         extra_files=files,
     )
+
+
+def called(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What two models are called beside each other: their names, with the version or a number if those are alike."""
+    names = [str(model["name"]) for model in models]
+    if len(set(names)) < len(names):
+        names = [f"{model['name']} {model['version']}" for model in models]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    return names
+
+
+def write_models(
+    study: Study,
+    predictions: Sequence[Iterable[Prediction]],
+    out: str | os.PathLike[str],
+    *,
+    models: Sequence[Mapping[str, Any]],
+    combinations: Sequence[Sequence[Combination]],
+    grid: str | None = None,
+    overwrite: bool = False,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """Two models on one study: a comparison of each in a folder of its name, and :data:`MODELS` of both beside them.
+
+    Nothing is written before the last prediction is there. Returns the content of ``models.json``. Raises InputError
+    as :func:`write_comparison` does.
+    """
+    out = Path(out)
+    names = called(models)
+    folders = [out / name.replace(" ", "-") for name in names]
+    texts = (TABLE_CSV, TABLE_JSON, REPORT)
+    for folder, expected in zip(folders, combinations, strict=True):
+        check_outputs(folder, tuple(expected), study=study, grid=grid, overwrite=overwrite, extra=texts)
+    taken = [name for name in MODELS if (out / name).exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
+    done = [list(found) for found in predictions]
+    date = date or today.today().isoformat()
+    for folder, found, model, expected in zip(folders, done, models, combinations, strict=True):
+        write_comparison(
+            study,
+            found,
+            folder,
+            model=model,
+            combinations=expected,
+            grid=grid,
+            overwrite=overwrite,
+            date=date,
+        )
+    second = Second(names[1], {p.combination: p for p in done[1]})
+    expected = [c for c in study.task.combinations(study.present) if any(c in one for one in combinations)]
+    both = Comparison(study, done[0], expected=expected).beside(second)
+    document = table_document(both, model=models[0], versions=versions())
+    texts_of = (
+        table_csv(both),
+        json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        report_html(both, document, date=date),
+    )
+    for name, text in zip(MODELS, texts_of, strict=True):
+        write_bytes(out / name, text.encode())
+    return document

@@ -170,6 +170,7 @@ def layered(*codes: int) -> np.ndarray:
         ("msd", (1, 2, 3), (2, 1, 3)),
         ("hd-glio", (1, 2), (2, 3)),
         ("brats-ped", (4, 2, 1), (2, 1, 3)),
+        ("brats-2015", (2, 3, 4), (2, 1, 3)),
         ("brats-2024", (2, 3, 4), (2, 3, 0)),
         ("whole", (1,), (2,)),
     ],
@@ -202,7 +203,7 @@ def test_an_unknown_scheme_or_code_is_refused(tmp_path: Path) -> None:
     seg = scan_of(tmp_path / "x_seg.nii.gz", layered(1, 2, 5))
     for scheme, said in (
         ("msd", "holds the code 5, which msd does not have"),
-        ("mds", "known: brats, brats-2024"),
+        ("mds", "known: brats, brats-2015, brats-2024"),
     ):
         with pytest.raises(InputError, match=said):
             open_study(tmp_path, labels=scheme, reference=seg)

@@ -56,6 +56,33 @@ def test_brats_folders_as_distributed(year: str, enhancing: int, tmp_path: Path)
     assert torch.equal(plain.labels, prepared.labels)
 
 
+def test_brats_2015_as_distributed(tmp_path: Path) -> None:
+    """A folder for each .mha, T1c apart from T1; of its five codes two are of the core that does not enhance."""
+    import SimpleITK as sitk  # noqa: N813 - the usual short name
+
+    plain = write_subject(tmp_path / "plain" / "BraTS_x")
+    subject = tmp_path / "2015" / "HGG" / "brats_tcia_pat101_0001"
+    named = {"flair": "O.MR_Flair", "t1": "O.MR_T1", "t1ce": "O.MR_T1c", "t2": "O.MR_T2", "seg": "XX.OT"}
+    for number, (role, word) in enumerate(named.items()):
+        image = sitk.ReadImage(str(plain / f"{plain.name}_{role}.nii.gz"))
+        if role == "seg":
+            codes = sitk.GetArrayFromImage(image)
+            first = np.argwhere(codes == 1)[0]
+            codes[tuple(first)] = 3
+            other = sitk.GetImageFromArray(codes)
+            other.CopyInformation(image)
+            image = other
+        stem = f"VSD.Brain.XX.{word}.{54500 + number}"
+        (subject / stem).mkdir(parents=True)
+        sitk.WriteImage(image, str(subject / stem / f"{stem}.mha"))
+    found = find_brats(tmp_path / "2015")
+    assert set(found[subject.name]) == {"flair", "t1", "t1ce", "t2", "reference"}
+    prepared = Files(found, BRATS, 1.0, labels="brats-2015").load(subject.name)
+    wanted = files(plain.parent).load("BraTS_x")
+    assert torch.equal(prepared.images, wanted.images)
+    assert torch.equal(prepared.labels, wanted.labels)
+
+
 def test_the_misnamed_segmentation_of_2020(tmp_path: Path) -> None:
     """Subject 355's "W39_1998.09.19_Segm.nii" is its segmentation."""
     folder = write_subject(tmp_path / "BraTS20_Training_355", suffix=".nii")

@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_mrseg.compare.colours import cividis, hexed
 
-A_COLOUR, B_COLOUR, BOTH_COLOUR = "#E69F00", "#56B4E9", "#FFFFFF"
-
 # For style.follow_theme. The table keeps its dark paper in either theme: the colours of its cells are made for it.
 PAPER = "#20252b"
 WORKBENCH = """

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR
 from napari_mrseg._qt.compare.matrix_model import CELL, Cell, FootModel, MatrixModel
 from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR
 from napari_mrseg.tasks import Combination
 
 ROW, HEADER = 19, 36  # pixels

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
 from napari_mrseg._qt.compare.looks import wrapped
-from napari_mrseg.compare.columns import text_of, unseen
+from napari_mrseg.compare.columns import DICE, text_of, unseen
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.figures import cell_colours
 from napari_mrseg.tasks import Combination
@@ -218,7 +218,7 @@ class MatrixModel(QAbstractTableModel):
             return Cell(_COMPUTING if combination == self.running or there else "", ink=ink, mark=mark)
         if estimated:
             return Cell(text, estimated=True, ink="#c3c9ce", mark=mark)
-        if value is None or column.kind not in ("versus", "dice"):
+        if value is None or column.kind not in DICE:
             return Cell(text, ink=ink, mark=mark)
         paper, ink = cell_colours(self.comparison, column, value, False)
         return Cell(text, paper, ink, mark=mark)

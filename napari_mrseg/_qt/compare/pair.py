@@ -14,19 +14,18 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR, BOTH_COLOUR
 from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.metrics import lookup
+from napari_mrseg.compare.difference import BOTH, COLOURS, ONLY_A, ONLY_B, difference
 from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
 Mode = Literal["off", "difference", "split"]
-Second = Combination | Literal["reference"]
+Second = Combination | Literal["reference", "other model"]
 REFERENCE: Literal["reference"] = "reference"
-ONLY_A, ONLY_B, BOTH = 1, 2, 3
+OTHER_MODEL: Literal["other model"] = "other model"  # the second model's answer to the modalities of A
 _OTHER_SIDE, _LINE = 32, 255  # added to the codes right of the line; the code of the line itself
 
 
@@ -120,6 +119,10 @@ class Pair(QObject):
             self.failed.emit(
                 "The reference is no combination, so it stays on its side; choose another row B."
             )
+        elif b == OTHER_MODEL:
+            self.failed.emit(
+                "The second model's answer stays on its side; choose the model itself in the dock."
+            )
         elif a is not None and b is not None:
             self.b = a
             self.dock.attempt(lambda: self.state.session.use(b))
@@ -135,6 +138,8 @@ class Pair(QObject):
             return "none yet"
         if one == REFERENCE:
             return "reference"
+        if one == OTHER_MODEL:
+            return comparison.second.name if comparison.second is not None else "second model"
         return comparison.title(one)
 
     # -- the layer ----------------------------------------------------------------------------------------
@@ -149,10 +154,7 @@ class Pair(QObject):
         if self.mode == "off" or comparison is None or a is None or b is None:
             self._name()
             return
-        if a not in comparison.predictions or (b != REFERENCE and b not in comparison.predictions):
-            self._name()
-            return
-        if b == REFERENCE and comparison.study.reference is None:
+        if a not in comparison.predictions or not _is_there(comparison, a, b):
             self._name()
             return
         if self._busy:
@@ -270,12 +272,21 @@ class Pair(QObject):
     def _colour_map(self, found: Pictured) -> DirectLabelColormap:
         """Built once per look, because building one takes longer than a frame."""
         task, hidden = found.study.task, self.dock.look.hidden
-        place = found.mode, hidden, _grey(task, found.a), _grey(task, found.b), task.name
+        place = found.mode, hidden, _grey(task, found.a, found.a), _grey(task, found.b, found.a), task.name
         if place not in self._colours:
             self._colours[place] = (
                 _difference_colours() if found.mode == "difference" else _split_colours(task, hidden, found)
             )
         return self._colours[place]
+
+
+def _is_there(comparison: Comparison, a: Combination, b: Second) -> bool:
+    """Whether the labels of row B are there to be shown."""
+    if b == REFERENCE:
+        return comparison.study.reference is not None
+    if b == OTHER_MODEL:
+        return comparison.second is not None and a in comparison.second.predictions
+    return b in comparison.predictions
 
 
 def _picture(
@@ -293,13 +304,15 @@ def _picture(
     if b == REFERENCE:
         assert study.reference is not None
         second, dice = study.reference.labels, comparison.dice(a)
+    elif b == OTHER_MODEL:
+        assert comparison.second is not None
+        second, dice = comparison.second.predictions[a].labels, comparison.between_models(a)
     else:
         second, dice = comparison.predictions[b].labels, comparison.between(a, b)
     at = _line(first.shape, side, fraction)
     sizes: dict[int, float] = {}
     if mode == "difference":
-        inside = lookup(comparison.task.region(region))
-        data = inside[first].astype(np.uint8) * ONLY_A + inside[second].astype(np.uint8) * ONLY_B
+        data = difference(first, second, region, comparison.task)
         counts = np.bincount(data.ravel(), minlength=BOTH + 1)
         unit = study.grid.voxel_ml if comparison.task.ndim == 3 else 1.0
         sizes = {code: float(counts[code]) * unit for code in (ONLY_A, ONLY_B, BOTH)}
@@ -335,22 +348,23 @@ def _draw_split(
     data[(slice(None),) * axis + (at,)] = _LINE
 
 
-def _grey(task: Task, one: Second) -> frozenset[int]:
+def _grey(task: Task, one: Second, a: Combination) -> frozenset[int]:
+    """Codes that are only an estimate; the second model has the modalities of A."""
     if one == REFERENCE:
         return frozenset()
-    return frozenset(label.code for label in task.estimated_labels(one))
+    return frozenset(label.code for label in task.estimated_labels(a if one == OTHER_MODEL else one))
 
 
 def _difference_colours() -> DirectLabelColormap:
     colours: dict[int | None, Any] = {None: np.zeros(4), 0: np.zeros(4)}
-    for code, colour in ((ONLY_A, A_COLOUR), (ONLY_B, B_COLOUR), (BOTH, BOTH_COLOUR)):
+    for code, colour in COLOURS.items():
         colours[code] = np.array([*rgb(colour), 1.0])
     return DirectLabelColormap(color_dict=colours)
 
 
 def _split_colours(task: Task, hidden: frozenset[int], found: Pictured) -> DirectLabelColormap:
-    left = label_rgba(task, hidden, _grey(task, found.a))
-    right = label_rgba(task, hidden, _grey(task, found.b))
+    left = label_rgba(task, hidden, _grey(task, found.a, found.a))
+    right = label_rgba(task, hidden, _grey(task, found.b, found.a))
     both: dict[int | None, Any] = {code + _OTHER_SIDE: colour for code, colour in right.items() if code}
     return DirectLabelColormap(color_dict={**both, **left, _LINE: np.ones(4)})
 

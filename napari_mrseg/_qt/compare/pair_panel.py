@@ -16,10 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.compare.looks import A_COLOUR, B_COLOUR, BOTH_COLOUR, button, quiet, titled, wrapped
-from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B, REFERENCE, Mode, Pair, Second
+from napari_mrseg._qt.compare.looks import button, quiet, titled, wrapped
+from napari_mrseg._qt.compare.pair import OTHER_MODEL, REFERENCE, Mode, Pair, Second
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR, BOTH, BOTH_COLOUR, ONLY_A, ONLY_B
 
 _MODES: tuple[tuple[Mode, str, str], ...] = (
     ("off", "Off", "One result: the row on screen"),
@@ -88,6 +89,8 @@ class PairPanel(QWidget):
         names: list[tuple[str, Second | None]] = [("choose …", None)]
         if comparison.study.reference is not None:
             names.append(("reference", REFERENCE))
+        if comparison.second is not None:
+            names.append((f"{comparison.second.name}, same modalities", OTHER_MODEL))
         names += [(comparison.title(c), c) for c in comparison.expected]
         if [self.b.itemData(i) for i in range(self.b.count())] != [data for _, data in names]:
             self.b.clear()
@@ -109,7 +112,7 @@ class PairPanel(QWidget):
             self.b.setCurrentIndex(places[0] if places else 0)
         self.region.setVisible(pair.mode != "split")
         self.slider.setVisible(pair.mode == "split")
-        self.swap.setEnabled(pair.b is not None and pair.b != REFERENCE)
+        self.swap.setEnabled(isinstance(pair.b, tuple))
         self.legend.setText(self._legend())
 
     def _legend(self) -> str:

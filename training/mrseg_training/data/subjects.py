@@ -139,10 +139,11 @@ BRATS_SUFFIXES: Mapping[str, tuple[str, ...]] = {
     REFERENCE: ("seg",),
 }
 _BRATS_FOLDER = re.compile(r"(?i)^brats")
+_VIRTUAL_SKELETON = re.compile(r"\.(?:MR_(Flair|T1c|T1|T2)|OT)\.")
 
 
 def find_brats(root: Path) -> dict[str, dict[str, Path]]:
-    """Files of each subject of a BraTS data set as distributed: 2017–2021 (``_flair``) and 2023 on (``-t2f``).
+    """Files of each subject of a BraTS data set as distributed: 2017–2021 (``_flair``), 2023 on (``-t2f``), and 2015.
 
     A subject is a folder whose name begins with BraTS and that holds ``<its name><_ or -><suffix>.nii[.gz]``,
     at any depth (2018 has HGG and LGG above them). BraTS 2020's one misnamed segmentation (subject 355, "…Segm")
@@ -152,7 +153,7 @@ def find_brats(root: Path) -> dict[str, dict[str, Path]]:
     for folder in _folders(root):
         if not _BRATS_FOLDER.match(folder.name):
             continue
-        roles: dict[str, Path] = {}
+        roles = _of_2015(folder)
         for path in sorted(folder.iterdir()):
             stem = re.sub(r"(?i)\.nii(\.gz)?$", "", path.name)
             if stem == path.name or not path.is_file():
@@ -175,6 +176,17 @@ def find_brats(root: Path) -> dict[str, dict[str, Path]]:
             "check data.path, or use data.source=folders."
         )
     return found
+
+
+def _of_2015(folder: Path) -> dict[str, Path]:
+    """BraTS 2015's own way: a folder for each image, ``VSD.Brain.XX.O.MR_T1c.54514/`` and the .mha of that name."""
+    roles: dict[str, Path] = {}
+    for path in sorted(folder.glob("VSD.Brain*/VSD.Brain*.mha")):
+        kind = _VIRTUAL_SKELETON.search(path.name)
+        if kind is not None:
+            word = (kind[1] or "seg").lower()
+            roles.setdefault(next(r for r, known in BRATS_SUFFIXES.items() if word in known), path)
+    return roles
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -1,0 +1,183 @@
+"""``mrseg evaluate --model A --model B``: several models on the same subjects, with the interval of what differs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.files import write_atomically
+from mrseg_training.markdown import number, table
+from mrseg_training.statistics import bootstrap
+from napari_mrseg.compare.write import called
+from napari_mrseg.errors import InputError
+from napari_mrseg.models.store import load_model
+from napari_mrseg.tasks import Task, get_task, key
+
+MODELS = ("models.md", "models.json", "models.csv")
+Floats = npt.NDArray[np.float64]
+
+
+def evaluate_models(
+    models: Sequence[str | Path],
+    data: str | Path,
+    out: str | Path,
+    *,
+    task: Task | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """:func:`~.evaluate.evaluate` of each model in a folder of its name, and :data:`MODELS` of all beside them.
+
+    The second and further ones are held against the first, on the combinations that both can do: the mean difference
+    in Dice, paired by subject, with a 95 % interval (bootstrap over subjects). Returns the content of ``models.json``.
+    Raises InputError as :func:`~.evaluate.evaluate` does, and for models of different tasks, before anything is
+    measured.
+    """
+    out = Path(out)
+    loaded = [load_model(model, task=task) for model in models]
+    kinds = list(dict.fromkeys(model.card.task for model in loaded))
+    if len(kinds) > 1:
+        raise InputError(
+            f"The models are for different tasks ({', '.join(kinds)}); compare those of one task."
+        )
+    names = [name.replace(" ", "-") for name in called([model.info for model in loaded])]
+    taken = [out / name for name in MODELS] + [out / name / file for name in names for file in OUTPUTS]
+    there = next((path for path in taken if path.exists()), None)
+    if there is not None and not overwrite:
+        raise InputError(
+            f"{there.name} is already in {there.parent.name}; use --overwrite, or another folder."
+        )
+    documents = {
+        name: evaluate(model, data, out / name, task=task, overwrite=overwrite, **options)
+        for name, model in zip(names, models, strict=True)
+    }
+    document = compared(documents, get_task(kinds[0]))
+    write_atomically(out / "models.json", json.dumps(document, indent=1).encode())
+    write_atomically(out / "models.csv", _csv(document).encode())
+    write_atomically(out / "models.md", _markdown(document).encode())
+    return document
+
+
+def compared(documents: Mapping[str, Mapping[str, Any]], task: Task) -> dict[str, Any]:
+    """Means of each model and differences to the first, by combination and over all, from what ``evaluate`` gave.
+
+    A region counts for the subjects that have it in their reference.
+    """
+    regions = [region.name for region in task.regions]
+    first = next(iter(documents))
+    dice = {name: _dice(document, regions) for name, document in documents.items()}
+    combinations = [c for c in task.combinations() if all(c in one for one in dice.values())]
+    if not combinations:
+        raise InputError(
+            "The models have no combination of modalities in common that the subjects have, too."
+        )
+    subjects = documents[first]["subjects"]
+    rows = []
+    for combination in [*([c] for c in combinations), combinations]:
+        entry: dict[str, Any] = {
+            "combination": key(combination[0]) if len(combination) == 1 else "mean",
+            "models": {},
+            "difference": {},
+        }
+        values = {name: _mean([one[c] for c in combination]) for name, one in dice.items()}
+        for name, found in values.items():
+            there = [(k, r) for k, r in enumerate(regions) if _any(found[:, k])]
+            entry["models"][name] = {r: _number(np.nanmean(found[:, k])) for k, r in there}
+            if name != first:
+                gap = (found - values[first])[None]
+                entry["difference"][name] = {
+                    r: bootstrap(gap[..., k : k + 1]) for k, r in enumerate(regions) if _any(gap[..., k])
+                }
+        rows.append(entry)
+    return {
+        "task": task.name,
+        "data": documents[first]["data"],
+        "subjects": subjects,
+        "models": {name: document["model"] for name, document in documents.items()},
+        "against": first,
+        "regions": regions,
+        "rows": rows,
+    }
+
+
+def _dice(document: Mapping[str, Any], regions: Sequence[str]) -> dict[tuple[str, ...], Floats]:
+    """(subjects, regions) by combination, nan where the reference lacks the region or the subject a modality."""
+    subjects = {name: number for number, name in enumerate(document["subjects"])}
+    found: dict[tuple[str, ...], Floats] = {}
+    for row in document["by_subject"]:
+        table = found.setdefault(tuple(row["combination"]), np.full((len(subjects), len(regions)), np.nan))
+        for k, region in enumerate(regions):
+            if row["present"][region]:
+                table[subjects[row["subject"]], k] = row["dice"][region]
+    return found
+
+
+def _mean(tables: Sequence[Floats]) -> Floats:
+    """Mean over combinations of (subjects, regions), of those that a subject has."""
+    stack = np.stack(tables)
+    count = (~np.isnan(stack)).sum(0)
+    sums = np.nansum(stack, 0)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+
+
+def _any(values: Floats) -> bool:
+    return bool((~np.isnan(values)).any())
+
+
+def _number(value: Any) -> float:
+    return round(float(value), 6)
+
+
+def _markdown(document: Mapping[str, Any]) -> str:
+    regions, first = document["regions"], document["against"]
+    names = list(document["models"])
+    heads = ["combination"]
+    for region in regions:
+        heads += [f"{region} {name}" for name in names]
+        heads += [f"{region} {name} − {first}" for name in names if name != first]
+    rows = []
+    for entry in document["rows"]:
+        cells = [entry["combination"]]
+        for region in regions:
+            cells += [number(entry["models"][name].get(region)) for name in names]
+            for name in names:
+                if name != first:
+                    found = entry["difference"][name].get(region)
+                    cells.append(
+                        "–"
+                        if found is None
+                        else f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+                    )
+        rows.append(cells)
+    lines = [
+        f"{len(document['subjects'])} subjects of {document['data']}. Dice; differences are paired by subject, with a "
+        "95 % interval (bootstrap over subjects). A region counts for the subjects that have it.",
+        "",
+        *table(heads, rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _csv(document: Mapping[str, Any]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["combination", "region", "model", "dice", "difference", "low", "high"])
+    for entry in document["rows"]:
+        for region in document["regions"]:
+            for name in document["models"]:
+                gap = entry["difference"].get(name, {}).get(region, {})
+                cells = [
+                    entry["models"][name].get(region),
+                    *(gap.get(part) for part in ("mean", "low", "high")),
+                ]
+                texts = ["" if cell is None else f"{cell:.6g}" for cell in cells]
+                writer.writerow([entry["combination"], region, name, *texts])
+    return stream.getvalue()
