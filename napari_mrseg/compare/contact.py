@@ -320,8 +320,9 @@ class ContactSheet:
     def _legend(self, drawing: Drawing) -> None:
         x, y = float(GAP), drawing.height - 12
         if self.difference is not None:
+            first = next((str(p.model["name"]) for p in self.comparison.predictions.values()), "the first")
             names = {
-                ONLY_A: "only the first model",
+                ONLY_A: f"only {first}",
                 ONLY_B: f"only {self.comparison.second_name}",
                 BOTH: "both",
             }

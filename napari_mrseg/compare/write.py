@@ -133,6 +133,8 @@ def write_models(
     second = Second(names[1], {p.combination: p for p in done[1]})
     expected = [c for c in study.task.combinations(study.present) if any(c in one for one in combinations)]
     both = Comparison(study, done[0], expected=expected).beside(second)
+    for combination in both.predictions:
+        both.hd95(combination)
     document = table_document(both, model=models[0], versions=versions())
     texts_of = (
         table_csv(both),

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QHeaderView
-from tiny import study
+from tiny import model, study
 from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.compare.maps import Wanted
@@ -24,6 +24,7 @@ from napari_mrseg._qt.windows import ComparisonWindow
 from napari_mrseg.compare import Agreement, Comparison, attribute
 from napari_mrseg.compare.attribution import probability_map
 from napari_mrseg.compare.sufficient import default_lines
+from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
@@ -318,6 +319,102 @@ def test_the_contact_sheet_follows_slider_and_plane(qtbot: QtBot, bench: Workben
     assert place is not None
     qtbot.mouseClick(bench.contact.view, Qt.MouseButton.LeftButton, pos=place.center())
     assert bench.session.combination == ("t1", "t2")
+
+
+def with_second(qtbot: QtBot, bench: Workbench, folder: Path) -> Model:
+    """Another random model, chosen as the second one by its folder, until all its rows are there."""
+    other = model(folder, name="other", seed=3)
+    bench.choices.show_second(str(other.folder))
+    bench.choices.second_changed.emit(str(other.folder))
+
+    def there() -> bool:
+        comparison = bench.state.comparison
+        return (
+            comparison is not None
+            and comparison.second is not None
+            and len(comparison.second.predictions) == len(comparison.expected)
+        )
+
+    qtbot.waitUntil(there, timeout=PATIENCE)
+    return other
+
+
+def test_a_second_model_stands_beside_the_first(qtbot: QtBot, bench: Workbench, tmp_path: Path) -> None:
+    """Its volumes and Dice are columns with the core's numbers; its difference is a layer and a contact sheet."""
+    opened(qtbot, bench)
+    other = with_second(qtbot, bench, tmp_path)
+    subject = bench.session.study
+    assert subject is not None
+    engine = Engine(other, device="cpu")
+    rows = bench.matrix.model.rows
+    wanted = [f"{engine.predict(subject, c).sizes['WT']:.1f}" for c in rows]
+    assert texts(bench, "second_size.WT") == wanted
+    comparison = bench.state.comparison
+    assert comparison is not None
+    assert texts(bench, "second_versus.WT") == [f"{comparison.between_models(c)['WT']:.3f}" for c in rows]
+    assert len(texts(bench, "second_dice.ET")) == 15
+    # Two at a time: the same modalities by the other model.
+    panel = bench.pair_panel
+    place = panel.b.findText("other, same modalities")
+    panel.b.setCurrentIndex(place)
+    panel.b.activated.emit(place)
+    panel.modes["difference"].click()
+    qtbot.waitUntil(lambda: bench.pair.shown is not None, timeout=PATIENCE)
+    shown = bench.pair.shown
+    assert shown is not None
+    theirs = engine.predict(subject, shown.a).labels
+    ours = comparison.predictions[shown.a].labels
+    assert np.array_equal(shown.data == ONLY_B, (theirs > 0) & ~(ours > 0))
+    assert np.array_equal(shown.data == BOTH, (theirs > 0) & (ours > 0))
+    assert "other" in bench.pair.layer.name  # type: ignore[union-attr]
+    panel.swap.click()
+    assert not panel.swap.isEnabled()
+    # The contact sheet shows either model, or where both differ.
+    bench.tabs.setCurrentWidget(bench.contact)
+    by = bench.contact.by
+    assert [by.itemText(i) for i in range(by.count())][:3] == ["this model", "other", "difference WT"]
+    seen = []
+    for place in range(3):
+        by.setCurrentIndex(place)
+        by.activated.emit(place)
+        wanted_by = by.itemData(place)
+        qtbot.waitUntil(
+            lambda wanted_by=wanted_by: (
+                bench.contact.view.made is not None and bench.contact.view.made.wanted.by == wanted_by
+            ),
+            timeout=PATIENCE,
+        )
+        made = bench.contact.view.made
+        assert made is not None
+        seen.append(made.pixels.copy())
+    assert not np.array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], seen[2])
+
+
+def test_a_second_model_goes_and_never_mixes_studies(qtbot: QtBot, bench: Workbench, tmp_path: Path) -> None:
+    """Another study: its own numbers; none: the columns are gone; a folder that is no model: one sentence."""
+    opened(qtbot, bench)
+    with_second(qtbot, bench, tmp_path)
+    other = study(ALL, reference=True, case="second", shape=(16, 24, 24))
+    bench.session.set_study(other)
+    qtbot.waitUntil(
+        lambda: (
+            bench.state.comparison is not None
+            and bench.state.comparison.study is other
+            and bench.state.comparison.second is not None
+            and len(bench.state.comparison.second.predictions) == 15
+        ),
+        timeout=PATIENCE,
+    )
+    assert {p.labels.shape for p in bench.state.comparison.second.predictions.values()} == {(16, 24, 24)}  # type: ignore[union-attr]
+    bench.choices.second_changed.emit(None)
+    qtbot.waitUntil(lambda: bench.state.comparison.second is None, timeout=PATIENCE)  # type: ignore[union-attr]
+    assert not any(c.kind.startswith("second_") for c in bench.matrix.model.columns)
+    said: list[str] = []
+    bench.state.failed.connect(said.append)
+    bench.choices.second_changed.emit(str(tmp_path))
+    qtbot.waitUntil(lambda: bool(said), timeout=PATIENCE)
+    assert "is no model folder" in said[0]
 
 
 def test_agreement_and_entropy_are_layers_of_the_cores_maps(qtbot: QtBot, bench: Workbench) -> None:

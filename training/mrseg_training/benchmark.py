@@ -24,7 +24,7 @@ from mrseg_training.files import write_atomically
 from mrseg_training.fit import train
 from mrseg_training.log import Report
 from mrseg_training.settings import Config, DataPart, Part, SimulatePart
-from mrseg_training.statistics import bootstrap
+from mrseg_training.statistics import bootstrap, mean_of_known
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import get_task
@@ -209,7 +209,7 @@ def _group(plan: BenchmarkConfig, found: Mapping[str, Mapping[int, Mapping[str, 
         rows = {}
         for name, by_seed in found.items():
             dice = np.stack([_dice(by_seed[s]["measured"][test]) for s in sorted(by_seed)])
-            own = np.nanmean(np.nanmean(dice, 2), 1)  # (seeds, regions)
+            own = mean_of_known(mean_of_known(dice, 2), 1)  # (seeds, regions)
             rows[name] = {
                 "title": plan.methods[name].title,
                 "seeds": sorted(by_seed),
@@ -218,7 +218,7 @@ def _group(plan: BenchmarkConfig, found: Mapping[str, Mapping[int, Mapping[str, 
                 "dice": own.mean(0).tolist(),
                 "mean": float(own.mean()),
                 "sd_over_seeds": float(own.mean(1).std(ddof=1)) if len(own) > 1 else None,
-                "sd_over_combinations": float(np.nanmean(dice, (0, 1, 3)).std()),
+                "sd_over_combinations": float(mean_of_known(dice, (0, 1, 3)).std()),
             }
         differences = []
         for row, against in plan.pairs:
@@ -247,4 +247,4 @@ def _dice(measured: Mapping[str, Any]) -> Floats:
 
 def _by_subject(row: Mapping[str, Any], test: str) -> Floats:
     """(subjects, regions): mean over the combinations."""
-    return np.asarray(np.nanmean(_dice(row["measured"][test]), 1), dtype=float)
+    return mean_of_known(_dice(row["measured"][test]), 1)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mrseg_training.evaluate import OUTPUTS, evaluate
 from mrseg_training.files import write_atomically
 from mrseg_training.markdown import number, table
-from mrseg_training.statistics import bootstrap
+from mrseg_training.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
@@ -87,10 +87,12 @@ def compared(documents: Mapping[str, Mapping[str, Any]], task: Task) -> dict[str
             "models": {},
             "difference": {},
         }
-        values = {name: _mean([one[c] for c in combination]) for name, one in dice.items()}
+        values = {
+            name: mean_of_known(np.stack([one[c] for c in combination]), 0) for name, one in dice.items()
+        }
         for name, found in values.items():
             there = [(k, r) for k, r in enumerate(regions) if _any(found[:, k])]
-            entry["models"][name] = {r: _number(np.nanmean(found[:, k])) for k, r in there}
+            entry["models"][name] = {r: _number(mean_of_known(found[:, k])) for k, r in there}
             if name != first:
                 gap = (found - values[first])[None]
                 entry["difference"][name] = {
@@ -118,14 +120,6 @@ def _dice(document: Mapping[str, Any], regions: Sequence[str]) -> dict[tuple[str
             if row["present"][region]:
                 table[subjects[row["subject"]], k] = row["dice"][region]
     return found
-
-
-def _mean(tables: Sequence[Floats]) -> Floats:
-    """Mean over combinations of (subjects, regions), of those that a subject has."""
-    stack = np.stack(tables)
-    count = (~np.isnan(stack)).sum(0)
-    sums = np.nansum(stack, 0)
-    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
 
 def _any(values: Floats) -> bool:

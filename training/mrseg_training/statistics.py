@@ -8,6 +8,16 @@ import numpy.typing as npt
 DRAWS = 4000
 
 
+def mean_of_known(
+    values: npt.NDArray[np.float64], axis: int | tuple[int, ...] | None = None
+) -> npt.NDArray[np.float64]:
+    """The mean of what is not nan, nan where nothing is."""
+    there = ~np.isnan(values)
+    count = there.sum(axis)
+    sums = np.where(there, values, 0.0).sum(axis)
+    return np.asarray(np.where(count > 0, sums / np.maximum(count, 1), np.nan), dtype=float)
+
+
 def bootstrap(values: npt.NDArray[np.float64], draws: int = DRAWS) -> dict[str, float]:
     """Mean and 95 % interval of (seeds, subjects, regions) values or paired differences, nan where a region is absent.
 

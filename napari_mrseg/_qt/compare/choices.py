@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -17,6 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.compare.looks import quiet, scale_style, titled, wrapped
+from napari_mrseg._qt.opening import last_folder
+from napari_mrseg.compare.columns import SECOND
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.tasks import Task
 
@@ -36,6 +41,7 @@ _TIPS = {
 }
 _ON_AT_FIRST = ("size", "versus", "dice", "seconds")
 _NEEDS_REFERENCE = ("dice", "hd95")
+_FOLDER = "…"  # no model's name: they begin with a letter or a number
 _WORDS = {None: "any", True: "with", False: "without"}
 
 
@@ -45,6 +51,7 @@ class Choices(QWidget):
     kinds_changed = Signal(object)  # frozenset of column kinds
     filter_changed = Signal(object)  # {modality: with or without}
     against_changed = Signal(object)  # a combination
+    second_changed = Signal(object)  # a model's name or folder, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +62,17 @@ class Choices(QWidget):
         self.against = QComboBox()
         self.against.setToolTip(wrapped("The combination whose result the others are compared with"))
         self.against.activated.connect(lambda i: self.against_changed.emit(self.against.itemData(i)))
+        self.second = QComboBox()
+        self.second.setToolTip(
+            wrapped(
+                "Another model's answer to each row: its columns beside these, its differences under “two at a time” "
+                "and in the contact sheet. It is computed while nothing else is."
+            )
+        )
+        self.second.setAccessibleName("Second model")
+        self.second.addItem("none", None)
+        self.second.activated.connect(self._choose_second)
+        self._second: str | None = None
         self._buttons = QGridLayout()
         self._buttons.setSpacing(3)
         checks = QGridLayout()
@@ -77,6 +95,10 @@ class Choices(QWidget):
         row.addWidget(quiet("chosen:", wrap=False))
         row.addWidget(self.against, 1)
         layout.addLayout(row)
+        row = QHBoxLayout()
+        row.addWidget(quiet("second model:", wrap=False))
+        row.addWidget(self.second, 1)
+        layout.addLayout(row)
         layout.addLayout(self._scale())
 
     def show_comparison(self, comparison: Comparison | None) -> None:
@@ -98,11 +120,41 @@ class Choices(QWidget):
         self.against.setCurrentIndex(wanted.index(comparison.against))
 
     def chosen_kinds(self) -> frozenset[str]:
-        return frozenset(kind for kind, check in self.kinds.items() if check.isChecked())
+        chosen = (kind for kind, check in self.kinds.items() if check.isChecked())
+        return frozenset((*chosen, *SECOND))  # those are there with a second model only
 
     def show_kinds(self, kinds: frozenset[str]) -> None:
         for kind, check in self.kinds.items():
             check.setChecked(kind in kinds)
+
+    def offer_models(self, names: Sequence[str], current: str | None) -> None:
+        """Models to choose the second one from: the installed ones but ``current``, and any folder."""
+        with QSignalBlocker(self.second):
+            self.second.clear()
+            self.second.addItem("none", None)
+            for name in names:
+                if name != current:
+                    self.second.addItem(name, name)
+            if self._second is not None and self.second.findData(self._second) < 0:
+                self.second.addItem(Path(self._second).name, self._second)
+            self.second.insertSeparator(self.second.count())
+            self.second.addItem("A model folder …", _FOLDER)
+        self.show_second(self._second)
+
+    def show_second(self, asked: str | None) -> None:
+        """What is chosen now; a folder that is not among the names is added."""
+        self._second = asked
+        with QSignalBlocker(self.second):
+            if asked is not None and self.second.findData(asked) < 0:
+                self.second.insertItem(1, Path(asked).name, asked)
+            self.second.setCurrentIndex(max(0, self.second.findData(asked)) if asked is not None else 0)
+
+    def _choose_second(self, index: int) -> None:
+        asked = self.second.itemData(index)
+        if asked == _FOLDER:
+            asked = QFileDialog.getExistingDirectory(self, "A model folder", last_folder()) or self._second
+        self.show_second(asked)
+        self.second_changed.emit(asked)
 
     def _offer_filters(self, task: Task) -> None:
         for button in self.filters.values():

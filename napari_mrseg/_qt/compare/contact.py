@@ -20,12 +20,17 @@ from napari_mrseg.compare.drawing import Pixels
 from napari_mrseg.tasks import Combination
 
 _PROBE, _LARGEST = 400, 320  # pixels
+FIRST, SECOND = (
+    "the first model",
+    "the second model",
+)  # beside the names of regions, whose difference is shown
 
 
 @dataclass(frozen=True)
 class _Wanted:
     comparison: Comparison
     background: str | None
+    by: str
     size: tuple[int, int]
     axis: int
     index: int
@@ -136,8 +141,14 @@ class Contact(QWidget):
         self.background = QComboBox()
         self.background.setToolTip(wrapped("The scan under the outlines; the same in every picture"))
         self.background.activated.connect(lambda _: self.refresh())
+        self.by = QComboBox()
+        self.by.setToolTip(wrapped("Whose results: this model's, the second one's, or where both differ"))
+        self.by.setAccessibleName("Whose results")
+        self.by.activated.connect(lambda _: self.refresh())
+        self.by.setVisible(False)
         row = QHBoxLayout()
         row.addWidget(self.caption, 1)
+        row.addWidget(self.by)
         row.addWidget(quiet("on", wrap=False))
         row.addWidget(self.background)
         layout = QVBoxLayout(self)
@@ -160,7 +171,20 @@ class Contact(QWidget):
             self.background.clear()
             for name in names:
                 self.background.addItem(comparison.task.modality(name).title, name)
+        self._offer_models(comparison)
         self.refresh()
+
+    def _offer_models(self, comparison: Comparison) -> None:
+        self.by.setVisible(comparison.second is not None)
+        if comparison.second is None:
+            self.by.clear()
+            return
+        choices = [("this model", FIRST), (comparison.second.name, SECOND)]
+        choices += [(f"difference {region.name}", region.name) for region in comparison.task.regions]
+        if [self.by.itemText(i) for i in range(self.by.count())] != [text for text, _ in choices]:
+            self.by.clear()
+            for text, data in choices:
+                self.by.addItem(text, data)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         super().showEvent(event)
@@ -179,14 +203,20 @@ class Contact(QWidget):
         if self._comparison is None or where is None or not self.isVisible():
             return None
         size = self.view.width(), self.view.height()
-        return _Wanted(self._comparison, self.background.currentData(), size, *where)
+        by = self.by.currentData() or FIRST
+        return _Wanted(self._comparison, self.background.currentData(), by, size, *where)
 
     def _make(self, wanted: _Wanted) -> _Made:
-        key = wanted.comparison, wanted.background, wanted.size, wanted.axis
+        key = wanted.comparison, wanted.background, wanted.by, wanted.size, wanted.axis
         if self._sheet is None or self._sheet[0] != key:
             columns, tile = _fit(wanted)
             sheet = ContactSheet(
-                wanted.comparison, background=wanted.background, tile=tile, columns=columns, dark=True
+                wanted.comparison.of_second() if wanted.by == SECOND else wanted.comparison,
+                background=wanted.background,
+                tile=tile,
+                columns=columns,
+                dark=True,
+                difference=None if wanted.by in (FIRST, SECOND) else wanted.by,
             )
             self._sheet = key, sheet
         sheet = self._sheet[1]

@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.compare.second import SecondModel
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
@@ -35,10 +36,14 @@ class State(QObject):
         self._busy = self._again = self._measuring = self._closed = False
         self._bridge = SessionBridge(session, self)
         self._bridge.changed.connect(self._heard)
+        self.second = SecondModel(session, self)
+        self.second.changed.connect(self._refresh)
+        self.second.failed.connect(self.failed)
         self._heard(_OTHER_RESULTS)
 
     def close(self) -> None:
         self._closed = True
+        self.second.close()
         self._bridge.close()
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -95,8 +100,13 @@ class State(QObject):
         else:
             expected = self.session.combinations
             new = Comparison(study, found, against=against, expected=expected)
+        second = self.second.second(study)
+        new = new if second is None and new.second is None else new.beside(second)
         for combination in new.predictions:
             new.row(combination)
+            if second is not None and combination in second.predictions:
+                new.between_models(combination)
+                new.dice_of_second(combination)
             if new.full is not None:
                 new.between(combination, study.present)
         return new

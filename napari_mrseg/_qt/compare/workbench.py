@@ -24,6 +24,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.choices import model_choices
 from napari_mrseg._qt.compare.choices import Choices
 from napari_mrseg._qt.compare.contact import Contact
 from napari_mrseg._qt.compare.degrade import Degrade
@@ -73,7 +75,7 @@ class Workbench(QWidget):
             app.aboutToQuit.connect(end)
         self.matrix.model.show_kinds(self.choices.chosen_kinds())
         self._show()
-        self._moved(frozenset({"combination", "images"}))
+        self._moved(frozenset({"combination", "images", "model"}))
         _benches.add(self)
 
     @property
@@ -103,6 +105,26 @@ class Workbench(QWidget):
             self._cover()
         if topics & {"study", "images"}:
             self.degrade.refresh()
+        if topics & {"study", "model"}:
+            self._offer_models()
+
+    def _offer_models(self) -> None:
+        session = self.session
+        current = None if session.model is None else session.model.info["name"]
+        Later(
+            lambda: model_choices(session.task),
+            done=lambda names: None if self.closed else self.choices.offer_models(names, current),
+            failed=self._fail,
+            parent=self,
+        )
+
+    def _show_second(self) -> None:
+        """How far the second model is; one that could not be loaded is no longer chosen."""
+        second = self.state.second
+        if second.waiting:
+            self.said.setText(f"{second.name}: {second.waiting} to come")
+        elif self.said.text().endswith(" to come"):
+            self.said.setText("")
 
     def _mark(self) -> None:
         a = self.session.combination or None
@@ -262,6 +284,8 @@ class Workbench(QWidget):
         self.choices.kinds_changed.connect(self._choose_kinds)
         self.choices.filter_changed.connect(self.matrix.model.show_only)
         self.choices.against_changed.connect(self.state.compare_with)
+        self.choices.second_changed.connect(self.state.second.choose)
+        self.state.second.changed.connect(self._show_second)
         self.contact.asked.connect(self.use)
         self.pair.changed.connect(self._mark)
         self.exports.began.connect(self._began)
