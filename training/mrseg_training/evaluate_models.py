@@ -81,15 +81,14 @@ def compared(documents: Mapping[str, Mapping[str, Any]], task: Task) -> dict[str
         )
     subjects = documents[first]["subjects"]
     rows = []
-    for combination in [*([c] for c in combinations), combinations]:
+    named = [*((key(c), [c]) for c in combinations), ("mean", combinations)]
+    for row, combined in named:
         entry: dict[str, Any] = {
-            "combination": key(combination[0]) if len(combination) == 1 else "mean",
+            "combination": row,
             "models": {},
             "difference": {},
         }
-        values = {
-            name: mean_of_known(np.stack([one[c] for c in combination]), 0) for name, one in dice.items()
-        }
+        values = {name: mean_of_known(np.stack([one[c] for c in combined]), 0) for name, one in dice.items()}
         for name, found in values.items():
             there = [(k, r) for k, r in enumerate(regions) if _any(found[:, k])]
             entry["models"][name] = {r: _number(mean_of_known(found[:, k])) for k, r in there}
