@@ -248,14 +248,17 @@ class Session:
         self._compute(model, self.device, self.precision)
 
     def set_device(self, device: str, precision: str = "auto") -> None:
-        """Run elsewhere from now on. Raises DeviceError if there is no such device; then the old one stays."""
+        """Run elsewhere from now on. Raises DeviceError if there is no such device; then the old one stays.
+
+        After an engine of another computer: here again, with the model of that name if it is installed, else the
+        bundled one.
+        """
         from napari_mrseg.models.store import Model
 
         model = self.model
         if model is not None and not isinstance(model, Model):
-            raise InputError(
-                f"{model.card.name} does not run on this computer; its device is chosen where it does."
-            )
+            self._compute(_here(model), device, precision)  # back from another computer
+            return
         self._compute(model, device, precision)
 
     def set_predictor(self, predictor: Predictor) -> None:
@@ -264,6 +267,16 @@ class Session:
             self.predictor = predictor
             self._live.set_predictor(predictor)
         self._renewed()
+
+    @property
+    def elsewhere(self) -> str:
+        """What computes on another computer, such as "cuda:0 on gpubox"; "" if it is this one."""
+        from napari_mrseg.models.store import Model
+
+        predictor = self.predictor
+        if predictor is None or isinstance(predictor.model, Model):
+            return ""
+        return predictor.device_name
 
     @property
     def model(self) -> About | None:
@@ -505,3 +518,14 @@ class Session:
             self.running = None
         self.running_changed.emit()
         self.failed.emit(str(error))
+
+
+def _here(model: About) -> Model:
+    """The model of that name on this computer, else the bundled one for its task."""
+    from napari_mrseg.errors import UnknownModelError
+    from napari_mrseg.models.store import load_model
+
+    try:
+        return load_model(model.card.name, task=model.task)
+    except UnknownModelError:
+        return load_model(task=model.task)

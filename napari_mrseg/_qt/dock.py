@@ -119,8 +119,8 @@ class MrsegDock(QWidget):
         self._describe()
         if self.session.error:
             self.say(self.session.error)
-        self.later(device_choices, done=lambda found: self.runbar.show_devices(found, self.session.device))
-        self._preferences = Preferences(self.session, self._choose_device)
+        self.later(device_choices, done=lambda found: self._show_devices(found))
+        self._preferences = Preferences(self.session, self._choose_device, self._choose_engine)
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
         self.opener.adopt()
@@ -317,7 +317,7 @@ class MrsegDock(QWidget):
             self.modalities.show_views(self.layers.visible_images())
         if "model" in topics:
             self.later(lambda: model_choices(session.task), done=self._list_models)
-            self.runbar.show_device(session.device)
+            self.runbar.show_device(session.device, session.elsewhere)
         if topics & OVERLAY:
             self.layers.name_prediction()
             self._show_legend()
@@ -432,8 +432,18 @@ class MrsegDock(QWidget):
     def _import(self, work: Callable[[], str]) -> None:
         self._choose(lambda: self.session.load_model(work()))
 
+    def _show_devices(self, found: Sequence[tuple[str, str]]) -> None:
+        self.runbar.show_devices(found, self.session.device, self.session.elsewhere)
+
     def _choose_device(self, name: str) -> None:
         self._choose(self.session.set_device, name, self.session.precision)
+
+    def _choose_engine(self, address: str) -> None:
+        """Another computer's engine, by its address; "" brings the computation back here."""
+        if address:
+            self._choose(lambda there: _connect(self.session, there), address)
+        elif self.session.elsewhere:
+            self._choose_device(self.session.device)
 
     def _choose(self, choose: Callable[..., None], *choice: str) -> None:
         """Take another model or device; if that fails, the drop-downs go back to what is in use."""
@@ -483,3 +493,11 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         session.close()
 
     return end
+
+
+def _connect(session: Session, address: str) -> None:
+    """Ask the engine at ``address`` from now on. Raises MrsegError; then the old one stays."""
+    from napari_mrseg.remote.client import RemoteEngine
+    from napari_mrseg.remote.token import given_token
+
+    session.set_predictor(RemoteEngine(address, given_token()))

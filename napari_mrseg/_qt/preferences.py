@@ -32,12 +32,17 @@ class Preferences:
     """Keeps a session's memory budget and device as they are set, now and when they change.
 
     A session whose cache was given its budget keeps that, and one that was given a device starts on it.
-    ``choose_device`` takes "auto", "cpu" or "cuda", and says what went wrong. Nothing happens where napari does not
-    know the plugin.
+    ``choose_device`` takes "auto", "cpu" or "cuda", ``choose_engine`` an address, and they say what went wrong.
+    Nothing happens where napari does not know the plugin.
     """
 
-    def __init__(self, session: Session, choose_device: Callable[[str], None]) -> None:
-        self._session, self._choose_device = session, choose_device
+    def __init__(
+        self,
+        session: Session,
+        choose_device: Callable[[str], None],
+        choose_engine: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._session, self._choose_device, self._choose_engine = session, choose_device, choose_engine
         try:
             settings = get_plugin_settings(_PLUGIN)
             self._memory, self._engine = settings.memory, settings.engine
@@ -45,12 +50,18 @@ class Preferences:
             return
         self._memory.events.results_gb.connect(self._budget)  # held weakly: ends with this object
         self._engine.events.device.connect(self._device)
+        self._engine.events.address.connect(self._address)
         self._budget()
         if session.device == "auto" and self._engine.device != "auto":
             self._device()
+        if self._engine.address and not session.elsewhere:
+            self._address()
 
     def _device(self, event: object = None) -> None:
         self._choose_device(str(self._engine.device))
+
+    def _address(self, event: object = None) -> None:
+        self._choose_engine(str(self._engine.address).strip())
 
     def _budget(self, event: object = None) -> None:
         cache = self._session.cache

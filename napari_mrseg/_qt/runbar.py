@@ -23,6 +23,9 @@ from napari_mrseg.session import Session
 _RUN, _STOP = "Segment with what is switched on", "Stop; what is on screen stays"
 
 
+_ELSEWHERE = "elsewhere"  # among the devices: another computer, which is chosen in the preferences
+
+
 class RunBar(QWidget):
     """Shows what computes and how far it is. Emits requests only."""
 
@@ -42,7 +45,7 @@ class RunBar(QWidget):
             combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             combo.wheelEvent = lambda event: event.ignore()
         self.models.activated.connect(lambda _: self._model(self.models.currentData()))
-        self.devices.activated.connect(lambda _: self.device_chosen.emit(str(self.devices.currentData())))
+        self.devices.activated.connect(lambda _: self._device(str(self.devices.currentData())))
         self.about = QToolButton()
         self.about.setText("Info")
         self.about.setToolTip(
@@ -97,15 +100,27 @@ class RunBar(QWidget):
     def _show_model(self) -> None:
         self.models.setCurrentIndex(self.models.findData(self._current) if self._current else -1)
 
-    def show_devices(self, devices: Sequence[tuple[str, str]], current: str) -> None:
+    def show_devices(self, devices: Sequence[tuple[str, str]], current: str, elsewhere: str = "") -> None:
         """``devices``: (name to ask for, text to show)."""
         self.devices.clear()
         for name, text in devices:
             self.devices.addItem(text, name)
-        self.show_device(current)
+        self.show_device(current, elsewhere)
 
-    def show_device(self, name: str) -> None:
+    def show_device(self, name: str, elsewhere: str = "") -> None:
+        """``elsewhere``: what computes on another computer; then this one's devices are the way back."""
+        there = self.devices.findData(_ELSEWHERE)
+        if there >= 0:
+            self.devices.removeItem(there)
+        if elsewhere:
+            self.devices.insertItem(0, elsewhere, _ELSEWHERE)
+            self.devices.setCurrentIndex(0)
+            return
         self.devices.setCurrentIndex(max(self.devices.findData(name), 0))
+
+    def _device(self, name: str) -> None:
+        if name != _ELSEWHERE:
+            self.device_chosen.emit(name)
 
     def show_session(self, session: Session, computed: tuple[int, int], opening: str = "") -> None:
         """Run or cancel, and the bar. ``computed``: combinations that are done, and all there are."""

@@ -32,6 +32,7 @@ from napari_mrseg.tasks import Task
 
 if TYPE_CHECKING:
     from napari_mrseg.models.store import Model
+    from napari_mrseg.remote.client import RemoteEngine
 
 app = typer.Typer()
 
@@ -72,15 +73,36 @@ def view(
     no_reference: NoReference = False,
     assume_ras: AssumeRas = False,
     cache: Cache = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", metavar="ADDRESS", help="Compute there, where mrseg serve runs, not here."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="The token of that engine.")
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="PEM", help="Its certificate, if no authority has signed it."),
+    ] = None,
 ) -> None:
     """Open your own files in the viewer.
 
     Example: mrseg view subject-01/
+
+    Example: mrseg view subject-01/ --engine http://localhost:8765
     """
     options = {"reference": wanted_reference(reference, no_reference), "assume_ras": assume_ras}
+    remote = None
+    if engine is not None:
+        from napari_mrseg.remote.client import RemoteEngine
+        from napari_mrseg.remote.token import given_token
+
+        if model is not None:
+            raise InputError("--engine brings its own model; leave --model out.")
+        remote = RemoteEngine(engine, given_token(token_file), certificate=certificate)
     loaded = given_model(model, task)
-    chosen = which_task(task, loaded, paths)
-    _show(paths, chosen, screenshot, loaded, device, precision, cache, options)
+    chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
+    _show(paths, chosen, screenshot, loaded, device, precision, cache, options, remote=remote)
 
 
 def _show(
@@ -93,6 +115,7 @@ def _show(
     cache: Path | None,
     options: dict[str, Any],
     tour: bool = False,
+    remote: RemoteEngine | None = None,
 ) -> None:
     settings = unwritable_folder()
     if settings is not None:
@@ -112,7 +135,10 @@ def _show(
     from napari_mrseg.session import Session
 
     session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
-    session.load_model() if model is None else session.set_model(model)
+    if remote is not None:
+        session.set_predictor(remote)
+    else:
+        session.load_model() if model is None else session.set_model(model)
     if screenshot is None:
         launch(session, paths=paths, options=options, tour=tour)
     else:

@@ -97,6 +97,27 @@ class PredictionCache:
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Write one prediction as safetensors, in one step or not at all. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(encode_prediction(prediction))
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_prediction(path: Path) -> Prediction | None:
+    """What :func:`write_prediction` wrote; None if it is missing, damaged or of another format."""
+    try:
+        return decode_prediction(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def encode_prediction(prediction: Prediction) -> bytes:
+    """One prediction as safetensors: labels and probabilities in the box, the rest as JSON in the header."""
     from safetensors.numpy import save
 
     p = prediction
@@ -114,40 +135,36 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         "precision": p.precision,
         "spacing": p.spacing,
         "seconds": p.seconds,
+        "preview": p.preview,
         "notes": [asdict(n) for n in p.notes],
     }
     arrays = {"labels": np.ascontiguousarray(p.labels[p.box]), "probabilities": p.probabilities}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(arrays, {"prediction": json.dumps(about)}))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content: bytes = save(arrays, {"prediction": json.dumps(about)})
+    return content
 
 
-def read_prediction(path: Path) -> Prediction | None:
-    """What :func:`write_prediction` wrote; None if it is missing, damaged or of another format."""
-    from safetensors import SafetensorError, safe_open
+def decode_prediction(content: bytes) -> Prediction:
+    """The inverse of :func:`encode_prediction`. Raises ValueError for what is damaged or of another format."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     try:
-        with safe_open(path, "numpy") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get("prediction", "{}"))
-            if about.get("format") != FORMAT:
-                return None
-            labels, probabilities = file.get_tensor("labels"), file.get_tensor("probabilities")
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        about: dict[str, Any] = json.loads(header["__metadata__"]["prediction"])
+        if about["format"] != FORMAT:
+            raise ValueError("of another format")
+        arrays = load(content)
         box = tuple(slice(a, b) for a, b in about["box"])
         whole = np.zeros(about["shape"], dtype=np.uint8)
-        whole[box] = labels
+        whole[box] = arrays["labels"]
         return Prediction(
             task=get_task(about["task"]),
             case=about["case"],
             combination=tuple(about["combination"]),
             grid=Grid.of(about["shape"], about["affine"]),
             labels=whole,
-            probabilities=probabilities,
+            probabilities=arrays["probabilities"],
             box=box,
             digest=about["digest"],
             model=about["model"],
@@ -155,7 +172,8 @@ def read_prediction(path: Path) -> Prediction | None:
             precision=about["precision"],
             spacing=about["spacing"],
             seconds=about["seconds"],
+            preview=about.get("preview", False),
             notes=tuple(Note(**n) for n in about["notes"]),
         )
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        return None
+    except (SafetensorError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"no prediction ({type(error).__name__})") from None

@@ -396,6 +396,9 @@ def test_something_else_than_the_engine_may_answer(tiny: Model) -> None:
     session.toggle("t1")
     assert session.wait(60) is session.predictions["flair", "t1ce", "t2"]
     assert len(there.asked) == 15  # nothing twice
-    with pytest.raises(InputError, match="tiny does not run on this computer"):
-        session.set_device("cpu")
+    assert session.elsewhere == "far away"
+    session.set_device("cpu")  # back here: no model of that name is installed, so the bundled one
+    assert session.elsewhere == ""
+    assert session.model is not None
+    assert session.model.card.name == "compact"
     session.close()

@@ -12,7 +12,7 @@ from small import small_config, write_subjects
 
 from mrseg_training.ablate import AblationConfig, UpdatesPart, ablate, tabulate
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS
-from mrseg_training.statistics import bootstrap
+from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.errors import InputError
 
 ROWS_HERE = ("baseline", "stage12", "full")

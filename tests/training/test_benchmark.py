@@ -13,8 +13,8 @@ from tiny import model
 from mrseg_training import benchmark as module
 from mrseg_training.benchmark import benchmark, load_benchmark, row_config, tabulate
 from mrseg_training.evaluate_models import compared, evaluate_models
-from mrseg_training.statistics import bootstrap
 from napari_mrseg import cli
+from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import BRATS
 

@@ -26,8 +26,8 @@ from mrseg_training.log import Log, Progress, Report
 from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
-from mrseg_training.statistics import bootstrap
 from napari_mrseg.compare.metrics import region_dice
+from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.device import resolve_precision
 from napari_mrseg.inference.fill import fill

@@ -24,7 +24,7 @@ from mrseg_training.files import write_atomically
 from mrseg_training.fit import train
 from mrseg_training.log import Report
 from mrseg_training.settings import Config, DataPart, Part, SimulatePart
-from mrseg_training.statistics import bootstrap, mean_of_known
+from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import get_task

@@ -10,7 +10,7 @@ import numpy as np
 
 from mrseg_training.evaluate import FAR_MM
 from mrseg_training.markdown import NOTHING, number, table
-from mrseg_training.statistics import bootstrap
+from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.tasks import key
 
 SHIPPED = "a"  # the fold whose test has BraTS-GLI-00000-000, so that anyone can measure it again

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mrseg_training.evaluate import OUTPUTS, evaluate
 from mrseg_training.files import write_atomically
 from mrseg_training.markdown import number, table
-from mrseg_training.statistics import bootstrap, mean_of_known
+from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model

@@ -1,0 +1,266 @@
+"""One study, from its files to a folder that is whole or not there. What a worker of the cluster does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mrseg.cohort.find import Listed
+from napari_mrseg.compare.attribution import Measure, attribute
+from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.diameters import diameters_of
+from napari_mrseg.compare.figures import write_bytes
+from napari_mrseg.errors import Cancelled, InputError
+from napari_mrseg.inference.memory import release_freed_memory
+from napari_mrseg.io import open_study
+from napari_mrseg.io.export import write_results
+from napari_mrseg.study import Study
+from napari_mrseg.tasks import Combination, get_task, key
+
+if TYPE_CHECKING:
+    from napari_mrseg.inference.engine import Engine
+
+STUDIES, STUDY, THUMBNAIL = "studies", "study.json", "thumbnail.png"
+MEASURES: tuple[Measure, ...] = ("size", "dice")
+TILE = 160  # pixels of a thumbnail's longer side
+DONE, UNREADABLE, FAILED = "done", "unreadable", "failed"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is done with every study. ``model``: its folder; ``use``: the combinations, or none for all there are.
+
+    ``write_labels``: keep a label file for each. ``threads``: of one worker; 0 leaves them as they are.
+    """
+
+    model: str
+    sha256: str
+    task: str
+    device: str = "auto"
+    precision: str = "auto"
+    use: tuple[Combination, ...] = ()
+    reference: bool = True
+    labels: str | None = None
+    onto: str = ""
+    brain: str = "auto"
+    assume_ras: bool = False
+    write_labels: bool = True
+    threads: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """What decides the results, as JSON: not where the model lies, nor how many threads there are."""
+        own = asdict(self)
+        return {k: json.loads(json.dumps(v)) for k, v in own.items() if k not in ("model", "threads")}
+
+
+def folder_of(out: Path, name: str) -> Path:
+    return out / STUDIES / name
+
+
+def state_of(out: Path, name: str) -> dict[str, Any] | None:
+    """What is known of a study that was looked at: the content of its ``study.json``."""
+    try:
+        found: dict[str, Any] = json.loads((folder_of(out, name) / STUDY).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
+    """Do one study; returns its status. What it leaves under ``out`` moves in with one rename.
+
+    A study that cannot be read is done with its reason; one that failed for another reason is tried again by the next
+    run. Raises nothing but Cancelled.
+    """
+    one = Listed(listed["name"], tuple(listed["sources"]))
+    asked = Order(**{**order, "use": tuple(tuple(c) for c in order["use"])})
+    target = folder_of(Path(out), one.name)
+    temporary = target.with_name(f".{one.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir(parents=True)
+    try:
+        try:
+            document = _segment(one, asked, temporary)
+        except Cancelled:
+            raise
+        except InputError as error:
+            document = _problem(one, UNREADABLE, str(error))
+        except MemoryError:
+            document = _problem(one, FAILED, "The memory of the worker ran out; give each worker more.")
+        except Exception as error:  # whatever it is, the others must go on
+            document = _problem(one, FAILED, f"{type(error).__name__}: {error}")
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        write_bytes(temporary / STUDY, text.encode("utf-8", "replace"))
+        _move(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        release_freed_memory()
+    return str(document["status"])
+
+
+def put_failure(listed: Listed, out: Path, reason: str) -> None:
+    """For a study whose worker was lost: say so, unless it was done after all."""
+    if state_of(out, listed.name) is None:
+        folder = folder_of(out, listed.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / STUDY, json.dumps(_problem(listed, FAILED, reason)).encode())
+
+
+def _move(temporary: Path, target: Path) -> None:
+    """The folder under its name; what an earlier run left of a failure goes."""
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(temporary, target)
+
+
+def _problem(listed: Listed, status: str, reason: str) -> dict[str, Any]:
+    return {"name": listed.name, "status": status, "reason": " ".join(reason.split()), "rows": []}
+
+
+@lru_cache(maxsize=1)
+def _engine(model: str, sha256: str, device: str, precision: str, threads: int) -> Engine:
+    """One a process: the model is read once. Raises InputError if the folder holds another than was asked for."""
+    import torch
+
+    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.models.store import load_model
+
+    if threads:
+        torch.set_num_threads(threads)
+    loaded = load_model(Path(model))
+    if loaded.sha256 != sha256:
+        raise RuntimeError("the worker's model is another one than the cohort was begun with")
+    return Engine(loaded, device=_own_device(device), precision=precision)
+
+
+def _own_device(device: str) -> str:
+    """With several GPUs each worker of a machine takes its own, by its number."""
+    if device not in ("auto", "cuda"):
+        return device
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count < 2:
+        return device
+    from distributed import get_worker
+
+    try:
+        number = str(get_worker().name).rpartition("-")[2]
+    except ValueError:  # not within a worker
+        return device
+    return f"cuda:{int(number) % count}" if number.isdigit() else device
+
+
+def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
+    engine = _engine(order.model, order.sha256, order.device, order.precision, order.threads)
+    try:
+        study = open_study(
+            list(listed.sources),
+            task=get_task(order.task),
+            reference=order.reference,
+            assume_ras=order.assume_ras,
+            labels=order.labels,
+            onto=order.onto,
+            brain=order.brain,  # type: ignore[arg-type]
+        )
+        combinations = _combinations(study, engine, order.use)
+        predictions = list(engine.run_all(study, combinations))
+        model = engine.model.info
+        if order.write_labels:
+            write_results(
+                study,
+                predictions,
+                folder,
+                model=model,
+                dice=dice_to_reference(study),
+                diameters=diameters_of,
+            )
+        comparison = Comparison(study, predictions, expected=combinations)
+        write_bytes(folder / THUMBNAIL, _thumbnail(comparison))
+        return {
+            "name": listed.name,
+            "status": DONE,
+            "reason": "",
+            "case": study.case,
+            "present": list(study.present),
+            "reference": study.reference is not None,
+            "device": engine.device_name,
+            "precision": engine.precision,
+            "seconds": round(sum(p.seconds for p in predictions), 3),
+            "rows": _rows(comparison),
+            "attribution": _attribution(comparison),
+            "warnings": sorted({n.message for p in predictions for n in (*study.notes, *p.notes)}),
+        }
+    finally:
+        engine.forget()
+
+
+def _combinations(study: Study, engine: Engine, use: Sequence[Combination]) -> tuple[Combination, ...]:
+    """Those asked for that the study has, or all. Raises InputError if there are none."""
+    card = engine.model.card
+    found = card.combinations(study.present)
+    if use:
+        found = tuple(c for c in use if set(c) <= set(study.present) and card.can_do(c))
+        if not found:
+            wanted = " and ".join(key(c) for c in use)
+            raise InputError(f"{study.case} has {key(study.present)} only, not {wanted}.")
+    if not found:
+        raise InputError(card.refusal(study.present))
+    return found
+
+
+def _rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One per combination and region; ``to_full``: Dice to the result of all modalities there."""
+    return [
+        {
+            "combination": key(row.combination),
+            "region": region.name,
+            "size": _rounded(row.sizes[region.name]),
+            "dice": _rounded(row.dice[region.name]) if row.dice else None,
+            "to_full": _rounded(row.versus[region.name]) if row.versus else None,
+            "estimated": region.name in row.estimated,
+            "in_reference": _in_reference(comparison.study, region.codes),
+        }
+        for row in comparison.rows
+        for region in comparison.task.regions
+    ]
+
+
+def _in_reference(study: Study, codes: Sequence[int]) -> bool | None:
+    return None if study.reference is None else bool(np.isin(study.reference.labels, codes).any())
+
+
+def _attribution(comparison: Comparison) -> dict[str, Any]:
+    found = {name: attribute(comparison, name) for name in MEASURES}
+    return {
+        name: {r: {m: _rounded(v) for m, v in values.items()} for r, values in one.values.items()}
+        for name, one in found.items()
+        if one is not None
+    }
+
+
+def _thumbnail(comparison: Comparison) -> bytes:
+    """The slice with most tumour, from the most modalities, with its outlines: a PNG without any words."""
+    import io
+
+    from PIL import Image
+
+    first = next(iter(comparison.predictions))
+    one = Comparison(comparison.study, [comparison.predictions[first]], expected=[first])
+    sheet = ContactSheet(one, tile=TILE)
+    stream = io.BytesIO()
+    Image.fromarray(sheet.tiles(0, sheet.best_slice())[0]).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _rounded(value: float) -> float | None:
+    return None if value != value else round(float(value), 6)
