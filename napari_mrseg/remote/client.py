@@ -229,7 +229,7 @@ class _Lost:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, (Cancelled, MrsegError)) or error is None:
             return
         if isinstance(error, (*self.kinds, OSError, ValueError, KeyError, TypeError)):
