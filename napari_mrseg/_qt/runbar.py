@@ -112,6 +112,7 @@ class RunBar(QWidget):
         there = self.devices.findData(_ELSEWHERE)
         if there >= 0:
             self.devices.removeItem(there)
+        self.devices.setToolTip(elsewhere or "Device")
         if elsewhere:
             self.devices.insertItem(0, elsewhere, _ELSEWHERE)
             self.devices.setCurrentIndex(0)
