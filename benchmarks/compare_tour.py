@@ -143,6 +143,33 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.dock.look.visible = True
 
 
+def second_model(tour: Tour, folder: Path) -> None:
+    """Another model beside the first: its columns, and where both differ in every combination."""
+    bench = tour.bench
+    bench.choices.show_second(str(folder))
+    bench.choices.second_changed.emit(str(folder))
+
+    def there() -> bool:
+        comparison = bench.state.comparison
+        second = None if comparison is None else comparison.second
+        return (
+            second is not None
+            and comparison is not None
+            and len(second.predictions) == len(comparison.expected)
+        )
+
+    tour.until(there, "the second model")
+    tour.tab("Contact sheet")
+    by = bench.contact.by
+    by.setCurrentIndex(2)
+    by.activated.emit(2)
+    tour.until(
+        lambda: bench.contact.view.made is not None and bench.contact.view.made.wanted.by == by.itemData(2),
+        "the differences",
+    )
+    tour.picture("contact")
+
+
 def tables(tour: Tour, folder: Path) -> None:
     """The table as the window exports it, HD95 included, for same_numbers.py."""
     bench = tour.bench
@@ -185,6 +212,9 @@ def main() -> None:
     parser.add_argument("paths", nargs="+")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--model", default=None)
+    parser.add_argument(
+        "--second", type=Path, default=None, help="only the pictures of this second model's folder"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--cache", type=Path, default=None, help="keep results in this folder for the next run"
@@ -197,6 +227,13 @@ def main() -> None:
     session = Session(device=asked.device, cache=PredictionCache(folder=asked.cache))
     session.load_model(asked.model)
     tour = Tour(session, asked.out, asked.prefix, asked.only)
+    if asked.second is not None:
+        tour.dock.open(asked.paths)
+        tour.until(lambda: _complete(tour.bench), "the sweep")
+        second_model(tour, asked.second)
+        tour.viewer.close()
+        session.close()
+        return
     walk(tour, asked.paths)
     if asked.tables is not None:
         tables(tour, asked.tables)

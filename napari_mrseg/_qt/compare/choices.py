@@ -149,6 +149,11 @@ class Choices(QWidget):
                 self.second.insertItem(1, Path(asked).name, asked)
             self.second.setCurrentIndex(max(0, self.second.findData(asked)) if asked is not None else 0)
 
+    def name_second(self, name: str | None) -> None:
+        """The model's own name, once it is known, in place of its folder's."""
+        if name is not None and self.second.currentIndex() > 0:
+            self.second.setItemText(self.second.currentIndex(), name)
+
     def _choose_second(self, index: int) -> None:
         asked = self.second.itemData(index)
         if asked == _FOLDER:

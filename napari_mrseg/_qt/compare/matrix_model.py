@@ -16,6 +16,8 @@ from napari_mrseg.tasks import Combination
 
 CELL = Qt.ItemDataRole.UserRole + 1  # a Cell, for the delegate
 _COMPUTING = "…"
+# Under a model's name, which is in the tip, there is no room.
+_SECOND: dict[str, str] = {"second_size": "2nd model", "second_versus": "vs 2nd", "second_dice": "Dice 2nd"}
 _LONGEST = 9  # characters of a head's second line
 
 
@@ -172,6 +174,7 @@ class MatrixModel(QAbstractTableModel):
                 region, _, what = column.title.partition(" ")
                 if column.kind == "versus" and len(what) > _LONGEST:
                     what = "vs chosen"
+                what = _SECOND.get(column.kind, what)
                 return f"{region}\n{what}" if what else region
             return "" if section == 0 else self.comparison.task.modalities[section - 1].title
         if role == Qt.ItemDataRole.ToolTipRole:

@@ -121,6 +121,7 @@ class Workbench(QWidget):
     def _show_second(self) -> None:
         """How far the second model is; one that could not be loaded is no longer chosen."""
         second = self.state.second
+        self.choices.name_second(second.name)
         if second.waiting:
             self.said.setText(f"{second.name}: {second.waiting} to come")
         elif self.said.text().endswith(" to come"):
