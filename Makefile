@@ -21,7 +21,9 @@ demo: setup
 	  $(BIN)/mrseg demo --screenshot demo.png && echo "No display here: the picture of the window is demo.png."; \
 	else $(BIN)/mrseg demo; fi
 
-test: lint core qt viewer training
+# Two parts at a time: each uses one core. What a part says is shown when it ends.
+test: setup
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint core qt viewer training
 
 # Many seeds of each kind of malformed file; minutes more.
 test-full: test

@@ -83,7 +83,9 @@ class ContactSheet:
         title = study.task.modality(self.background).title
         simulated = f"{study.task.made_up} · " if study.simulated else ""
         if self.difference is not None:
-            simulated = f"difference in {self.difference} · {simulated}"
+            simulated = (
+                f"{self.difference}, orange: only {self._first}, blue: only {self._second} · {simulated}"
+            )
         if study.task.ndim == 2:
             return f"{simulated}{study.case} · on {title} · research use only"
         side = " · patient's right is on the left" if axis < 2 else " · anterior is on the left"
@@ -144,6 +146,15 @@ class ContactSheet:
         tiles[:] = grey[..., None] if grey.ndim == 2 else grey
         self._overlay(tiles, stack)
         return tiles
+
+    @property
+    def _first(self) -> str:
+        """What the first model is called."""
+        return next((str(p.model["name"]) for p in self.comparison.predictions.values()), "the first")
+
+    @property
+    def _second(self) -> str:
+        return self.comparison.second_name or "the second"
 
     @cached_property
     def shown(self) -> tuple[Combination, ...]:
@@ -320,10 +331,9 @@ class ContactSheet:
     def _legend(self, drawing: Drawing) -> None:
         x, y = float(GAP), drawing.height - 12
         if self.difference is not None:
-            first = next((str(p.model["name"]) for p in self.comparison.predictions.values()), "the first")
             names = {
-                ONLY_A: f"only {first}",
-                ONLY_B: f"only {self.comparison.second_name}",
+                ONLY_A: f"only {self._first}",
+                ONLY_B: f"only {self._second}",
                 BOTH: "both",
             }
             for code, name in names.items():

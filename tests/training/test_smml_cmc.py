@@ -15,7 +15,7 @@ from mrseg_training.config import changed, load_config
 from mrseg_training.data.prepare import labelled
 from mrseg_training.fit import train
 from mrseg_training.stages import Stage, make_stage
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import InputError, UnknownModelError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
@@ -234,7 +234,7 @@ def test_a_prior_from_a_model_folder_guides_the_refinement(tmp_path: Path) -> No
     assert terms["refine"] > 0
     assert all(torch.equal(a, b) for a, b in zip(before, stage._prior[0].parameters(), strict=True))
     assert not any("prior" in name for name in stage.network.state_dict())
-    with pytest.raises(InputError, match="Unknown model"):
+    with pytest.raises(UnknownModelError, match="Unknown model"):
         stage_of("smml", "mutual", prior=str(tmp_path / "nowhere"))
 
 

@@ -14,7 +14,9 @@ def model_card(
     """The card of the model that ``stage`` left; ``unlabelled``: what it learnt from beside ``data``."""
     task = get_task(config.task)
     kinds = {
-        "simulated": f"simulated subjects of seed {config.data.simulate.seed} in a template's tissue maps",
+        "simulated": f"simulated subjects of seed {config.data.simulate.seed} in a template's tissue maps"
+        if task.ndim == 3
+        else f"generated scenes of seed {config.data.simulate.seed}",
         "brats": "subjects of a BraTS data set",
         "folders": "subjects of the user's own folders",
     }

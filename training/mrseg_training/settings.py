@@ -82,9 +82,12 @@ class ModelPart(Part):
         return network
 
     def sketch(self, task: Task) -> Network:
-        """:meth:`make` without memory, to ask for its shape."""
-        with torch.device("meta"):
-            return self.make(task, adapters=True, weights=False)
+        """:meth:`make` without memory, to ask for its shape. Raises ValueError for arguments that do not fit."""
+        try:
+            with torch.device("meta"):
+                return self.make(task, adapters=True, weights=False)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
     @property
     def _arguments(self) -> dict[str, Any]:
@@ -98,10 +101,10 @@ class ModelPart(Part):
         unknown = sorted(name for name in own if getattr(self, name) != fields[name].default)
         if self.network != "unimrseg" and unknown:
             raise ValueError(f"{unknown[0]} is of the network unimrseg; {self.network} takes model.arguments")
-        try:
+        if (
+            self.network == "unimrseg"
+        ):  # arguments of others may name modalities of the task, which is not known here
             self.sketch(DEFAULT)
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         return self
 
 
@@ -444,7 +447,10 @@ class Config(Part):
             task = get_task(self.task)
         except InputError as error:
             raise ValueError(str(error)) from None
-        network = self.model.sketch(task)
+        try:
+            network = self.model.sketch(task)
+        except ValueError as error:
+            raise ValueError(f"model is wrong ({str(error).rstrip('.')}); mend it or leave it out") from None
         least = network.training_stride
         for name in self.recipe:
             extents = self.stage(name).extents
