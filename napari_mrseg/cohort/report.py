@@ -13,6 +13,7 @@ from napari_mrseg.cohort.work import STUDIES, THUMBNAIL
 from napari_mrseg.compare.attribution import HOW
 from napari_mrseg.compare.drawing import Drawing
 from napari_mrseg.compare.figures import write_bytes
+from napari_mrseg.compare.page import page
 from napari_mrseg.tasks import Combination, Task, sized
 
 REPORT = "report.html"
@@ -21,19 +22,11 @@ _BARS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MOST = 24  # unusual studies that are shown with a reason
 
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; background: #fff;
-  max-width: 1180px; margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.7em; margin: 0 0 .1em; } h2 { font-size: 1.15em; margin: 2em 0 .5em; }
-.sub { color: #555; margin: 0; }
-.use { display: inline-block; border: 1px solid #8a4b00; color: #8a4b00; border-radius: 4px; padding: 0 .5em;
-  font-size: .85em; margin-top: .6em; }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .15em .8em .15em 0; vertical-align: top; }
-.warn { border-left: 4px solid #d55e00; background: #fff6ee; padding: .5em 1em; }
 .row { display: flex; flex-wrap: wrap; gap: 1.2em 2em; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 1em; }
-figure { margin: 0; font-size: .82em; overflow-wrap: anywhere; } figure img { width: 100%; background: #000; }
-.why { color: #8a4b00; } .note { color: #555; font-size: .85em; }
+figure { font-size: .82em; overflow-wrap: anywhere; } figure img { background: #000; }
+.why { color: #8a4b00; }
 """
 
 
@@ -68,13 +61,7 @@ def report_html(cohort: Cohort, out: Path, *, model: str, date: str) -> str:
         "<h2>All studies</h2>",
         _cards([(o.study["name"], "") for o in lines], out),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
+    return page(title, _STYLE, body)
 
 
 def _bad(cohort: Cohort) -> str:

@@ -15,19 +15,11 @@ from napari_mrseg.compare.diameters import diameters
 from napari_mrseg.compare.drawing import data_uri
 from napari_mrseg.compare.figures import bars, cell_colours, footnote
 from napari_mrseg.compare.metrics import region_mask
+from napari_mrseg.compare.page import page
 from napari_mrseg.compare.sufficient import EXPLANATION, default_lines
 
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; background: #fff;
-  max-width: 1120px; margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.7em; margin: 0 0 .1em; } h2 { font-size: 1.15em; margin: 2em 0 .5em; }
-.sub { color: #555; margin: 0; }
-.use { display: inline-block; border: 1px solid #8a4b00; color: #8a4b00; border-radius: 4px; padding: 0 .5em;
-  font-size: .85em; margin-top: .6em; }
 .short li { margin: .3em 0; }
-.warn { border-left: 4px solid #d55e00; background: #fff6ee; padding: .5em 1em; }
-.warn p { margin: .25em 0; }
 table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
   font-variant-numeric: tabular-nums; }
 .matrix th { font-weight: 600; font-size: .85em; padding: 0 .3em; }
@@ -37,8 +29,6 @@ table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
 .matrix tfoot th { text-align: left; white-space: nowrap; }
 .dot { display: inline-block; width: .7em; height: .7em; border: 1.5px solid #222; border-radius: 50%; }
 .dot.on { background: #222; }
-.note { color: #555; font-size: .85em; }
-figure { margin: 0; } figure img { width: 100%; height: auto; }
 .bars { display: flex; flex-wrap: wrap; gap: 2em; }
 dl.from { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em; margin: 0; }
 dl.from dt { color: #555; } dl.from dd { margin: 0; overflow-wrap: anywhere; }
@@ -80,13 +70,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
         "<h2>How the numbers are computed</h2>",
         _explanations(comparison),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
+    return page(title, _STYLE, body)
 
 
 def _warnings(warnings: list[Mapping[str, str]]) -> str:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
@@ -113,10 +114,10 @@ def make_app(engine: Engine, token: str, *, memory: int = 8 * 2**30, name: str |
         if content is None:
             return _refusal(413, f"the scan is larger than {most // 2**20} MiB")
         try:
-            image = await asyncio.to_thread(wire.decode_image, content)
+            name_of_scan, image = await asyncio.to_thread(wire.decode_image, content)
         except wire.WireError as error:
             return _refusal(400, str(error))
-        if wire.digest_of(image) != digest:
+        if name_of_scan != digest:
             return _refusal(400, "the scan is not the one that its name says")
         scans.put(digest, image)
         return Response(status_code=204)
@@ -140,7 +141,8 @@ def make_app(engine: Engine, token: str, *, memory: int = 8 * 2**30, name: str |
         except (MrsegError, ValueError) as error:
             return _refusal(400, str(error))
         return StreamingResponse(
-            _answer(engine, busy, study, combinations, focus, preview), media_type="application/octet-stream"
+            _answer(engine, busy, Asked(study, combinations, focus, preview)),
+            media_type="application/octet-stream",
         )
 
     routes = [
@@ -205,14 +207,17 @@ def _asked(
     return images, combinations, None if focus is None else tuple(focus), bool(told.get("preview", False))
 
 
-async def _answer(
-    engine: Engine,
-    busy: threading.Lock,
-    study: Study,
-    combinations: list[tuple[str, ...]],
-    focus: tuple[int, ...] | None,
-    preview: bool,
-) -> AsyncIterator[bytes]:
+@dataclass(frozen=True)
+class Asked:
+    """A run that somebody waits for: previews and final of the first combination, or finals of all."""
+
+    study: Study
+    combinations: list[tuple[str, ...]]
+    focus: tuple[int, ...] | None
+    preview: bool
+
+
+async def _answer(engine: Engine, busy: threading.Lock, asked: Asked) -> AsyncIterator[bytes]:
     """Previews and finals as they come, progress and signs of life between them; ends the run if nobody listens."""
     loop = asyncio.get_running_loop()
     messages: asyncio.Queue[bytes] = asyncio.Queue()
@@ -225,9 +230,7 @@ async def _answer(
         if stopped.is_set():
             raise Cancelled("nobody waits for it any more")
 
-    worker = asyncio.create_task(
-        asyncio.to_thread(_compute, engine, busy, study, combinations, focus, preview, send, check)
-    )
+    worker = asyncio.create_task(asyncio.to_thread(_compute, engine, busy, asked, send, check))
     try:
         while True:
             try:
@@ -246,10 +249,7 @@ async def _answer(
 def _compute(
     engine: Engine,
     busy: threading.Lock,
-    study: Study,
-    combinations: list[tuple[str, ...]],
-    focus: tuple[int, ...] | None,
-    preview: bool,
+    asked: Asked,
     send: Callable[[bytes], None],
     check: Callable[[], None],
 ) -> None:
@@ -265,17 +265,17 @@ def _compute(
         while not busy.acquire(timeout=BEAT):
             check()
         try:
-            if preview:
-                first = combinations[0]
+            if asked.preview:
+                first = asked.combinations[0]
                 found = engine.run(
-                    study,
+                    asked.study,
                     first,
-                    focus=focus,
+                    focus=asked.focus,
                     check=check,
                     progress=lambda fraction: progress(first, fraction),
                 )
             else:
-                found = engine.run_all(study, combinations, check=check, progress=progress)
+                found = engine.run_all(asked.study, asked.combinations, check=check, progress=progress)
             for prediction in found:
                 send(wire.frame(wire.PREDICTION, wire.packed(encode_prediction(prediction))))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zlib
@@ -69,10 +70,11 @@ def unpacked(content: bytes, most: int) -> bytes:
 
 def digest_of(image: Image) -> str:
     """What an image is called on the wire: a hash of what decides its voxels and where they lie."""
-    import hashlib
+    return _name(image.identity, image.source.ipl_grid)
 
-    text = json.dumps([image.identity, image.source.ipl_grid.shape, image.source.ipl_grid.affine])
-    return hashlib.sha256(text.encode()).hexdigest()
+
+def _name(identity: str, grid: Grid) -> str:
+    return hashlib.sha256(json.dumps([identity, grid.shape, grid.affine]).encode()).hexdigest()
 
 
 def encode_image(image: Image) -> bytes:
@@ -84,8 +86,10 @@ def encode_image(image: Image) -> bytes:
     return packed(save({"data": np.ascontiguousarray(image.data)}, {"image": json.dumps(about)}))
 
 
-def decode_image(content: bytes) -> Image:
-    """The inverse. Raises WireError for what is no such image."""
+def decode_image(content: bytes) -> tuple[str, Image]:
+    """What :func:`encode_image` was given: its name, and the image, whose identity here is a hash of its voxels: what one
+    viewer says of a scan must not decide what another one gets. Raises WireError for what is no such image.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -117,7 +121,8 @@ def decode_image(content: bytes) -> Image:
         np.linalg.LinAlgError,
     ):
         raise WireError("the content is no image") from None
-    return Image(data, Source(Path("scan"), grid, identity))
+    own = hashlib.sha256(np.ascontiguousarray(data).data).hexdigest()
+    return _name(identity, grid), Image(data, Source(Path("scan"), grid, own))
 
 
 def named(image: Image, modality: str, task: Task) -> Image:
