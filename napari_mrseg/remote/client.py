@@ -179,7 +179,7 @@ class RemoteEngine:
     def _placed(self, found: Prediction, study: Study) -> Prediction:
         """The prediction as if it had been made here: the study's name and grid, its notes, and who computed it."""
         only = study.only(found.combination)
-        if found.digest != only.digest or found.labels.shape != only.grid.shape:
+        if found.labels.shape != only.grid.shape or found.task.name != study.task.name:
             raise wire.WireError("the answer is of another study")
         device = f"{found.device} on {self.host}"
         self.device_name, self.precision = device, found.precision
@@ -187,11 +187,12 @@ class RemoteEngine:
         notes = tuple(_called(note, titles) for note in found.notes)
         return replace(
             found,
+            task=study.task,
             case=study.case,
             grid=only.grid,
+            digest=only.digest,
             device=device,
             notes=(*only.notes, *notes),
-            task=study.task,
         )
 
     def _about(self) -> dict[str, Any]:

@@ -87,8 +87,8 @@ def encode_image(image: Image) -> bytes:
 
 
 def decode_image(content: bytes) -> tuple[str, Image]:
-    """What :func:`encode_image` was given: its name, and the image, whose identity here is a hash of its voxels: what one
-    viewer says of a scan must not decide what another one gets. Raises WireError for what is no such image.
+    """What :func:`encode_image` was given: its name, and the image. Its identity here is a hash of its voxels: what one
+    viewer says of a scan must not decide what another gets. Raises WireError for what is no such image.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

@@ -111,6 +111,20 @@ def test_scans_that_the_server_let_go_are_sent_again(engine: Engine) -> None:
         served.stop()
 
 
+def test_two_viewers_with_one_name_for_different_scans(engine: Engine, served: Served) -> None:
+    """The same hash of a file said of other voxels on another grid: either gets the answer to its own."""
+    first, second = study(), study()
+    other = Image(
+        volume(7, (16, 24, 24)), replace(source("t1", (16, 24, 24)), sha256=first.images["t1"].identity)
+    )
+    second = replace(second, images={"t1": other})
+    for subject in (first, second):
+        found = list(RemoteEngine(served.address, TOKEN).run(subject, ("t1",)))[-1]
+        assert np.array_equal(
+            found.labels, Engine(engine.model, device="cpu").predict(subject, ("t1",)).labels
+        )
+
+
 def test_nothing_private_crosses(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """No case, path, file or header: the bytes that are sent, after decompression, hold no such word."""
     seen: list[bytes] = []
