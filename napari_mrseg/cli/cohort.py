@@ -24,8 +24,10 @@ from napari_mrseg.cli.options import (
     answer,
     given_model,
     progress_bar,
+    say,
     which_task,
 )
+from napari_mrseg.errors import DeviceError
 
 app = typer.Typer()
 
@@ -81,7 +83,7 @@ def cohort(
     from napari_mrseg.cohort.report import REPORT, write_report
     from napari_mrseg.cohort.run import run_cohort
     from napari_mrseg.cohort.summary import TABLE_CSV, facts, gather, write_facts, write_tables
-    from napari_mrseg.cohort.work import Order
+    from napari_mrseg.cohort.work import FAILED, Order
     from napari_mrseg.models.store import load_model
 
     loaded = given_model(model, task)
@@ -129,3 +131,8 @@ def cohort(
             ]
         ),
     )
+    if states[FAILED]:
+        say(
+            f"{states[FAILED]} studies failed for another reason than their files; run the same again to go on."
+        )
+        raise typer.Exit(DeviceError.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -24,7 +25,7 @@ from napari_mrseg.cohort.find import Listed, find_studies
 from napari_mrseg.cohort.report import distribution, report_html
 from napari_mrseg.cohort.run import run_cohort
 from napari_mrseg.cohort.summary import Cohort, attribution, gather, outliers, sufficient, write_tables
-from napari_mrseg.cohort.work import Order, state_of, work
+from napari_mrseg.cohort.work import Order, put_failure, state_of, work
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
 from napari_mrseg.tasks import BRATS, RGBD_SOD
@@ -348,8 +349,6 @@ def test_frames_are_one_study(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_said_and_tried_again(data: Path, tiny: Model, tmp_path: Path) -> None:
     """A study whose worker is lost each time is failed with the mend, and the others are done."""
-    from napari_mrseg.cohort.work import put_failure
-
     one = Listed("s0", (str(data / "s0"),))
     put_failure(one, tmp_path, "The worker was killed several times over it.")
     document = state_of(tmp_path, "s0")
@@ -358,6 +357,29 @@ def test_a_killed_worker_is_said_and_tried_again(data: Path, tiny: Model, tmp_pa
     assert work(one.__dict__, order_of(tiny).__dict__, str(tmp_path)) == "done"
     put_failure(one, tmp_path, "too late")
     assert state_of(tmp_path, "s0")["status"] == "done"  # type: ignore[index]
+
+
+def test_a_failed_study_is_the_commands_exit_code(
+    data: Path,
+    tiny: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A cluster that was lost: the tables are written, the code is 3, and a line says to run it again."""
+
+    def lost(client: object, todo: list[Listed], order: Order, out: Path, report: object) -> None:
+        for one in todo:
+            put_failure(one, out, "The cluster gave it up; run the same again.")
+
+    monkeypatch.setattr("napari_mrseg.cohort.run._cluster", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("napari_mrseg.cohort.run._give_out", lost)
+    out = tmp_path / "out"
+    assert (
+        cli.main(["cohort", str(data), "-o", str(out), "--model", str(tiny.folder), "--device", "cpu"]) == 3
+    )
+    assert "6 studies failed" in capsys.readouterr().err
+    assert (out / "cohort.csv").is_file()
 
 
 def test_the_command_needs_a_model_of_the_task(
