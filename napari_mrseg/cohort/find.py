@@ -12,6 +12,7 @@ from pathlib import Path
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom.files import is_archive
 from napari_mrseg.io.dicom.index import is_dicom
+from napari_mrseg.io.folders import folders_below
 from napari_mrseg.io.formats import is_readable
 from napari_mrseg.io.recognise import REFERENCE, recognise
 from napari_mrseg.tasks import Task
@@ -64,7 +65,7 @@ def _safe(name: str) -> str:
 def _tree(root: Path, task: Task) -> Iterator[Listed]:
     bids = (root / BIDS).is_file()
     taken: set[Path] = set()
-    for folder in _folders(root):
+    for folder in folders_below(root):
         if folder in taken or any(parent in taken for parent in folder.parents):
             continue
         files = [path for path in sorted(folder.iterdir()) if path.is_file()]
@@ -86,14 +87,6 @@ def _tree(root: Path, task: Task) -> Iterator[Listed]:
             if inside:
                 taken.update(path.resolve() for path in inside)
                 yield Listed(_called(folder, root, bids), (str(folder),))
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    """The root and all folders below, parents first; hidden ones are left out."""
-    yield root
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if not folder.name.startswith("."):
-            yield from _folders(folder)
 
 
 def _called(folder: Path, root: Path, bids: bool) -> str:

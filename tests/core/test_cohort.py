@@ -72,6 +72,15 @@ def test_studies_of_a_tree(tmp_path: Path) -> None:
     assert names == ["a__first", "a__first-2", "b__second"]
 
 
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    """Studies linked together from elsewhere are found; a link to a folder above does not go round for ever."""
+    subject(tmp_path / "elsewhere" / "one")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "one").symlink_to(tmp_path / "elsewhere" / "one")
+    (tmp_path / "elsewhere" / "one" / "up").symlink_to(tmp_path)
+    assert [one.name for one in find_studies(tmp_path / "set", BRATS)] == ["one"]
+
+
 def test_studies_of_a_bids_data_set(tmp_path: Path) -> None:
     """Each anat folder, called by subject and session; func and derivatives without scans of the task are left."""
     (tmp_path / "dataset_description.json").write_text("{}")

@@ -16,6 +16,7 @@ from mrseg_training.data.distributed import distributed_split
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
+from napari_mrseg.io.folders import folders_below
 from napari_mrseg.io.frames import frames_in, paired
 from napari_mrseg.io.recognise import REFERENCE, recognise
 from napari_mrseg.prepare import bounds, frame, labels_on_frame, measure, measure_frames, on_frame
@@ -206,7 +207,8 @@ def find_folders(
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
-    folders = sorted(path for path in root.glob(pattern) if path.is_dir())
+    everywhere = pattern.rstrip("/") == "**"  # which in Python 3.11 would not follow links
+    folders = sorted(folders_below(root) if everywhere else (p for p in root.glob(pattern) if p.is_dir()))
     names = [folder.name for folder in folders]
     found: dict[str, dict[str, Path]] = {}
     wrong: list[str] = []
