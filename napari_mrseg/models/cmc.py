@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,18 +17,34 @@ from torch import Tensor, nn
 
 from napari_mrseg.models.blocks import Check
 from napari_mrseg.models.modal import Decoder, Encoder, Head, ModalNetwork, ModalSettings, PreConv, encoded
+from napari_mrseg.models.vit import Vit3d, take
 from napari_mrseg.tasks import Task
 
 
 class CmcSettings(ModalSettings):
-    """``pair``: the two of the task's modalities that it looks at, by number."""
+    """``pair``: the two of the task's modalities that it looks at, by number.
 
+    ``encoder`` "sam-med3d": the deepest features are those of that foundation model's encoder (:mod:`.vit`), one for
+    each modality, of volumes with one channel; ``vit``: what to change of its shape.
+    """
+
+    encoder: Literal["own", "sam-med3d"] = "own"
+    vit: dict[str, int] = Field(default={})
     pair: tuple[Annotated[int, Field(ge=0, le=15)], Annotated[int, Field(ge=0, le=15)]] = (0, 1)
 
     @model_validator(mode="after")
     def _two(self) -> CmcSettings:
         if len(set(self.pair)) != 2 or max(self.pair) >= len(self.modalities):
             raise ValueError("pair must name two different modalities of the task")
+        if self.encoder != "own" and (
+            self.ndim,
+            self.levels,
+            self.stem,
+            {self.modalities[k] for k in self.pair},
+        ) != (3, 5, 1, {1}):
+            raise ValueError(
+                "encoder sam-med3d is of volumes: ndim 3, levels 5, stem 1, modalities of one channel"
+            )
         return self
 
 
@@ -62,6 +79,36 @@ class Awareness(nn.Module):
         return fused
 
 
+class Founded(nn.Module):
+    """In place of :class:`~.modal.Encoder`: its skips by convolutions, the deepest features by :class:`~.vit.Vit3d`."""
+
+    def __init__(self, channels: tuple[int, ...], shape: Mapping[str, int]) -> None:
+        super().__init__()
+        self.skips = Encoder(1, channels[:-1])
+        self.vit = Vit3d(**shape)
+        self.project = nn.Conv3d(self.vit.outputs, channels[-1], 1)
+        self.channels = channels
+
+    def shapes(self, x: Tensor) -> list[tuple[int, ...]]:
+        """Channels and extents of the features of ``x``."""
+        deepest = (self.channels[-1], *(n // 16 for n in x.shape[2:]))
+        return [*self.skips.shapes(x), deepest]
+
+    def forward(self, x: Tensor, check: Check | None = None) -> list[Tensor]:
+        return [*self.skips(x, check), self.project(self.vit(x, check))]
+
+
+class Published:
+    """The encoders that a folder of published weights is for."""
+
+    def __init__(self, encoders: list[Vit3d]) -> None:
+        self.encoders = encoders
+
+    def take(self, folder: Path) -> None:
+        """See :func:`.vit.take`."""
+        take(self.encoders, folder)
+
+
 class Cmc(ModalNetwork):
     """``forward`` as in :class:`~.network.Network`: the mean of the decoders of the modalities that are there."""
 
@@ -73,7 +120,11 @@ class Cmc(ModalNetwork):
         super().__init__(settings)
         flat, channels = settings.flat, settings.channels
         counts = [settings.modalities[k] for k in settings.pair]
-        self.encoders = nn.ModuleList(Encoder(n, channels, stem=settings.stem, flat=flat) for n in counts)
+        deep = settings.encoder != "own"
+        self.encoders = nn.ModuleList(
+            Founded(channels, settings.vit) if deep else Encoder(n, channels, stem=settings.stem, flat=flat)
+            for n in counts
+        )
         self.awareness = Awareness(channels[-1], flat=flat)
         self.join = nn.ModuleList(PreConv(2 * channels[-1], channels[-1], kernel=1) for _ in counts)
         self.decoders = nn.ModuleList(Decoder(channels, flat=flat) for _ in counts)
@@ -121,6 +172,12 @@ class Cmc(ModalNetwork):
                 task.names.index(task.modality(k).name) if isinstance(k, str) else k for k in own["pair"]
             ]
         return super().for_task(task, own, outputs=outputs, adapters=adapters)
+
+    @property
+    def backbone(self) -> Published | None:
+        """What takes published weights, if its encoders have such."""
+        found = [e.vit for e in self.encoders if isinstance(e, Founded)]
+        return Published(found) if found else None
 
     @property
     def sees(self) -> tuple[int, ...]:
