@@ -17,7 +17,7 @@ from napari_mrseg.compare.page import page
 from napari_mrseg.tasks import Combination, Task, sized
 
 REPORT = "report.html"
-_ROW, _DOT, _WIDTH = 20, 40, 430
+_ROW, _DOT, _WIDTH = 20, 40, 330
 _BARS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MOST = 24  # unusual studies that are shown with a reason
 
@@ -59,6 +59,7 @@ def report_html(cohort: Cohort, out: Path, *, model: str, date: str) -> str:
         _enough(cohort),
         _adds(cohort),
         "<h2>All studies</h2>",
+        f'<p class="note">The slice with most tumour, from the most modalities: {_legend(task)}.</p>',
         _cards([(o.study["name"], "") for o in lines], out),
     ]
     return page(title, _STYLE, body)
@@ -81,6 +82,12 @@ def _cards(studies: list[tuple[str, str]], out: Path) -> str:
         words = f'<div class="why">{escape(why)}</div>' if why else ""
         cards.append(f"<figure>{picture}<figcaption>{escape(name)}{words}</figcaption></figure>")
     return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _legend(task: Task) -> str:
+    return ", ".join(
+        f'<span style="color:{label.colour}">■</span> {escape(label.title)}' for label in task.labels
+    )
 
 
 def _dice(cohort: Cohort) -> str:

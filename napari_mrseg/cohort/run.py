@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from napari_mrseg.cohort.find import Listed
-from napari_mrseg.cohort.work import DONE, FAILED, STUDIES, UNREADABLE, Order, put_failure, state_of, work
+from napari_mrseg.cohort.work import (
+    DONE,
+    FAILED,
+    STUDIES,
+    UNREADABLE,
+    Order,
+    put_failure,
+    state_of,
+    unfinished,
+    work,
+)
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.errors import Cancelled, InputError
 
@@ -42,9 +52,13 @@ def run_cohort(
     """
     out = Path(out)
     _claim(out, order, studies)
-    for left in (out / STUDIES).glob(".*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     todo = [one for one in studies if (state_of(out, one.name) or {"status": FAILED})["status"] == FAILED]
+    own = {one.name for one in todo}
+    for left in (out / STUDIES).glob(
+        ".*"
+    ):  # of a run that was killed; another one's, of other studies, may go on
+        if unfinished(left) in own:
+            shutil.rmtree(left, ignore_errors=True)
     for one in todo:
         shutil.rmtree(out / STUDIES / one.name, ignore_errors=True)
     done = len(studies) - len(todo)
@@ -142,7 +156,8 @@ def _cluster(order: Order, workers: int | None, memory: str | None, scheduler: s
         processes=True,
         memory_limit=memory or "auto",
         dashboard_address=None,
-        security=_security(distributed),
+        # With certificates that live as long as it does: nobody else on the machine can send it work.
+        security=distributed.Security.temporary(),
         silence_logs=logging.CRITICAL,
         env=environment,
     )
@@ -154,11 +169,6 @@ def _cluster(order: Order, workers: int | None, memory: str | None, scheduler: s
             client.close()
     finally:
         cluster.close()
-
-
-def _security(distributed: Any) -> Any:
-    """TLS with certificates that live as long as the cluster: nobody else on the machine can send it work."""
-    return distributed.Security.temporary()
 
 
 def default_workers(device: str) -> int:

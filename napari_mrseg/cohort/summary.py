@@ -141,7 +141,8 @@ class Sufficient:
 def sufficient(
     cohort: Cohort, region: str, thresholds: Iterable[float] = (0.8, 0.9, 0.95), share: float = 0.9
 ) -> list[Sufficient]:
-    """For each threshold of Dice to the result of all modalities, over the studies that have them all.
+    """For each threshold of Dice to the result of all modalities, over the studies that have them all; None if no
+    smaller combination does.
 
     Of equally small combinations the one that keeps more studies, then the one with the larger mean Dice.
     """
@@ -151,7 +152,7 @@ def sufficient(
         best: tuple[int, float, float, Combination] | None = None
         for combination in cohort.combinations:
             values = [v for n, v in cohort.values("to_full", combination, region).items() if n in set(full)]
-            if not values:
+            if not values or combination == cohort.task.names:
                 continue
             kept = float(np.mean([v >= threshold for v in values]))
             place = (-len(combination), kept, float(np.mean(values)), combination)

@@ -59,12 +59,22 @@ class Order:
 
     def told(self) -> dict[str, Any]:
         """What decides the results, as JSON: not where the model lies, nor how many threads there are."""
-        own = asdict(self)
-        return {k: json.loads(json.dumps(v)) for k, v in own.items() if k not in ("model", "threads")}
+        own: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {k: v for k, v in own.items() if k not in ("model", "threads")}
 
 
 def folder_of(out: Path, name: str) -> Path:
     return out / STUDIES / name
+
+
+def _aside(target: Path) -> Path:
+    """Where a study is made before it moves to ``target``."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+
+
+def unfinished(path: Path) -> str:
+    """The study that was being made in a folder beside the others (:func:`_aside`)."""
+    return path.name[1:].rpartition(".")[0]
 
 
 def state_of(out: Path, name: str) -> dict[str, Any] | None:
@@ -85,7 +95,7 @@ def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
     one = Listed(listed["name"], tuple(listed["sources"]))
     asked = Order(**{**order, "use": tuple(tuple(c) for c in order["use"])})
     target = folder_of(Path(out), one.name)
-    temporary = target.with_name(f".{one.name}.{uuid.uuid4().hex[:8]}")
+    temporary = _aside(target)
     temporary.mkdir(parents=True)
     try:
         try:

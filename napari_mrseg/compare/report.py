@@ -20,6 +20,7 @@ from napari_mrseg.compare.sufficient import EXPLANATION, default_lines
 
 _STYLE = """
 .short li { margin: .3em 0; }
+.wide { overflow-x: auto; }
 table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
   font-variant-numeric: tabular-nums; }
 .matrix th { font-weight: 600; font-size: .85em; padding: 0 .3em; }
@@ -49,6 +50,8 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
     """
     study = comparison.study
     title = f"{study.case}: what each modality buys"
+    if comparison.second is not None:
+        title = f"{study.case}: {document['model']['name']} and {comparison.second.name}"
     simulated = f'<p class="use">{study.task.made_up}</p> ' if study.simulated else ""
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -70,7 +73,10 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
         "<h2>How the numbers are computed</h2>",
         _explanations(comparison),
     ]
-    return page(title, _STYLE, body)
+    wider = (
+        "body { max-width: 1480px; }\n" if comparison.second is not None else ""
+    )  # for the second model's columns
+    return page(title, _STYLE + wider, body)
 
 
 def _warnings(warnings: list[Mapping[str, str]]) -> str:
@@ -133,11 +139,11 @@ def _matrix(comparison: Comparison) -> str:
         cells = "".join(f"<td>{escape(text_of(c, None if f is None else f[which]))}</td>" for c, f in found)
         foot.append(f'<tr><th colspan="{len(modalities)}">{name}</th>{cells}</tr>')
     return (
-        f'<table class="matrix">\n<thead><tr>{top}</tr>\n<tr>{second}</tr></thead>\n<tbody>\n'
+        f'<div class="wide"><table class="matrix">\n<thead><tr>{top}</tr>\n<tr>{second}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody>\n<tfoot>"
         + "\n".join(foot)
-        + "</tfoot>\n</table>"
+        + "</tfoot>\n</table></div>"
     )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from napari_mrseg import errors
-from napari_mrseg.errors import Cancelled, DeviceError, InputError, MrsegError
+from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import decode_prediction
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.card import ModelCard
@@ -46,7 +46,6 @@ class RemoteEngine:
                 'A remote engine needs httpx, which is not installed; pip install "napari-mrseg[remote]".'
             ) from None
         self.address = _address(address)
-        self._lock = threading.Lock()
         verify: ssl.SSLContext | bool = True
         if certificate is not None:
             try:
@@ -64,10 +63,13 @@ class RemoteEngine:
             trust_env=False,
         )
         told = self._about()
-        self.model = About(ModelCard.model_validate(told["card"]), str(told["sha256"]))
-        self.host = str(told["name"])
-        self.device_name = f"{told['device']} on {self.host}"
-        self.precision = str(told["precision"])
+        try:
+            self.model = About(ModelCard.model_validate(told["card"]), str(told["sha256"]))
+            self.host = str(told["name"])
+            self.device_name = f"{told['device']} on {self.host}"
+            self.precision = str(told["precision"])
+        except (KeyError, ValueError):  # pydantic's error is one
+            raise self._other_version() from None
 
     def close(self) -> None:
         self._client.close()
@@ -146,12 +148,16 @@ class RemoteEngine:
         for kind, content in wire.frames(response.iter_raw(), MOST_RESULT):
             check()
             if kind == wire.PROGRESS:
-                name, fraction = json.loads(content)
+                name, fraction = wire.two(content)
                 progress(tuple(str(name).split("+")), float(fraction))
             elif kind == wire.PREDICTION:
-                yield self._placed(decode_prediction(wire.unpacked(content, MOST_RESULT)), study)
+                try:
+                    found = decode_prediction(wire.unpacked(content, MOST_RESULT))
+                except ValueError as error:
+                    raise wire.WireError(str(error)) from None
+                yield self._placed(found, study)
             elif kind == wire.PROBLEM:
-                name, sentence = json.loads(content)
+                name, sentence = wire.two(content)
                 raise _error(str(name), f"{self.host}: {sentence}")
             elif kind == wire.END:
                 return
@@ -202,10 +208,13 @@ class RemoteEngine:
             if response.status_code != 200:
                 raise self._refused(response.status_code, told)
             if told.get("protocol") != wire.PROTOCOL:
-                raise DeviceError(
-                    f"The engine at {self.address} speaks another version; install the same napari-mrseg on both."
-                )
+                raise self._other_version()
             return told
+
+    def _other_version(self) -> DeviceError:
+        return DeviceError(
+            f"The engine at {self.address} speaks another version; install the same napari-mrseg on both."
+        )
 
     def _refused(self, status: int, told: dict[str, Any]) -> MrsegError:
         if status == 401:
@@ -218,22 +227,12 @@ class RemoteEngine:
             )
         return DeviceError(f"The engine at {self.address} refused ({told.get('problem') or status}).")
 
-    def _lost(self) -> Any:
-        """Within it, whatever goes wrong on the way becomes one sentence."""
-        return _Lost(self.address, self._errors)
-
-
-class _Lost:
-    def __init__(self, address: str, kinds: tuple[type[Exception], ...]) -> None:
-        self.address, self.kinds = address, kinds
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (Cancelled, MrsegError)) or error is None:
-            return
-        if isinstance(error, (*self.kinds, OSError, ValueError, KeyError, TypeError)):
+    @contextmanager
+    def _lost(self) -> Iterator[None]:
+        """Within it, a connection that fails and an answer that is none become one sentence."""
+        try:
+            yield
+        except (*self._errors, OSError, wire.WireError) as error:
             raise DeviceError(
                 f"The engine at {self.address} does not answer ({_why(error)}); start it again there, or choose "
                 "a device of this computer to go on here."

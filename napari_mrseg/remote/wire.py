@@ -52,6 +52,15 @@ def frames(parts: Iterable[bytes], most: int = 2**31) -> Iterator[tuple[bytes, b
         raise WireError("the answer breaks off")
 
 
+def two(content: bytes) -> tuple[Any, Any]:
+    """The pair that a message of progress or of a problem is. Raises WireError."""
+    try:
+        first, second = json.loads(content)
+    except (ValueError, TypeError):
+        raise WireError("the answer is not that of an engine") from None
+    return first, second
+
+
 def packed(content: bytes) -> bytes:
     return zlib.compress(content, LEVEL)
 

@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -453,4 +452,3 @@ def test_the_command_serves_over_tls(tiny: Model, tmp_path: Path) -> None:
     text = (tmp_path / "log").read_text()
     assert "runs 200" in text
     assert SECRET not in text
-    assert ssl.OPENSSL_VERSION  # TLS is Python's own

@@ -77,6 +77,7 @@ def test_the_sheet_of_differences_has_its_colours(both: tuple) -> None:
     a, b = found[0][0], found[1][0]
     index = sheet.best_slice()
     codes = difference(a.labels, b.labels, "WT", BRATS)[index]
+    assert (codes == ONLY_A).any() or (codes == ONLY_B).any()
     for code, colour in ((ONLY_A, (230, 159, 0)), (ONLY_B, (86, 180, 233))):
         if (codes == code).any():
             x, y, width, height = sheet.place(a.combination)
@@ -117,6 +118,7 @@ def test_all_files_or_none(both: tuple, tmp_path: Path) -> None:
     assert names == {"one", "two", "models.csv", "models.html", "models.json"}
     html = (tmp_path / "out" / "models.html").read_text(encoding="utf-8")
     assert "The same slice by two" in html
+    assert "<title>synthetic: one and two</title>" in html
     assert infos[1]["sha256"] in html
     with pytest.raises(InputError, match="already"):
         write_models(comparison.study, found, tmp_path / "out", **options)  # type: ignore[arg-type]

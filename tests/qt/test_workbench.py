@@ -415,6 +415,7 @@ def test_a_second_model_goes_and_never_mixes_studies(qtbot: QtBot, bench: Workbe
     bench.choices.second_changed.emit(str(tmp_path))
     qtbot.waitUntil(lambda: bool(said), timeout=PATIENCE)
     assert "is no model folder" in said[0]
+    assert bench.choices.second.currentText() == "none"
 
 
 def test_agreement_and_entropy_are_layers_of_the_cores_maps(qtbot: QtBot, bench: Workbench) -> None:

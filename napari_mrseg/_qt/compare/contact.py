@@ -20,10 +20,8 @@ from napari_mrseg.compare.drawing import Pixels
 from napari_mrseg.tasks import Combination
 
 _PROBE, _LARGEST = 400, 320  # pixels
-FIRST, SECOND = (
-    "the first model",
-    "the second model",
-)  # beside the names of regions, whose difference is shown
+# Beside the names of regions, whose difference is shown.
+FIRST, SECOND = "the first model", "the second model"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_mrseg._qt.bridge import Later, SessionBridge
 from napari_mrseg.compare.comparison import Second
+from napari_mrseg.compare.write import called
 from napari_mrseg.errors import Cancelled
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session import Session
@@ -29,6 +30,7 @@ class SecondModel(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.session = session
+        self.asked: str | Path | None = None
         self.name: str | None = None
         self._engine: Engine | None = None
         self._study: Study | None = None
@@ -45,11 +47,12 @@ class SecondModel(QObject):
     def choose(self, asked: str | Path | None) -> None:
         """An installed model's name, a model folder, or None for no second model."""
         self._turn += 1
+        self.asked = asked
         self.name, self._engine, self._found = None, None, {}
         self.changed.emit()
         if asked is not None:
             work = partial(_load, asked, self.session)
-            Later(work, done=partial(self._loaded, self._turn), failed=self._refused, parent=self)
+            Later(work, done=partial(self._loaded, self._turn), failed=self._broke, parent=self)
 
     def second(self, study: Study) -> Second | None:
         """What is there of ``study``; None without a second model."""
@@ -65,13 +68,11 @@ class SecondModel(QObject):
 
     def _loaded(self, turn: int, engine: Engine) -> None:
         if turn == self._turn:
-            self.name, self._engine = engine.model.card.name, engine
+            first = self.session.model
+            models = [engine.model.info] if first is None else [first.info, engine.model.info]
+            self.name, self._engine = called(models)[-1], engine
             self.changed.emit()
             self._go_on()
-
-    def _refused(self, sentence: str) -> None:
-        self.failed.emit(sentence)
-        self.changed.emit()
 
     def _go_on(self) -> None:
         study, engine = self.session.study, self._engine

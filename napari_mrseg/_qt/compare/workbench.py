@@ -121,6 +121,8 @@ class Workbench(QWidget):
     def _show_second(self) -> None:
         """How far the second model is; one that could not be loaded is no longer chosen."""
         second = self.state.second
+        if second.asked is None:
+            self.choices.show_second(None)
         self.choices.name_second(second.name)
         if second.waiting:
             self.said.setText(f"{second.name}: {second.waiting} to come")
