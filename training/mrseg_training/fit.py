@@ -78,6 +78,7 @@ def train(
         _claim(out, [names[i] for i in chosen], resume)
     own = Progress() if report is None and lead else report
     log = Log(out, own, tensorboard=config.run.tensorboard, active=lead)
+    data: Data | None = None
     try:
         data = prepare_data(config, source, split, out, log, fabric)
         if lead:
@@ -93,6 +94,8 @@ def train(
             _copy_model(model, out / "model", config)
         log("done", message=f"The model is in {out / 'model'}")
     finally:
+        if data is not None:
+            data.train.close()
         log.close()
     return out / "model"
 
@@ -162,7 +165,7 @@ def run_stage(
         unlabelled = loader_of(data.unlabelled, index + UNLABELLED)
     steps = part.steps
     if part.epochs is not None:
-        steps = math.ceil(part.epochs * len(data.train.subjects) / (part.batch * processes))
+        steps = math.ceil(data.train.samples(part.epochs) / (part.batch * processes))
     first, before, best = 0, 0.0, None
     average = Average(stage.network, part.average) if part.average else None
     checkpoint = latest(folder / "checkpoints")
@@ -190,8 +193,6 @@ def run_stage(
         """How much is done before ``step``, of how much: steps, or seconds where those are given."""
         return (step, steps) if steps is not None else (spent(), 60 * (part.minutes or 0))
 
-    card = model_card(config, name, part, data.train, data.unlabelled if stage.uses_unlabelled else None)
-
     def export(step: int) -> None:
         """Write the model folder with the weights of ``step``'s or the best checkpoint, averaged ones if there are."""
         path = folder / "checkpoints" / "best.safetensors"
@@ -202,6 +203,7 @@ def run_stage(
         if part.start_share and start is not None:
             weights = mixed(weights, start.weights(), part.start_share)
         stage.network.load_state_dict(weights)
+        card = model_card(config, name, part, data.train, data.unlabelled if stage.uses_unlabelled else None)
         save_model(folder / "model", stage.exported(), card)
         stage.network.load_state_dict(own)
 

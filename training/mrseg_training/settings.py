@@ -115,10 +115,12 @@ class SimulatePart(Part):
     scans, their own lesion covered, tumours are painted into; ``template_share`` of the subjects still come from
     the template. ``labelled``: those of ``brains`` that also appear with their own tumour, in ``real_share`` of the
     subjects. ``healthy_share`` of the others have no tumour. ``tumour_free``: further folders, whose scans have no
-    tumour whatever else they show; half of the subjects without a tumour are drawn from them as they are.
+    tumour whatever else they show; half of the subjects without a tumour are drawn from them as they are. ``grow``: so
+    many further training subjects are drawn beside the training for each further epoch.
     """
 
     train: int = Field(default=100, ge=1)
+    grow: int = Field(default=0, ge=0)
     validation: int = Field(default=4, ge=0)
     test: int = Field(default=50, ge=0)
     seed: int = Field(default=1, ge=0)
@@ -195,6 +197,12 @@ class DataPart(Part):
             raise ValueError("path is needed for simulate.brains and tumour_free: the folder that holds them")
         if self.source != "simulated" and self.path is None:
             raise ValueError(f"path is needed for source {self.source}, e.g. data.path=/data/BraTS2020")
+        if self.simulate.grow and (
+            self.source != "simulated" or self.labelled_share < 1 or self.split is not None
+        ):
+            raise ValueError(
+                "simulate.grow is for simulated subjects that all keep their labels, without a split"
+            )
         if min(self.proportions) < 0 or self.proportions[0] == 0:
             raise ValueError("proportions must not be negative, and the first not 0")
         return self

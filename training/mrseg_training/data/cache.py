@@ -79,21 +79,22 @@ def _each(source: Source, subjects: Sequence[str], folder: Path, workers: int) -
         yield from (_fill(source, folder, subject) for subject in subjects)
         return
     context = multiprocessing.get_context("spawn")  # forked threads of PyTorch would hang
-    with ProcessPoolExecutor(workers, context, _begin, (source, folder)) as pool:
-        yield from pool.map(_fill_there, subjects)
+    with ProcessPoolExecutor(workers, context, begin_filling, (source, folder)) as pool:
+        yield from pool.map(fill_there, subjects)
 
 
 _there: tuple[Source, Path]
 
 
-def _begin(source: Source, folder: Path) -> None:
+def begin_filling(source: Source, folder: Path) -> None:
     """In each worker, once: a source may take long to get ready."""
     global _there
     _there = source, folder
     torch.set_num_threads(1)
 
 
-def _fill_there(subject: str) -> Filled:
+def fill_there(subject: str) -> Filled:
+    """Prepare one subject in a process that began with :func:`begin_filling`."""
     return _fill(*_there, subject)
 
 
@@ -174,16 +175,35 @@ class Volumes:
     ) -> None:
         self.labelled = labelled
         self.subjects = [c.subject for c in cached]
-        self._paths = {c.subject: c.path for c in cached}
+        self._paths: dict[str, Path] = {}
         size = sum(c.path.stat().st_size for c in cached)
         self.held = in_memory == "yes" or (in_memory == "auto" and size * processes < 0.4 * _free_memory())
         self._memory: dict[str, dict[str, Tensor]] = {}
         self._has: dict[str, Tensor] = {}
-        for subject, path in self._paths.items():
-            with _opened(path) as file:
-                self._has[subject] = file.get_tensor("has")
-                if self.held:
-                    self._memory[subject] = {name: file.get_tensor(name) for name in ("images", "labels")}
+        for one in cached:
+            self._open(one, hold=self.held)
+
+    def _open(self, one: Cached, *, hold: bool = False) -> None:
+        self._paths[one.subject] = one.path
+        with _opened(one.path) as file:
+            self._has[one.subject] = file.get_tensor("has")
+            if hold:
+                self._memory[one.subject] = {name: file.get_tensor(name) for name in ("images", "labels")}
+
+    def place(self, position: int) -> tuple[int, int]:
+        """Which epoch the sample at ``position`` of the endless row is in, and where in it."""
+        return divmod(position, len(self.subjects))
+
+    def samples(self, epochs: int) -> int:
+        """How many there are in so many epochs."""
+        return epochs * len(self.subjects)
+
+    def epoch(self, number: int) -> Sequence[str]:
+        """The subjects of an epoch."""
+        return self.subjects
+
+    def close(self) -> None:
+        """Nothing more is wanted of it."""
 
     def available(self, subject: str) -> Tensor:
         """(M,) bool: the modalities there."""
@@ -200,13 +220,13 @@ class Volumes:
 
     def piece(self, subject: str, box: tuple[slice, slice, slice]) -> Tensor:
         """(M, i, p, l) float16, the part of the images in ``box``."""
-        if self.held:
+        if subject in self._memory:
             return self._memory[subject]["images"][(slice(None), *box)]
         with _opened(self._paths[subject]) as file:
             return file.get_slice("images")[(slice(None), *box)]
 
     def _whole(self, subject: str, name: str) -> Tensor:
-        if self.held:
+        if subject in self._memory:
             return self._memory[subject][name]
         with _opened(self._paths[subject]) as file:
             return file.get_tensor(name)

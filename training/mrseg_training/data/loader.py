@@ -49,7 +49,7 @@ class Loader:
         self.kinds = [label.code for label in task.labels]
         self.ndim = task.ndim
         self.prefetch = prefetch
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._order: tuple[int, list[str]] = (-1, [])
 
     def batches(self, first: int, last: int | None) -> Iterator[Batch]:
         """The batches of steps ``first`` .. ``last − 1``, or without end."""
@@ -89,12 +89,13 @@ class Loader:
         return torch.stack(images), torch.stack(labels), torch.stack(available), draws
 
     def _subject(self, position: int) -> str:
-        epoch, place = divmod(position, len(self.volumes.subjects))
+        epoch, place = self.volumes.place(position)
         if self._order[0] != epoch:
+            subjects = self.volumes.epoch(epoch)
             generator = torch.Generator().manual_seed(perturb.mix(self.seed, self.stage, epoch, _EXTENTS + 1))
-            order = torch.randperm(len(self.volumes.subjects), generator=generator).tolist()
-            self._order = epoch, order
-        return self.volumes.subjects[self._order[1][place]]
+            order = torch.randperm(len(subjects), generator=generator).tolist()
+            self._order = epoch, [subjects[i] for i in order]
+        return self._order[1][place]
 
     def _crop(self, subject: str, extents: Extents, draw: Generator) -> tuple[Tensor, Tensor]:
         """(M, *extents) float32 and (*extents) uint8 of one subject, padded with background where it is smaller."""

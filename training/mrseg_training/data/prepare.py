@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mrseg_training.data.cache import Cached, Volumes, fill_cache
+from mrseg_training.data.growing import Growing
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, Source, find_folders, open_source
 from mrseg_training.log import Count, Log
@@ -74,7 +75,13 @@ def prepare_data(config: Config, source: Source, split: Split, out: Path, log: L
         config, folder / "unlabelled", fabric
     )
     hidden = Volumes(others, config.data.in_memory, fabric.world_size, labelled=False) if others else None
-    known = Volumes([c for c in train if c.subject in chosen], config.data.in_memory, fabric.world_size)
+    known: Volumes
+    grow = config.data.simulate.grow
+    if config.data.source == "simulated" and grow:
+        draws = fabric.global_rank == 0
+        known = Growing(train, source, folder, grow, config.data.in_memory, fabric.world_size, draws=draws)
+    else:
+        known = Volumes([c for c in train if c.subject in chosen], config.data.in_memory, fabric.world_size)
     return Data(known, volumes("validation"), split, hidden)
 
 

@@ -79,7 +79,7 @@ class Simulated:
     def _drawn_from(self) -> dict[str, object]:
         """What else decides a subject: the settings that are not the default, and the scans themselves."""
         part = self.part.model_dump(mode="json", exclude_defaults=True)
-        told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed")}
+        told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed", "grow")}
         if self.drawn_at != SPACING:
             told["drawn_at"] = self.drawn_at
         return told | ({"files": [_digest(folder) for folder in self.folders]} if self.folders else {})
