@@ -11,6 +11,7 @@ import tiny
 from mrseg_training.bundled import configs, read_folds
 from mrseg_training.bundled_card import bundled_card
 from mrseg_training.bundled_table import measured, pooled, report
+from mrseg_training.calibration import LOGITS
 
 DOCUMENT = read_folds()
 
@@ -65,7 +66,9 @@ def folds() -> dict:
         "a": [row("p", "flair", 0.6, 0.2, 9.0), row("p", "t1", 0.4, 0.4, 9.0)],
         "b": [row("q", "flair", 0.9, 1.0, 0.4), row("q", "t1", 0.7, 0.0, 0.4)],
     }
-    errors = {"1": {region: {"ece_from_0.05": 0.125} for region in ("WT", "ET")}}
+    # 100 voxels of probability 0.95, 88 of them in the region: logit 2.9 to logit 1.99.
+    fine = [[100 * (abs(x - 2.9) < 0.01) for x in LOGITS], [88 * (abs(x - 2.9) < 0.01) for x in LOGITS]]
+    errors = {"1": {region: {"ece_from_0.05": 0.125, "fine": fine} for region in ("WT", "ET")}}
     return {
         fold: {"subjects": [own[0]["subject"]], "by_subject": own, "calibration": errors, "device": "a CPU"}
         for fold, own in rows.items()
@@ -96,6 +99,8 @@ def test_the_report_states_every_subject_and_combination(folds: dict) -> None:
     assert "| q (model b) | 0.800 | – | 2.5 | 0.3 |" in text
     assert "| flair | 0.750 | 0.200 | 0.600 | 0.200 | 1.2 | 7.0 |" in text
     assert "| 1 | 0.125 | 0.125 | 0.125 | 0.125 |" in text
+    cell = "1.46: 0.068 → 0.000"
+    assert f"| 1 | {cell} | {cell} | {cell} | {cell} |" in text
 
 
 def test_the_card_says_who_was_measured_by_whom(folds: dict, tmp_path: Path) -> None:

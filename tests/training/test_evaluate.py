@@ -10,7 +10,7 @@ import pytest
 import tiny
 from small import write_subject
 
-from mrseg_training.calibration import Calibration
+from mrseg_training.calibration import Calibration, scaled_error
 from mrseg_training.evaluate import OUTPUTS, _far, evaluate
 from mrseg_training.paper_table import summarise
 from napari_mrseg.compare.metrics import region_dice
@@ -126,6 +126,28 @@ def test_calibration_against_a_hand_count() -> None:
     entry = calibration.document(["WT"])["2"]["WT"]
     assert entry["ece"] == pytest.approx((4 * 0.4 + 0.1) / 5, abs=1e-6)
     assert entry["frequency"][9] == 0.5
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_a_temperature_is_found_again(true: float) -> None:
+    """Voxels drawn with the frequency sigmoid(logit / T): T comes back within 5 %, and with it the error is gone."""
+    rng = np.random.default_rng(3)
+    logit = rng.uniform(-2.9, 6, 200_000)
+    truth = rng.random(len(logit)) < 1 / (1 + np.exp(-logit / true))
+    calibration = Calibration(1, 1)
+    p = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    calibration.add(1, p.reshape(1, -1, 1, 1), truth.reshape(1, -1, 1, 1))
+    entry = calibration.document(["WT"])["1"]["WT"]
+    assert entry["temperature"] == pytest.approx(true, rel=0.05)
+    assert scaled_error(*entry["fine"], entry["temperature"]) < 0.01
+    assert scaled_error(*entry["fine"], 1.0) == pytest.approx(entry["ece_from_0.05"], abs=0.01)
+
+
+def test_without_a_voxel_the_temperature_is_one() -> None:
+    """A region that was never thought likely says nothing of temperatures."""
+    calibration = Calibration(1, 1)
+    calibration.add(1, np.full((1, 5, 1, 1), 0.01, dtype=np.float32), np.ones((1, 5, 1, 1), dtype=bool))
+    assert calibration.document(["WT"])["1"]["WT"]["temperature"] == 1
 
 
 def test_what_cannot_be_measured_is_said(done: tuple[Path, dict], tmp_path: Path) -> None:

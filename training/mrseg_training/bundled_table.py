@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mrseg_training.calibration import scaled_error, temperature
 from mrseg_training.evaluate import FAR_MM
 from mrseg_training.markdown import NOTHING, number, table
 from napari_mrseg.compare.statistics import bootstrap
@@ -140,6 +141,7 @@ def report(
         "",
         *table(["modalities", *(f"{r}, model {fold}" for fold in folds for r in regions)], errors),
         "",
+        *_temperatures(folds, regions),
         "Whole tumour in scans that have no other labels, and that no model was trained on:",
         "",
     ]
@@ -155,6 +157,29 @@ def report(
         f"({next(iter(folds.values()))['device']}, {os.cpu_count()} processors).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _temperatures(folds: Mapping[str, Mapping[str, Any]], regions: Sequence[str]) -> list[str]:
+    """Whether a temperature from the other folds' subjects makes a fold's probabilities truer."""
+    if len(folds) < 2:
+        return []
+    rows, counts = [], list(next(iter(folds.values()))["calibration"])
+    for count in counts:
+        cells = [count]
+        for fold, document in folds.items():
+            others = [other["calibration"][count] for name, other in folds.items() if name != fold]
+            for region in regions:
+                sums = [np.sum([other[region]["fine"][k] for other in others], axis=0) for k in (0, 1)]
+                by, (voxels, hits) = temperature(*sums), document["calibration"][count][region]["fine"]
+                errors = scaled_error(voxels, hits, 1.0), scaled_error(voxels, hits, by)
+                cells.append(f"{by:.2f}: {number(errors[0])} → {number(errors[1])}")
+        rows.append(cells)
+    return [
+        "The temperature that suits the other fold's subjects best, and that error without and with it:",
+        "",
+        *table(["modalities", *(f"{r}, model {fold}" for fold in folds for r in regions)], rows),
+        "",
+    ]
 
 
 def _interval(of: Mapping[str, Any]) -> str:

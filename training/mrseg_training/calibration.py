@@ -1,4 +1,8 @@
-"""Does a probability of 0.7 mean 7 of 10 voxels? By number of modalities and region."""
+"""Does a probability of 0.7 mean 7 of 10 voxels? By number of modalities and region.
+
+A temperature T takes a probability to sigmoid(logit / T): above 1 it is less sure, and 0.5 stays (Guo et al. 2017,
+arXiv 1706.04599).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 BINS = 10
+LEAST = 0.05  # the probability from which voxels count: the easy background makes any model look calibrated
+LOGITS = np.linspace(-8, 8, 161)  # the middles of the bins that a temperature is fitted to
+TEMPERATURES = np.geomspace(0.2, 10, 200)
+Floats = npt.NDArray[np.float64]
 
 
 class Calibration:
@@ -19,6 +27,8 @@ class Calibration:
         self.count = np.zeros(shape)
         self.probability = np.zeros(shape)
         self.truth = np.zeros(shape)
+        fine = (modalities, regions, len(LOGITS))
+        self.fine_count, self.fine_truth = np.zeros(fine), np.zeros(fine)
 
     def add(
         self, modalities: int, probabilities: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]
@@ -30,24 +40,34 @@ class Calibration:
             self.count[place] += np.bincount(bins, minlength=BINS)
             self.probability[place] += np.bincount(bins, weights=p.ravel(), minlength=BINS)
             self.truth[place] += np.bincount(bins, weights=t.ravel(), minlength=BINS)
+            fine = _fine(p.ravel())
+            self.fine_count[place] += np.bincount(fine, minlength=len(LOGITS))
+            self.fine_truth[place] += np.bincount(fine, weights=t.ravel(), minlength=len(LOGITS))
 
     def join(self, other: Calibration) -> None:
         """Add what ``other`` holds."""
         self.count += other.count
         self.probability += other.probability
         self.truth += other.truth
+        self.fine_count += other.fine_count
+        self.fine_truth += other.fine_truth
 
     def document(self, regions: Sequence[str]) -> dict[str, Any]:
         """Curves and expected calibration errors, by number of modalities, then by region.
 
-        ECE is over all voxels of the box, and over those with a probability of at least 0.05, since the easy
-        background makes any model look calibrated.
+        ECE is over all voxels of the box, and over those with a probability of at least ``LEAST``. ``temperature``: the
+        one that suits these voxels best; ``fine``: what it follows from.
         """
         return {
             str(n + 1): {
                 region: {
                     "ece": self.ece(n, r, 0.0),
-                    "ece_from_0.05": self.ece(n, r, 0.05),
+                    "ece_from_0.05": self.ece(n, r, LEAST),
+                    "temperature": temperature(self.fine_count[n, r], self.fine_truth[n, r]),
+                    "fine": [
+                        self.fine_count[n, r].astype(int).tolist(),
+                        self.fine_truth[n, r].astype(int).tolist(),
+                    ],
                     "probability": _share(self.probability[n, r], self.count[n, r]),
                     "frequency": _share(self.truth[n, r], self.count[n, r]),
                     "voxels": self.count[n, r].astype(int).tolist(),
@@ -71,3 +91,43 @@ class Calibration:
 
 def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> list[float | None]:
     return [float(p / w) if w else None for p, w in zip(part, whole, strict=True)]
+
+
+def _fine(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+    """The bin of ``LOGITS`` of each probability."""
+    edge = np.float32(1e-7)
+    p = np.clip(probability, edge, 1 - edge)
+    logit = np.log(p) - np.log1p(-p)
+    step = LOGITS[1] - LOGITS[0]
+    return np.rint((np.clip(logit, LOGITS[0], LOGITS[-1]) - LOGITS[0]) / step).astype(np.intp)
+
+
+def _scaled(by: float | Floats) -> Floats:
+    scaled: Floats = 1 / (1 + np.exp(-LOGITS / by))
+    return scaled
+
+
+def temperature(count: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """The temperature with the least negative log-likelihood; 1 if no voxel counts.
+
+    ``count``, ``truth``: voxels in each bin of ``LOGITS``, and those of them in the region.
+    """
+    counted = _scaled(1.0) >= LEAST
+    all_, hits = (np.asarray(values, dtype=float)[counted] for values in (count, truth))
+    if not all_.any():
+        return 1.0
+    p = np.clip(_scaled(TEMPERATURES[:, None])[:, counted], 1e-6, 1 - 1e-6)
+    loss = -(hits * np.log(p) + (all_ - hits) * np.log(1 - p)).sum(1)
+    return float(TEMPERATURES[loss.argmin()])
+
+
+def scaled_error(count: npt.ArrayLike, truth: npt.ArrayLike, by: float) -> float:
+    """ECE in ten bins after a temperature, of the voxels that had a probability of at least ``LEAST`` before it."""
+    counted = _scaled(1.0) >= LEAST
+    all_, hits = (np.asarray(values, dtype=float)[counted] for values in (count, truth))
+    if not all_.any():
+        return float("nan")
+    p = _scaled(by)[counted]
+    bins = np.minimum((p * BINS).astype(np.intp), BINS - 1)
+    gap = np.bincount(bins, weights=hits - p * all_, minlength=BINS)
+    return float(np.abs(gap).sum() / all_.sum())
