@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtWidgets import QAbstractButton
 
-from napari_mrseg._qt.key_names import key
+from napari_mrseg._qt.key_names import key, label_key
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
+    from napari_mrseg._qt.look import Look
+
+OPACITY_STEP = 0.1
 
 
 class Shortcut(NamedTuple):
@@ -29,12 +32,20 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key(str(number)), f"{modality.title} on or off", partial(dock.toggle, modality.name))
         for number, modality in enumerate(dock.session.task.modalities, start=1)
     ]
+    labels = [
+        Shortcut(key(number), f"{label.title} shown or hidden", dock.panel.legend.labels[label.code].click)
+        for label in dock.session.task.labels
+        if (number := label_key(dock.session.task, label))
+    ]
     return (
         *switches,
+        *labels,
         Shortcut(
             key("overlay"), "Segmentation shown or hidden", lambda: setattr(look, "visible", not look.visible)
         ),
         Shortcut(key("outline"), "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
+        Shortcut(key("fainter"), "Segmentation fainter", partial(_fade, look, -OPACITY_STEP)),
+        Shortcut(key("stronger"), "Segmentation stronger", partial(_fade, look, OPACITY_STEP)),
         Shortcut(key("jump"), "Jump to the largest finding", dock.jump),
         Shortcut(key("window"), "Next preset of window and level", dock.next_window),
         Shortcut(
@@ -43,12 +54,14 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),
         Shortcut(key("run"), "Run or cancel", dock.runbar.button.click),
         Shortcut(key("edit"), "Edit a copy of the segmentation", panel.edit_button.click),
-        Shortcut(key("save"), "Save the segmentation (as NIfTI)", panel.save_button.click),
+        Shortcut(key("save"), "Save the segmentation", panel.save_button.click),
         Shortcut(key("folder"), "Open a folder", panel.folder_button.click),
         Shortcut(key("files"), "Open files", panel.files_button.click),
         Shortcut(key("sample"), "Open the sample that comes with the plugin", panel.sample_button.click),
         Shortcut(key("next_view"), "Next scan behind the segmentation", dock.next_view),
         Shortcut(key("info"), "About the model", dock.runbar.info.emit),
+        Shortcut(key("model"), "Choose a model", dock.runbar.models.showPopup),
+        Shortcut(key("device"), "Choose the device", dock.runbar.devices.showPopup),
         Shortcut(key("which"), "Say which file is which, where it is asked", _if_there(panel.which_button)),
         Shortcut(key("brain"), "Use the brain mask as edited", _if_there(panel.brain_button)),
         Shortcut(key("keys"), "All keys", panel.keys_button.click),
@@ -75,6 +88,10 @@ def _pressed(act: Callable[[], Any]) -> Callable[[Any], None]:
         act()
 
     return pressed
+
+
+def _fade(look: Look, by: float) -> None:
+    look.opacity = min(1.0, max(0.0, look.opacity + by))
 
 
 def _if_there(button: QAbstractButton) -> Callable[[], None]:

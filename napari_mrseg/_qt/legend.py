@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.key_names import with_key
+from napari_mrseg._qt.key_names import as_said, key, label_key, with_key
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
@@ -142,7 +142,9 @@ class Legend(QWidget):
         for label in self._task.labels:
             row = QHBoxLayout()
             check = QCheckBox(label.title)
-            check.setToolTip(f"Show or hide {label.title}")
+            number = label_key(self._task, label)
+            named = f" ({as_said(key(number))})" if number else ""
+            check.setToolTip(f"Show or hide {label.title}{named}")
             check.toggled.connect(self._hidden)
             self.labels[label.code] = check
             row.addWidget(self._swatch(label.code))
@@ -160,7 +162,8 @@ class Legend(QWidget):
         self.outline.toggled.connect(lambda on: setattr(self._look, "outline", on))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setToolTip("Opacity of the segmentation")
+        faded = " and ".join(as_said(key(action)) for action in ("fainter", "stronger"))
+        self.opacity.setToolTip(f"Opacity of the segmentation ({faded})")
         self.opacity.valueChanged.connect(lambda percent: setattr(self._look, "opacity", percent / 100))
         row.addWidget(self.overlay)
         row.addWidget(self.outline)

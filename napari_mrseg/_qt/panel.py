@@ -26,6 +26,16 @@ from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
 WHICH, CHOOSE = "Say which file is which …", "Choose a study …"
+# What is said of scans and of images, by the task's dimensions.
+_FOLDER = {
+    3: "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep",
+    2: "A folder with a frame's images, or with a folder of frames for each modality: PNG, JPEG, TIFF or NumPy",
+}
+_FILES = {3: "One subject's scans, chosen one by one", 2: "A frame's images, chosen one by one"}
+_SAVE = {
+    3: "Write the segmentation on the grid of the scan, as NIfTI",
+    2: "Write the segmentation on the pixels of the image, as PNG or TIFF",
+}
 _BANNER = 70  # pixels: three lines, reserved
 
 
@@ -41,11 +51,9 @@ class Panel(QWidget):
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
             "Open folder",
-            with_key(
-                "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep", "folder"
-            ),
+            with_key(_FOLDER[task.ndim], "folder"),
         )
-        self.files_button = _button("Open files", with_key("One subject's scans, chosen one by one", "files"))
+        self.files_button = _button("Open files", with_key(_FILES[task.ndim], "files"))
         self.sample_button = _button(
             "Sample", with_key(f"A study that comes with the plugin: {task.made_up}", "sample")
         )
@@ -78,9 +86,7 @@ class Panel(QWidget):
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
-        self.save_button.setToolTip(
-            with_key("Write the segmentation on the grid of the scan, as NIfTI", "save")
-        )
+        self.save_button.setToolTip(with_key(_SAVE[task.ndim], "save"))
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
         for hidden in (self.error, self.which_button, self.notes, self.brain_button):

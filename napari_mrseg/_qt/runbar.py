@@ -64,8 +64,8 @@ class RunBar(QWidget):
         self.stage.setWordWrap(True)
         self._running = False
         self._current: str | None = None
-        self.models.setToolTip("Model")
-        self.devices.setToolTip("Device")
+        self.models.setToolTip(with_key("Model", "model"))
+        self.devices.setToolTip(with_key("Device", "device"))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
@@ -112,7 +112,7 @@ class RunBar(QWidget):
         there = self.devices.findData(_ELSEWHERE)
         if there >= 0:
             self.devices.removeItem(there)
-        self.devices.setToolTip(elsewhere or "Device")
+        self.devices.setToolTip(with_key(elsewhere or "Device", "device"))
         if elsewhere:
             self.devices.insertItem(0, elsewhere, _ELSEWHERE)
             self.devices.setCurrentIndex(0)

@@ -85,7 +85,10 @@ def tera(model: Model) -> float:
 
 def _usual(model: Model) -> tuple[str, tuple[float, ...]]:
     """What a study of the model's task usually is, in words, and its extents in mm or pixels."""
-    return ("a whole brain", BRAIN_MM) if model.task.ndim == 3 else ("a frame of 480 × 640 pixels", FRAME_PX)
+    if model.task.ndim == 2:
+        return "a frame of 480 × 640 pixels", FRAME_PX
+    words = "a whole brain" if model.card.expects == "adult brain" else "a volume as large as a brain"
+    return words, BRAIN_MM
 
 
 @cache

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from napari.settings import get_plugin_settings, get_settings
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QTextBrowser
 from waiting import MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.key_names import LETTERS, as_said, key
+from napari_mrseg._qt.key_names import LETTERS, as_said, key, label_key
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_text
+from napari_mrseg.tasks import TASKS
 
 
 def test_the_window_lists_every_bound_key(dock: MrsegDock) -> None:
@@ -87,3 +91,42 @@ def test_keys_of_buttons_that_are_not_there_do_nothing(dock: MrsegDock) -> None:
         if row.key in (key("which"), key("brain")):
             row.act()
     assert dock.error.text() == ""
+
+
+def test_every_control_that_is_used_has_a_key(dock: MrsegDock) -> None:
+    """Ticks of the labels, the opacity and both lists, too: the tooltip names a key that the dock binds."""
+    legend, runbar = dock.legend, dock.runbar
+    bound = {as_said(row.key) for row in dock.keys.rows}
+    for widget in (*legend.labels.values(), legend.opacity, runbar.models, runbar.devices):
+        named = re.findall(r"Alt\+[\w,.]", widget.toolTip())
+        assert named, widget.toolTip()
+        assert set(named) <= bound
+
+
+def test_the_keys_of_legend_and_opacity_do_what_they_say(dock: MrsegDock) -> None:
+    """Alt+5 hides the first label of the four-modality task and shows it again; Alt+comma and Alt+full stop change the opacity."""
+    acts = {row.key: row.act for row in dock.keys.rows}
+    first = dock.session.task.labels[0]
+    number = len(dock.session.task.modalities) + 1
+    acts[key(str(number))]()
+    assert dock.look.hidden == {first.code}
+    acts[key(str(number))]()
+    assert dock.look.hidden == frozenset()
+    before = dock.look.opacity
+    acts[key("fainter")]()
+    assert dock.look.opacity == pytest.approx(before - 0.1)
+    assert dock.legend.opacity.value() == round(100 * (before - 0.1))
+    for _ in range(12):
+        acts[key("stronger")]()
+    assert dock.look.opacity == 1
+    for _ in range(12):
+        acts[key("fainter")]()
+    assert dock.look.opacity == 0
+
+
+def test_a_task_of_many_labels_has_keys_for_the_first(dock: MrsegDock) -> None:
+    """37 classes: the digits end at seven; those of model and device stay theirs."""
+    task = TASKS["sunrgbd"]
+    numbers = [label_key(task, label) for label in task.labels]
+    assert numbers[:5] == ["3", "4", "5", "6", "7"]
+    assert set(numbers[5:]) == {None}

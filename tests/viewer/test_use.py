@@ -108,8 +108,10 @@ def test_toggle_by_mouse_and_by_key(qtbot: QtBot, dock: MrsegDock, make_study: M
     until_final(qtbot, dock, ("flair", "t1", "t2"))
 
 
-def test_keys_for_outline_overlay_and_jump(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
-    """Alt+O outlines, Alt+0 hides and shows, Alt+J goes to the largest finding."""
+def test_keys_for_outline_overlay_labels_lists_and_jump(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """Alt+O outlines, Alt+0 hides and shows, Alt+comma fades, Alt+5 hides a label, Alt+8 opens the models, Alt+J jumps."""
     dock.open([make_study()])
     until_final(qtbot, dock)
     layer = dock.layers.prediction
@@ -123,6 +125,17 @@ def test_keys_for_outline_overlay_and_jump(qtbot: QtBot, dock: MrsegDock, make_s
     qtbot.keyClick(canvas(dock), Qt.Key.Key_0, ALT)
     assert layer.visible
     dock.viewer.dims.set_current_step((0, 1, 2), (0, 0, 0))
+    before = dock.look.opacity
+    qtbot.keyClick(canvas(dock), Qt.Key.Key_Comma, ALT)
+    assert dock.look.opacity < before
+    qtbot.keyClick(canvas(dock), Qt.Key.Key_Period, ALT)
+    assert dock.look.opacity == before
+    qtbot.keyClick(canvas(dock), Qt.Key.Key_5, ALT)
+    assert dock.look.hidden == {dock.session.task.labels[0].code}
+    qtbot.keyClick(canvas(dock), Qt.Key.Key_5, ALT)
+    qtbot.keyClick(canvas(dock), Qt.Key.Key_8, ALT)
+    assert dock.runbar.models.view().isVisible()
+    dock.runbar.models.hidePopup()
     qtbot.keyClick(canvas(dock), Qt.Key.Key_J, ALT)
     assert layer.data[tuple(dock.layers.looked_at() or ())] > 0
 
