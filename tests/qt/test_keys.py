@@ -104,7 +104,7 @@ def test_every_control_that_is_used_has_a_key(dock: MrsegDock) -> None:
 
 
 def test_the_keys_of_legend_and_opacity_do_what_they_say(dock: MrsegDock) -> None:
-    """Alt+5 hides the first label of the four-modality task and shows it again; Alt+comma and Alt+full stop change the opacity."""
+    """Alt+5 hides the first label beside four modalities, and shows it again; comma and full stop fade."""
     acts = {row.key: row.act for row in dock.keys.rows}
     first = dock.session.task.labels[0]
     number = len(dock.session.task.modalities) + 1

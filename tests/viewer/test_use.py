@@ -111,7 +111,7 @@ def test_toggle_by_mouse_and_by_key(qtbot: QtBot, dock: MrsegDock, make_study: M
 def test_keys_for_outline_overlay_labels_lists_and_jump(
     qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
 ) -> None:
-    """Alt+O outlines, Alt+0 hides and shows, Alt+comma fades, Alt+5 hides a label, Alt+8 opens the models, Alt+J jumps."""
+    """Outline, overlay, opacity, a label, the list of models and the largest finding, each by its key."""
     dock.open([make_study()])
     until_final(qtbot, dock)
     layer = dock.layers.prediction
