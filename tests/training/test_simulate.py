@@ -181,6 +181,35 @@ def test_real_tumours_come_in_their_own_brain_and_in_others(
     assert 0 < len(moved) < 8
 
 
+def test_a_pale_tumour_hardly_shows(brain: Anatomy) -> None:
+    """A quarter to four fifths of its contrast is left, of T1ce at least half; all else stays."""
+    plain = brain.images
+    shape = torch.zeros(plain.shape[1:])
+    shape[14:20, 18:24, 14:20] = 1
+    marked = plain + 3 * shape
+    for seed in range(8):
+        left = (signal.pale(plain, marked, seeded(seed)) - plain)[:, shape > 0].mean(1) / 3
+        assert ((left > 0.24) & (left < 0.81)).all()
+        assert left[2] >= 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_so_many_tumours_are_pale(share: float, brain: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None or all, as the setting says; what lies beneath is the brain before its tumour."""
+    seen: list[Tensor] = []
+
+    def pale(without: Tensor, images: Tensor, generator: Generator) -> Tensor:
+        seen.append((images - without).abs().amax(0))
+        return images
+
+    monkeypatch.setattr(signal, "pale", pale)
+    simulator = Simulator([brain], healthy_share=0, template_share=0, pale_share=share)
+    simulator.sample(seeded(3))
+    assert len(seen) == share
+    for difference in seen:
+        assert 0 < float((difference > 0.5).float().mean()) < 0.9
+
+
 def test_a_cavity_is_no_tumour(brain: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hole full of fluid is dark on T1 and FLAIR and bright on T2, and carries no label."""
     inside = (brain.images[1] > 0).float()

@@ -116,7 +116,8 @@ class SimulatePart(Part):
     the template. ``labelled``: those of ``brains`` that also appear with their own tumour, in ``real_share`` of the
     subjects. ``healthy_share`` of the others have no tumour. ``tumour_free``: further folders, whose scans have no
     tumour whatever else they show; half of the subjects without a tumour are drawn from them as they are. ``grow``: so
-    many further training subjects are drawn beside the training for each further epoch.
+    many further training subjects are drawn beside the training for each further epoch. ``pale_share``
+    of the tumours that are painted or moved into a brain hardly differ from its tissue.
     """
 
     train: int = Field(default=100, ge=1)
@@ -130,6 +131,7 @@ class SimulatePart(Part):
     template_share: Share = Field(default=1.0, ge=0, le=1)
     real_share: Share = Field(default=0.0, ge=0, le=1)
     healthy_share: Share = Field(default=0.22, ge=0, le=1)
+    pale_share: Share = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _has_brains(self) -> SimulatePart:

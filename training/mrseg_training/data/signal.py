@@ -78,6 +78,16 @@ def paint(images: Tensor, tumour: Shapes, spacing: float, generator: Generator) 
     return torch.stack(out)
 
 
+def pale(without: Tensor, images: Tensor, generator: Generator) -> Tensor:
+    """``images`` (4, I, P, L) nearer to what they were ``without`` a tumour: diffuse low-grade ones hardly show.
+
+    What enhances is nothing but contrast agent: on T1ce at least half of it stays.
+    """
+    share = [uniform(0.25, 0.8, generator) for _ in images]
+    share[2] = max(share[2], 0.5)
+    return without + torch.tensor(share).view(-1, 1, 1, 1) * (images - without)
+
+
 def _blood(shape: Sequence[int], spacing: float, generator: Generator) -> Tensor:
     """(4, I, P, L) added where a core has bled: bright on T1 and T1ce, dark or bright on the others."""
     where = smooth_noise(shape, max(1.5, uniform(4, 12, generator) / spacing), generator)

@@ -41,6 +41,7 @@ class Simulator:
 
     ``real_share`` of the samples have a real tumour, ``moved_share`` of these in another brain. ``healthy_share`` of
     the others have none; half of these are drawn from ``tumour_free``, scans whose every finding is no tumour.
+    ``pale_share`` of the painted and moved tumours hardly differ from the tissue they lie in.
 
     ``maps`` is (3, I, P, L) grey matter, white matter, brain, or None. All are held at ``spacing`` mm.
     """
@@ -53,6 +54,7 @@ class Simulator:
     moved_share: float = 0.5
     healthy_share: float = 0.22
     template_share: float = 0.12
+    pale_share: float = 0.0
     spacing: float = SPACING
 
     def sample(self, generator: Generator) -> Sample:
@@ -80,6 +82,7 @@ class Simulator:
         if chance(0.7, generator):
             images = signal.recolour(images, white, fluid, generator)
         images = distract(images, white, fluid, brain, generator, often=not tumours, spacing=self.spacing)
+        without = images
         if given is not None:
             images, labels = graft(images, brain, given, places[0][0], generator)
         elif not real:
@@ -89,6 +92,8 @@ class Simulator:
                 images = signal.paint(images, shape, self.spacing, generator)
                 shapes.append(shape)
             labels = tumour.label_map(shapes, brain)
+        if self.pale_share and chance(self.pale_share, generator):
+            images = signal.pale(without, images, generator)
         if not real and chance(CAVITY, generator):
             centre, radius = _place(brain, generator, fine)
             hole = tumour.draw(

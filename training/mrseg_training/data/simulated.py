@@ -100,6 +100,7 @@ class Simulated:
             template_share=part.template_share,
             real_share=part.real_share,
             healthy_share=part.healthy_share,
+            pale_share=part.pale_share,
         )
 
 
