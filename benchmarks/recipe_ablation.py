@@ -58,22 +58,30 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
     pool = (args.out / f"pool-{simulate.real_share}").resolve()
     config = config.model_copy(update={"start": None, "data": config.data.model_copy(update={"cache": pool})})
     model = train(config, out / "run", resume=True, clock=time.process_time)
+    found = {"row": row, "steps": steps_of(out / "run"), **figures(model, args.data, out / "table")}
+    write_atomically(done, json.dumps(found, indent=1).encode())
+    return found
+
+
+def steps_of(run: Path) -> int:
+    """How many steps a run made, of all its stages."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_stage = {line["stage"]: line["step"] for line in lines if line["kind"] == "step"}
+    return sum(by_stage.values())
+
+
+def figures(model: Path, data: Path, out: Path) -> dict[str, Any]:
+    """What a model of fold a reaches on what it has not seen: the columns of :func:`table`."""
     folds = read_folds()
-    document = measure(model, args.data, out / "table", folds["test"][FOLD])
-    checkpoint = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text().splitlines()]
-    steps = max(line["step"] for line in checkpoint if "step" in line)
-    free = false_positives(model, args.data, folds["no_tumour"][FOLD])
-    six = whole_tumour(model, args.data, folds["whole_tumour"])
-    found = {
-        "row": row,
-        "steps": steps,
+    document = measure(model, data, out, folds["test"][FOLD])
+    free = false_positives(model, data, folds["no_tumour"][FOLD])
+    six = whole_tumour(model, data, folds["whole_tumour"])
+    return {
         "pooled": pooled({FOLD: document}),
         "false_ml": max(max(case.values()) for case in free.values()),
         "flair": sum(case["flair"] for case in six.values()) / len(six),
         "t1": sum(case["t1"] for case in six.values()) / len(six),
     }
-    write_atomically(done, json.dumps(found, indent=1).encode())
-    return found
 
 
 def table(rows: list[dict[str, Any]]) -> str:
