@@ -45,6 +45,7 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
         return found
     own = [
         "data.simulate.real_share=0.3",
+        "data.simulate.pale_share=0",
         f"data.simulate.train={args.subjects}",
         "stages.supervised.steps=null",
         f"stages.supervised.minutes={args.minutes}",

@@ -29,7 +29,15 @@ def measure(model: Path, data: Path, out: Path, subjects: Sequence[str] | None =
 def simulated(config: Config, out: Path) -> Path:
     """The simulated benchmark: the test subjects of ``config``'s seed in the template, as folders of NIfTI files."""
     drawn = config.data.simulate
-    part = drawn.model_copy(update={"brains": (), "labelled": (), "real_share": 0.0, "template_share": 1.0})
+    plain = {
+        "brains": (),
+        "labelled": (),
+        "real_share": 0.0,
+        "template_share": 1.0,
+        "pale_share": 0.0,
+        "grow": 0,
+    }
+    part = drawn.model_copy(update=plain)
     if not out.is_dir():
         write_studies(part, config.model_task, out)
     return out
