@@ -61,7 +61,8 @@ class Tour:
         path = self.out / f"{self.prefix}{name}.png"
         image.save(path, optimize=True)
         if path.stat().st_size > _LARGEST:
-            image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+            few = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            few.save(path, optimize=True)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
     def click(self, widget: object, at: QPoint | None = None, control: bool = False) -> None:

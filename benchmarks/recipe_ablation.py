@@ -46,6 +46,7 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
     own = [
         "data.simulate.real_share=0.3",
         "data.simulate.pale_share=0",
+        "data.simulate.grow=0",
         f"data.simulate.train={args.subjects}",
         "stages.supervised.steps=null",
         f"stages.supervised.minutes={args.minutes}",

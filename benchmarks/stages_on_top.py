@@ -58,7 +58,7 @@ def run_row(row: str, shares: dict[str, float], args: argparse.Namespace) -> dic
     if done.is_file():
         found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
         return found
-    own = [f"{FOLD}.{change}" for change in args.settings]
+    own = [f"{FOLD}.{change}" for change in ("data.simulate.grow=0", *args.settings)]
     config = configs(args.data, out, own)[FOLD]
     values = config.stages.model_dump(mode="json")["supervised"]
     common = {key: values[key] for key in (*SHARED, "sampling_weights")} | {"learning_rate": RATE}

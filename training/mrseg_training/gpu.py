@@ -49,6 +49,7 @@ HERE = (
         "run.checkpoint_every=1000000",
     ),
     *("fold.start=null", "fold.data.simulate.train=600", "stages.supervised.batch=8"),
+    "data.simulate.grow=0",  # a GPU would wait for what a process draws
     "fold.stages.supervised.learning_rate=2.0e-3",
 )
 COPIED = 110.0  # seconds between two copies of the model in training
