@@ -61,7 +61,7 @@ def run_row(row: str, shares: dict[str, float], args: argparse.Namespace) -> dic
     own = [f"{FOLD}.{change}" for change in ("data.simulate.grow=0", *args.settings)]
     config = configs(args.data, out, own)[FOLD]
     values = config.stages.model_dump(mode="json")["supervised"]
-    common = {key: values[key] for key in (*SHARED, "sampling_weights")} | {"learning_rate": RATE}
+    common = {key: values[key] for key in SHARED} | {"learning_rate": RATE}
     stages = {
         stage: {**common, **OWN[stage], "minutes": args.minutes * share, "steps": None, "epochs": None}
         for stage, share in shares.items()
