@@ -28,7 +28,8 @@ def label_key(task: Task, label: Label) -> str | None:
 
 def as_said(bound: str) -> str:
     """A bound key in words, e.g. Alt+J."""
-    return bound.replace("Control", "Ctrl").replace("-", "+")
+    said = bound.replace("Control", "Ctrl").replace("-", "+")
+    return said.replace(",", "comma").replace(".", "period")  # the marks alone would be read as punctuation
 
 
 def with_key(words: str, action: str) -> str:

@@ -96,5 +96,6 @@ class Growing(Volumes):
                     f"{subject} cannot be drawn: the process that draws has died; resume, perhaps with more memory."
                 ) from None
             return
+        # The process that draws ends the whole run if it cannot: nothing waits here for ever.
         while not is_sound(self.folder / f"{subject}.safetensors", self.source.fingerprint(subject)):
             time.sleep(POLL)
