@@ -182,15 +182,21 @@ def test_real_tumours_come_in_their_own_brain_and_in_others(
 
 
 def test_a_pale_tumour_hardly_shows(brain: Anatomy) -> None:
-    """A quarter to four fifths of its contrast is left, of T1ce at least half; all else stays."""
+    """Of its contrast each modality keeps a part by itself; what enhances keeps all of it on T1ce; all else stays."""
     plain = brain.images
     shape = torch.zeros(plain.shape[1:])
     shape[14:20, 18:24, 14:20] = 1
     marked = plain + 3 * shape
+    enhancing = torch.zeros_like(shape)
+    enhancing[16:18, 20:22, 16:18] = 1
+    rest = (shape > 0) & (enhancing == 0)
     for seed in range(8):
-        left = (signal.pale(plain, marked, seeded(seed)) - plain)[:, shape > 0].mean(1) / 3
-        assert ((left > 0.24) & (left < 0.81)).all()
-        assert left[2] >= 0.5
+        left = (signal.pale(plain, marked, enhancing, seeded(seed)) - plain) / 3
+        for kept, (least, most) in zip(left[:, rest], signal.PALE, strict=True):
+            assert least - 1e-3 <= kept.min()
+            assert kept.max() <= most + 1e-3
+        assert torch.allclose(left[2][enhancing > 0], torch.tensor(1.0), atol=1e-3)
+        assert not left[:, shape == 0].any()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -198,7 +204,7 @@ def test_so_many_tumours_are_pale(share: float, brain: Anatomy, monkeypatch: pyt
     """None or all, as the setting says; what lies beneath is the brain before its tumour."""
     seen: list[Tensor] = []
 
-    def pale(without: Tensor, images: Tensor, generator: Generator) -> Tensor:
+    def pale(without: Tensor, images: Tensor, enhancing: Tensor, generator: Generator) -> Tensor:
         seen.append((images - without).abs().amax(0))
         return images
 

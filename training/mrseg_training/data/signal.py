@@ -78,14 +78,20 @@ def paint(images: Tensor, tumour: Shapes, spacing: float, generator: Generator) 
     return torch.stack(out)
 
 
-def pale(without: Tensor, images: Tensor, generator: Generator) -> Tensor:
+PALE = ((0.4, 0.9), (0.1, 0.8), (0.1, 0.8), (0.15, 0.8))
+"""Least and most of its contrast that a pale tumour keeps on FLAIR, T1, T1ce and T2. FLAIR shows such tumours best:
+what shows nowhere would teach the network to find what is not there."""
+
+
+def pale(without: Tensor, images: Tensor, enhancing: Tensor, generator: Generator) -> Tensor:
     """``images`` (4, I, P, L) nearer to what they were ``without`` a tumour: diffuse low-grade ones hardly show.
 
-    What enhances is nothing but contrast agent: on T1ce at least half of it stays.
+    Each modality by itself (``PALE``); T1ce stays as it is where ``enhancing`` (I, P, L), which is contrast agent.
     """
-    share = [uniform(0.25, 0.8, generator) for _ in images]
-    share[2] = max(share[2], 0.5)
-    return without + torch.tensor(share).view(-1, 1, 1, 1) * (images - without)
+    share = torch.tensor([uniform(least, most, generator) for least, most in PALE])
+    kept = share.view(-1, 1, 1, 1).expand_as(images).clone()
+    kept[2][enhancing > 0] = 1.0
+    return without + kept * (images - without)
 
 
 def _blood(shape: Sequence[int], spacing: float, generator: Generator) -> Tensor:

@@ -93,7 +93,7 @@ class Simulator:
                 shapes.append(shape)
             labels = tumour.label_map(shapes, brain)
         if self.pale_share and chance(self.pale_share, generator):
-            images = signal.pale(without, images, generator)
+            images = signal.pale(without, images, labels == 3, generator)
         if not real and chance(CAVITY, generator):
             centre, radius = _place(brain, generator, fine)
             hole = tumour.draw(
