@@ -115,6 +115,8 @@ def _sentence(comparison: Comparison, found: Sufficient) -> str:
         before, after = f"{found.next.before:.2f}", f"{found.next.after:.2f}"
         if before == after:
             text += f"; adding {title} would leave {mean}Dice at {after}"
+        elif found.next.after < found.next.before:
+            text += f"; no further modality raises {mean}Dice (best: {title}, from {before} to {after})"
         else:
             text += f"; adding {title} would bring {mean}Dice from {before} to {after}"
     return f"{text}."

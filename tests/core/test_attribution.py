@@ -145,6 +145,18 @@ def test_the_smallest_set_and_the_next_step() -> None:
     assert "would bring Dice from 0.95 to 1.00" in best.text
 
 
+def test_a_next_step_that_makes_it_worse_is_not_sold_as_one() -> None:
+    """Where every further modality leads away from the full result, the line says that none raises it."""
+
+    def make(combination: tuple[str, ...]) -> np.ndarray:
+        p = np.zeros((3, *made.SHAPE))
+        p[:, : 8 if len(combination) in (2, 3) else 10] = 1
+        return p
+
+    text = smallest_sufficient(made.comparison(made.study(), make), ("WT",)).text
+    assert "no further modality raises Dice (best: T1, from 1.00 to 0.89)" in text
+
+
 def test_a_region_that_cannot_be_seen_is_not_sufficient() -> None:
     """ET without contrast does not count as enough, however similar it looks."""
     found = made.comparison(made.study(), stairs(()))
