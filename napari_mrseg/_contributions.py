@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from napari_mrseg._qt.dock import MrsegDock
     from napari_mrseg.study import Study
+    from napari_mrseg.tasks import Task
 
 LayerData = tuple[Any, ...]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
@@ -64,9 +65,16 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 
 def read_sample() -> list[LayerData]:
     """The simulated study that comes with the plugin."""
-    from napari_mrseg import resources
+    from napari_mrseg.tasks import DEFAULT
 
-    return read(str(Path(str(resources.__file__)).parent / "sample"))
+    return _read_sample(DEFAULT)
+
+
+def read_scene_sample() -> list[LayerData]:
+    """The made-up scenes that come with the plugin; in a window they open in the dock for colour and depth."""
+    from napari_mrseg.tasks import RGBD_SOD
+
+    return _read_sample(RGBD_SOD)
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -86,24 +94,46 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [path]
 
 
-def _open(paths: Sequence[str]) -> Study:
+def _read_sample(task: Task) -> list[LayerData]:
+    """The sample of ``task``, as layers, which napari insists on; the study in the dock then takes their place.
+
+    A dock for another task, which could not show it, makes room. The scenes need the dock: napari alone draws them
+    without saying what they are.
+    """
+    from napari_mrseg.resources import sample_study
+    from napari_mrseg.tasks import DEFAULT
+
+    path = str(sample_study(task))
+    viewer, dock = _viewer(), _dock()
+    if viewer is not None and (dock is not None or task != DEFAULT):
+        from napari_mrseg._qt.windows import open_dock
+
+        open_dock(viewer, task=task).opener.offer(path)
+    elif viewer is not None:
+        from napari_mrseg._qt.plain import accompany
+
+        accompany(viewer)
+    return _layers(_open([path], task), [path])
+
+
+def _open(paths: Sequence[str], task: Task | None = None) -> Study:
     from napari_mrseg.io import open_study
 
-    return open_study(paths)
+    return open_study(paths) if task is None else open_study(paths, task=task)
 
 
 def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
-    from napari_mrseg.display import contrast_limits
+    from napari_mrseg.display import contrast_limits, image_title
 
     layers: list[LayerData] = []
     for number, (name, image) in enumerate(reversed(list(study.images.items())), start=1):
         about = {"modality": name, "case": study.case, "source": image.source, "paths": tuple(paths)}
         about["axes"] = study.grid.axis_codes
         options = {
-            "name": study.task.modality(name).title,
+            "name": image_title(study, name),
             "scale": study.grid.spacing,
-            "units": "mm",
-            "colormap": "gray",
+            "units": study.task.world_unit,
+            "colormap": study.task.modality(name).colormap,
             "contrast_limits": contrast_limits(image.data),
             "visible": number == len(study.images),
             "metadata": {"mrseg": about},
@@ -112,7 +142,7 @@ def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:
     if study.reference is not None:
         about = {"source": study.reference.source, "case": study.case, "paths": tuple(paths)}
         options = {
-            "name": "Reference", "scale": study.grid.spacing, "units": "mm", "visible": False,
+            "name": "Reference", "scale": study.grid.spacing, "units": study.task.world_unit, "visible": False,
             "metadata": {"mrseg": about},
         }  # fmt: skip
         layers.append((study.reference.labels, options, "labels"))

@@ -426,6 +426,10 @@ class StudyLayers:
         first = self.viewer.dims.ndim - len(point)
         self.viewer.dims.set_point(range(first, self.viewer.dims.ndim), point)
 
+    def clear(self) -> None:
+        """Take all layers of the study out of the window but copies that the user has edited."""
+        self._remove_ours()
+
     def _remove_ours(self) -> None:
         ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference, self.brain]
         ours += self._checks

@@ -96,22 +96,23 @@ class ComparisonWindow(_Place):
 
 
 def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
-    """Close a dock and what belongs to it; its layers stay with the user."""
+    """Close a dock and what belongs to it. Its scans and overlay go: in another unit than what comes, and with no line
+    that says what they are, they would mislead. Copies that the user has edited stay."""
     bench = workbench_of(viewer)
     for widget in (bench, dock):
         holder, _ = holder_of(widget) if widget is not None else (None, None)
         if holder is not None:
             viewer.window.remove_dock_widget(holder)
     dock.end()
+    dock.layers.clear()
 
 
-def open_dock(viewer: Viewer, session: Session | None = None) -> MrsegDock:
-    """The dock in ``viewer``; on ``session`` if it has to be built."""
+def open_dock(viewer: Viewer, session: Session | None = None, *, task: Task | None = None) -> MrsegDock:
+    """The dock in ``viewer``; on ``session`` if it has to be built; with ``task``, one for it."""
     dock = dock_of(viewer)
-    if dock is None:
-        viewer.window.add_dock_widget(
-            DockWindow(viewer, session), name=DOCK, area="right", add_vertical_stretch=False
-        )
+    if dock is None or task not in (None, dock.session.task):
+        place = DockWindow(viewer, session or Session(task=task or DEFAULT))
+        viewer.window.add_dock_widget(place, name=DOCK, area="right", add_vertical_stretch=False)
         dock = dock_of(viewer)
         assert dock is not None
     return dock

@@ -159,7 +159,7 @@ def shut() -> Steps:
 def sample() -> Steps:
     """File → Open Sample, without the dock; then the dock, which takes the study over."""
     yield lambda: window().isVisible()
-    choose("File", "Open Sample", "Simulated")
+    choose("File", "Open Sample", "MRSeg", "Simulated")
     yield lambda: len(viewer().layers) >= 4
     QTest.qWait(500)
     plain = seen()
@@ -167,6 +167,21 @@ def sample() -> Steps:
     yield lambda: dock() is not None and dock().session.study is not None and dock().settled
     yield lambda: any(name.startswith("Segmentation") for name in seen()["layers"])
     return {"plain": plain, **seen()}
+
+
+def scenes() -> Steps:
+    """File → Open Sample, again and again: each opens in a dock of its own kind."""
+    yield lambda: window().isVisible()
+    found = []
+    for title, overlay in (("Made-up", "Colour + Depth"), ("Simulated", "FLAIR"), ("Simulated", "FLAIR")):
+        before = dock() and dock().session.study
+        choose("File", "Open Sample", "MRSeg", title)
+        wanted = f"Segmentation: {overlay}"
+        yield lambda before=before: dock() is not None and dock().session.study not in (None, before)
+        yield lambda wanted=wanted: any(n.startswith(wanted) for n in seen()["layers"]) and dock().settled
+        QTest.qWait(300)
+        found.append({**seen(), "task": dock().session.task.name})
+    return {"found": found}
 
 
 def adopt() -> Steps:
@@ -274,7 +289,9 @@ class Runner:
         QApplication.instance().quit()
 
 
-SCENARIOS = {f.__name__: f for f in (refused, ready, menu, keys, again, shut, sample, adopt, write, light)}
+SCENARIOS = {
+    f.__name__: f for f in (refused, ready, menu, keys, again, shut, sample, scenes, adopt, write, light)
+}
 
 
 def main() -> int:

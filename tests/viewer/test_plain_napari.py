@@ -123,6 +123,20 @@ def test_the_sample_menu_opens_the_study(napari: Any) -> None:
     assert "simulated, not a patient" in " ".join(seen["text"].split())
 
 
+def test_each_sample_opens_in_the_dock_of_its_task(napari: Any) -> None:
+    """The scenes open the dock for colour and depth; the study then takes the window back; nothing is there twice."""
+    scenes, *studies = napari("scenes")["found"]
+    assert scenes["task"] == "rgbd-sod"
+    assert sorted(scenes["layers"]) == ["Colour", "Depth (mm)", "Reference", "Segmentation: Colour + Depth"]
+    assert len(studies) == 2
+    for study in studies:
+        assert study["task"] == "brats"
+        assert study["docks"] == 1
+        segmentation, *scans = sorted(study["layers"], key=lambda name: not name.startswith("Segmentation"))
+        assert segmentation == "Segmentation: FLAIR + T1 + T1ce + T2"
+        assert scans == ["T2", "T1ce", "T1", "FLAIR", "Reference"]
+
+
 def test_the_save_menu_writes_on_the_scans_grid(napari: Any, make_study: MakeStudy, tmp_path: Path) -> None:
     """File → Save Selected Layers of a labels layer of ours: the scan's shape, affine and the same codes."""
     affine = np.array([[0, 2.0, 0, -9], [1.5, 0, 0, 4], [0, 0, -1.0, 30], [0, 0, 0, 1]])
