@@ -1,12 +1,13 @@
 """Session files, ``*.mrsession``: what was open, by path and hash, how it was looked at, and the results.
 
-A zip of ``session.json`` and one safetensors file per result. It holds no image; scans are found again by their
-path, relative to the session file, and refused if they changed.
+A zip of ``session.json``, one safetensors file per result, and one of a brain mask that was edited by hand. It holds
+no image; scans are found again by their path, relative to the session file, and refused if they changed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.cache import read_prediction, write_prediction
@@ -29,12 +33,16 @@ _DAMAGED = (
     *(OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError),
 )
+_BRAIN = "brain.safetensors"
 LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember."""
+    """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember.
+
+    ``brain``: (I, P, L) the brain as somebody drew it, where it was.
+    """
 
     task: str
     files: Mapping[str, tuple[Path, str]]
@@ -44,6 +52,7 @@ class Saved:
     view: Mapping[str, Any] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
     assume_ras: bool = False
+    brain: npt.NDArray[np.bool_] | None = None
 
 
 def files_of(study: Study) -> dict[str, tuple[Path, str]]:
@@ -81,6 +90,8 @@ def write_saved(path: Path, saved: Saved) -> None:
         try:
             with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("session.json", json.dumps(document, indent=2, ensure_ascii=False))
+                if saved.brain is not None:
+                    archive.writestr(_BRAIN, _packed(saved.brain))
                 _add_predictions(archive, saved.predictions)
             os.replace(temporary, path)
         except BaseException:
@@ -115,6 +126,7 @@ def read_saved(path: Path) -> Saved:
                 view=dict(document["view"].items()),
                 predictions=_predictions(archive),
                 assume_ras=document.get("assume_ras") is True,
+                brain=_unpacked(archive.read(_BRAIN)) if _BRAIN in archive.namelist() else None,
             )
     except FileNotFoundError:
         raise InputError(f"{path.name} does not exist; check the path.") from None
@@ -172,6 +184,28 @@ def _add_predictions(archive: zipfile.ZipFile, predictions: Iterable[Prediction]
             write_prediction(file, prediction)
             archive.write(file, f"predictions/{number}.safetensors")
             file.unlink()
+
+
+def _packed(mask: npt.NDArray[np.bool_]) -> bytes:
+    from safetensors.numpy import save
+
+    return save({"mask": np.packbits(mask), "shape": np.array(mask.shape)})
+
+
+def _unpacked(content: bytes) -> npt.NDArray[np.bool_]:
+    """Raises ValueError for what :func:`_packed` did not write."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found = load(content)
+    except SafetensorError as error:
+        raise ValueError from error
+    shape = tuple(int(n) for n in found["shape"])
+    if min(shape) < 1 or -(-math.prod(shape) // 8) != found["mask"].size:
+        raise ValueError
+    bits = np.unpackbits(found["mask"], count=math.prod(shape))
+    return bits.reshape(shape).astype(bool)
 
 
 def _predictions(archive: zipfile.ZipFile) -> tuple[Prediction, ...]:

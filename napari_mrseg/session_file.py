@@ -13,6 +13,8 @@ from napari_mrseg.session import Opened, Session
 
 def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = None) -> None:
     """Write paths and hashes, model, combination, results, and the window's ``view``. Raises InputError."""
+    from napari_mrseg.io.brain import drawn_by_hand
+
     if session.intact is None or session.model is None:
         raise InputError("There is no session to save; open a study first.")
     saved = Saved(
@@ -24,6 +26,7 @@ def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = 
         view=view or {},
         predictions=tuple(session.predictions.values()),
         assume_ras=bool(session.opened.options.get("assume_ras")),
+        brain=drawn_by_hand(session.intact),
     )
     write_saved(path, saved)
 
@@ -36,6 +39,7 @@ def open_session(session: Session, path: Path) -> dict[str, Any]:
     """
     from napari_mrseg.degrade import degrade_study
     from napari_mrseg.io import open_study
+    from napari_mrseg.io.brain import recut
     from napari_mrseg.models.store import load_model
 
     with session.openings.here() as opening:
@@ -54,6 +58,10 @@ def open_session(session: Session, path: Path) -> dict[str, Any]:
         pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
         options: dict[str, Any] = {"reference": "reference" in saved.files, "assume_ras": saved.assume_ras}
         study = open_study(pairs, task=task, **options)
+        if saved.brain is not None:
+            if saved.brain.shape != study.grid.shape:
+                raise InputError(f"The brain mask in {path.name} is of another grid; open the scans anew.")
+            study = recut(study, saved.brain)
         shown = degrade_study(study, saved.degradations)
         combination = shown.only(saved.combination).present
         if not opening.newest:

@@ -113,6 +113,12 @@ def recut(study: Study, mask: Mask) -> Study:
     return take(replace(study, notes=kept), [GivenMask(mask)])
 
 
+def drawn_by_hand(study: Study) -> Mask | None:
+    """The mask that :func:`recut` cut ``study``'s brain out by, if it did."""
+    cut = (im for im in study.images.values() if any(step.name == GivenMask.name for step in im.steps))
+    return next((image.mask for image in cut), None)
+
+
 def find_brain(image: Image, how: How = "auto") -> tuple[Mask, str, str]:
     """(I, P, L) bool, what found it, and a doubt about it or nothing. Raises InputError if a tool asked for fails."""
     tool = next(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from synthetic import save_nifti
 from tiny import model
 
@@ -18,6 +19,7 @@ from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io import open_study
+from napari_mrseg.io.brain import drawn_by_hand, recut
 from napari_mrseg.models.store import Model
 from napari_mrseg.saved import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session import Session
@@ -152,6 +154,56 @@ def test_only_files_beside_it_are_opened(make_study, tmp_path: Path) -> None:
             read_saved(edited(file, lambda d, p=path: d["files"]["flair"].update(path=p)))
     with pytest.raises(InputError, match="is not where it was"):
         read_saved(edited(file, lambda d: d["files"]["flair"].update(path="case-1")))
+
+
+def test_a_brain_mask_edited_by_hand_comes_back(make_study, tiny: Model, tmp_path: Path) -> None:
+    """What was painted is not lost, and the results that it led to are not computed again."""
+    session, file = Session(device="cpu"), tmp_path / "a.mrsession"
+    session.set_model(tiny)
+    session.open([make_study(("flair", "t2"))])
+    assert session.study is not None
+    mask = np.random.default_rng(0).random(session.study.grid.shape) < 0.8
+    session.set_study(recut(session.study, mask), opened=session.opened)
+    session.wait_for_sweep(60)
+    before = session.wait(60)
+    save_session(session, file)
+    session.close()
+    again = Session(device="cpu")
+    again.set_model(tiny)
+    open_session(again, file)
+    assert again.study is not None
+    assert np.array_equal(drawn_by_hand(again.study), mask)
+    assert again.study.digest == before.digest
+    assert len(again.predictions) == 3
+    again.close()
+
+
+@pytest.mark.parametrize(("bits", "shape"), [(3, (4000, 4000, 4000)), (3, (-2, -3, 4)), (3, (2, 3, 5))])
+def test_a_mask_that_lies_about_its_size_is_damage(
+    make_study, tmp_path: Path, bits: int, shape: tuple[int, ...]
+) -> None:
+    """A session file cannot ask for more memory than it brings."""
+    study, file = open_study(make_study(("flair",))), tmp_path / "a.mrsession"
+    about = {"name": "m", "version": "1", "sha256": "0"}
+    write_saved(file, Saved("brats", files_of(study), about, ("flair",)))
+    with zipfile.ZipFile(file, "a") as archive:
+        lying = {"mask": np.zeros(bits, np.uint8), "shape": np.array(shape)}
+        archive.writestr("brain.safetensors", safetensors.numpy.save(lying))
+    with pytest.raises(InputError, match="damaged"):
+        read_saved(file)
+
+
+def test_a_mask_of_another_grid_is_refused(make_study, tiny: Model, tmp_path: Path) -> None:
+    """A session whose mask does not lie on the scans' grid opens nothing."""
+    study, file = open_study(make_study(("flair",))), tmp_path / "a.mrsession"
+    mask = np.ones((2, 3, 4), bool)
+    write_saved(file, Saved("brats", files_of(study), tiny.info, ("flair",), brain=mask))
+    session = Session(device="cpu")
+    session.set_model(tiny)
+    with pytest.raises(InputError, match=r"brain mask in a\.mrsession is of another grid"):
+        open_session(session, file)
+    assert session.study is None
+    session.close()
 
 
 def test_another_drive_is_a_sentence(make_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
