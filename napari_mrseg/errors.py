@@ -17,6 +17,10 @@ class NotAlignedError(InputError):
     """A scan lies elsewhere than the others, and nothing brings it onto them: the others can go on without it."""
 
 
+class LabelCodesError(InputError):
+    """A reference's codes are not the task's: the user may know whose they are."""
+
+
 class UnknownModelError(MrsegError):
     """No model folder of that name is installed, and no such path exists."""
 

@@ -33,6 +33,8 @@ _DAMAGED = (
     *(OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError),
 )
+OPTIONS: Mapping[str, type] = {"assume_ras": bool, "labels": str, "onto": str, "brain": str}
+"""Of :func:`open_study`, with their types; what is not there has its default."""
 _BRAIN = "brain.safetensors"
 LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 
@@ -41,7 +43,8 @@ LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 class Saved:
     """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember.
 
-    ``brain``: (I, P, L) the brain as somebody drew it, where it was.
+    ``options``: how the scans were read, those of :data:`OPTIONS`. ``brain``: (I, P, L) the brain as somebody drew it,
+    where it was.
     """
 
     task: str
@@ -51,7 +54,7 @@ class Saved:
     degradations: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     view: Mapping[str, Any] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
-    assume_ras: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     brain: npt.NDArray[np.bool_] | None = None
 
 
@@ -79,7 +82,7 @@ def write_saved(path: Path, saved: Saved) -> None:
         "format": FORMAT,
         "task": saved.task,
         "files": files,
-        "assume_ras": saved.assume_ras,
+        "options": dict(saved.options),
         "model": dict(saved.model),
         "combination": list(saved.combination),
         "degradations": {name: list(what) for name, what in saved.degradations.items()},
@@ -125,7 +128,7 @@ def read_saved(path: Path) -> Saved:
                 degradations={name: (kind, float(s)) for name, (kind, s) in document["degradations"].items()},
                 view=dict(document["view"].items()),
                 predictions=_predictions(archive),
-                assume_ras=document.get("assume_ras") is True,
+                options=_options(document["options"]),
                 brain=_unpacked(archive.read(_BRAIN)) if _BRAIN in archive.namelist() else None,
             )
     except FileNotFoundError:
@@ -152,6 +155,13 @@ def fits(prediction: Prediction, study: Study, model_sha256: str) -> bool:
         and p.labels.shape == p.grid.shape
         and p.probabilities.shape == (len(study.task.regions), *box)
     )
+
+
+def _options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """``found`` if it holds nothing but :data:`OPTIONS`; else ValueError."""
+    if any(type(value) is not OPTIONS.get(name) for name, value in found.items()):
+        raise ValueError
+    return dict(found)
 
 
 def _relative(path: str) -> str:

@@ -116,21 +116,18 @@ class Session:
         paths: Sequence[str | Path],
         *,
         assign: Mapping[str, str | None] | None = None,
-        reference: bool | str | Path = True,
-        assume_ras: bool = False,
+        **options: Any,
     ) -> None:
         """Read a study and show it. Raises MrsegError, and then everything stays as it was.
 
-        Of several at once the one asked for last is shown.
+        ``options`` are :func:`open_study`'s. Of several at once the one asked for last is shown.
         """
-        options = {"reference": reference, "assume_ras": assume_ras}
         with self.openings.here() as opening:
             self._open(opening, Opened(tuple(map(str, paths)), dict(assign or {}), options))
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
         """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
-        assign = dict(options.pop("assign", None) or {})
-        asked = Opened(tuple(map(str, paths)), assign, {"reference": True, "assume_ras": False, **options})
+        asked = Opened(tuple(map(str, paths)), dict(options.pop("assign", None) or {}), options)
         self.openings.later(lambda opening: self._open(opening, asked), self._broke)
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.saved import Saved, files_of, fits, read_saved, write_saved
+from napari_mrseg.saved import OPTIONS, Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session import Opened, Session
 
 
@@ -25,7 +25,7 @@ def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = 
         degradations=session.degradations,
         view=view or {},
         predictions=tuple(session.predictions.values()),
-        assume_ras=bool(session.opened.options.get("assume_ras")),
+        options={k: v for k, v in session.opened.options.items() if k in OPTIONS and v},
         brain=drawn_by_hand(session.intact),
     )
     write_saved(path, saved)
@@ -56,7 +56,7 @@ def open_session(session: Session, path: Path) -> dict[str, Any]:
                 f"({saved.model['version']}); install that one, or open the scans anew."
             )
         pairs = [f"{role}={file}" for role, (file, _) in saved.files.items()]
-        options: dict[str, Any] = {"reference": "reference" in saved.files, "assume_ras": saved.assume_ras}
+        options = {**saved.options, "reference": "reference" in saved.files}
         study = open_study(pairs, task=task, **options)
         if saved.brain is not None:
             if saved.brain.shape != study.grid.shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from qtpy.QtWidgets import (
     QComboBox,
@@ -20,6 +21,8 @@ from qtpy.QtWidgets import (
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.tasks import Task
+
+NO_REFERENCE = "Leave the reference out"
 
 
 def files_at(paths: Sequence[str | Path], task: Task) -> tuple[FileChoice, ...]:
@@ -48,6 +51,27 @@ def ask_study(studies: Sequence[tuple[Path, str]], parent: QWidget) -> Path | No
     words = [said for _, said in studies]
     chosen, there = QInputDialog.getItem(parent, "Which study?", "The export holds:", words, 0, False)
     return studies[words.index(chosen)][0] if there else None
+
+
+def ask_codes(task: Task, current: str | None, parent: QWidget) -> dict[str, Any] | None:
+    """``open_study``'s options for the reference as the user says it is written; None if nothing was chosen."""
+    from napari_mrseg.io.labels import codes_in_words
+
+    names = (None, *(name for name, _ in task.schemes))
+    words = [f"{name or task.name}: {codes_in_words(task, name)}" for name in names]
+    chosen, there = QInputDialog.getItem(
+        parent,
+        "What do the reference's codes mean?",
+        "Codes of:",
+        [*words, NO_REFERENCE],
+        names.index(current),
+        False,
+    )
+    if not there:
+        return None
+    if chosen == NO_REFERENCE:
+        return {"reference": False, "labels": None}
+    return {"labels": names[words.index(chosen)]}
 
 
 def is_unclear(paths: Sequence[str | Path], task: Task) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -15,7 +16,7 @@ from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
-from napari_mrseg._qt.assign import AssignDialog, ask_study, files_at, is_unclear, studies_at
+from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
@@ -27,10 +28,10 @@ from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard
 from napari_mrseg._qt.look import Look
-from napari_mrseg._qt.modalities import swapped
+from napari_mrseg._qt.modalities import REFERENCE, swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.panel import CHOOSE, WHICH, Panel
+from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH, Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
@@ -41,9 +42,10 @@ from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
-from napari_mrseg.errors import MrsegError, NotAlignedError
+from napari_mrseg.errors import LabelCodesError, MrsegError, NotAlignedError
+from napari_mrseg.io.labels import SCHEME, UNKNOWN
 from napari_mrseg.openings import suggested_roles
-from napari_mrseg.session import Session
+from napari_mrseg.session import Opened, Session
 from napari_mrseg.study import joined
 from napari_mrseg.tasks import use_palette
 
@@ -70,7 +72,7 @@ class MrsegDock(QWidget):
         self._later: set[Later] = set()
         self._opening = ""
         self._computed = 0, 0
-        self._asked: tuple[str | Path, ...] = ()  # paths of an opening that has not succeeded yet
+        self._asked: Opened | None = None  # for; it has not succeeded yet
         self._subject = ""  # whose layers are there
         self._found = False  # the view went to this subject's finding, or the user took it elsewhere
         self.setObjectName("MrsegDock")
@@ -140,21 +142,25 @@ class MrsegDock(QWidget):
 
     def open(self, paths: Sequence[str | Path], **options: Any) -> None:
         """Read a study in the background; layers change when it is there, and only then."""
-        self._reading(paths)
-        self.session.open_later(paths, **options)
+        assigned = dict(options.pop("assign", None) or {})
+        self._read(Opened(tuple(map(str, paths)), assigned, options))
 
     def toggle(self, name: str) -> None:
         self.attempt(lambda: self.session.toggle(name))
         self.modalities.show_combination(self.session.combination)
 
     def assign(self, role: str, path: str) -> None:
-        self._reading(self.session.opened.paths)
-        self.session.assign(swapped(files_of(self.session), role, path))
+        opened = self.session.opened
+        corrected = {**opened.assigned, **swapped(files_of(self.session), role, path)}
+        # A reference chosen here takes the place of one that was asked for, or that was not wanted.
+        options = {k: v for k, v in opened.options.items() if (role, k) != (REFERENCE, "reference")}
+        self._read(replace(opened, assigned=corrected, options=options))
 
-    def _reading(self, paths: Sequence[str | Path]) -> None:
+    def _read(self, asked: Opened) -> None:
         self.hush()
-        self._asked = tuple(paths)
-        self._opening = f"Reading {Path(str(paths[0]).split('=')[-1]).name} …"
+        self._asked = asked
+        self._opening = f"Reading {Path(asked.paths[0].split('=')[-1]).name} …"
+        self.session.open_later(asked.paths, assign=asked.assigned, **asked.options)
 
     def next_window(self) -> None:
         """The next preset of window and level, named in the status bar."""
@@ -204,37 +210,60 @@ class MrsegDock(QWidget):
         kept = f" Still open: {study.case}." if self._asked and study is not None else ""
         self.error.setText(sentence + kept)
         self.error.setVisible(True)
-        self.panel.which_button.setEnabled(True)
-        several = bool(self._asked and studies_at(self._asked, self.session.task))
-        self.panel.which_button.setText(CHOOSE if several else WHICH)
-        # Where one scan cannot be aligned, the others go on without it: it can be set to "not used" there.
-        apart = isinstance(self.session.cause, NotAlignedError) and str(self.session.cause) == sentence
-        unclear = apart or is_unclear(self._asked, self.session.task)
-        self.panel.which_button.setVisible(bool(self._asked and unclear))
+        self._offer_a_mend(self.session.cause if str(self.session.cause) == sentence else None)
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
         if not self.isVisible():
             show_error(sentence)
 
+    def _offer_a_mend(self, cause: MrsegError | None) -> None:
+        """The button for what the user can say about an opening that failed."""
+        asked = () if self._asked is None else self._asked.paths
+        self.panel.which_button.setEnabled(True)
+        several = bool(asked and studies_at(asked, self.session.task))
+        self.panel.which_button.setText(CHOOSE if several else WHICH)
+        # Where one scan cannot be aligned, the others go on without it: it can be set to "not used" there.
+        unclear = isinstance(cause, NotAlignedError) or is_unclear(asked, self.session.task)
+        self.panel.which_button.setVisible(bool(asked and unclear))
+        self._offer_codes(failed=bool(asked) and isinstance(cause, LabelCodesError))
+
+    def _offer_codes(self, *, failed: bool = False) -> None:
+        """The button for what the user can say about the reference: where its codes are in doubt, or were."""
+        study, said = self.session.study, self.session.opened.options.get("labels")
+        doubtful = study is not None and any(note.code in (SCHEME, UNKNOWN) for note in study.notes)
+        self.panel.codes_button.setText(f"Codes of the reference: {said} …" if said else CODES)
+        self.panel.codes_button.setVisible(failed or doubtful or bool(study and said))
+
+    def codes(self) -> None:
+        """Ask whose codes the reference has, and open the same once more so."""
+        opened = self._asked or self.session.opened
+        answer = ask_codes(self.session.task, opened.options.get("labels"), self)
+        if answer is not None:
+            self._read(replace(opened, options={**opened.options, **answer}))
+
     def which(self) -> None:
         """Look at the files whose names leave it open, then ask which file is which, and open them so."""
         asked, task = self._asked, self.session.task
-        studies = studies_at(asked, task)
+        if asked is None:
+            return
+        studies = studies_at(asked.paths, task)
         if studies:
             chosen = ask_study(studies, self)
             if chosen is not None:
-                self.open([chosen])
+                self._read(replace(asked, paths=(str(chosen),)))
             return
         self.panel.which_button.setEnabled(False)
-        self.later(lambda: suggested_roles(asked, task), done=lambda looks: self._ask_which(asked, looks))
+        self.later(
+            lambda: suggested_roles(asked.paths, task), done=lambda looks: self._ask_which(asked, looks)
+        )
 
-    def _ask_which(self, asked: tuple[str | Path, ...], looks: dict[str, str]) -> None:
+    def _ask_which(self, asked: Opened, looks: dict[str, str]) -> None:
         self.panel.which_button.setEnabled(True)
-        if asked != self._asked:
+        if asked is not self._asked:
             return  # something else was opened meanwhile
-        dialog = AssignDialog(self.session.task, files_at(asked, self.session.task), self, looks)
+        dialog = AssignDialog(self.session.task, files_at(asked.paths, self.session.task), self, looks)
         if dialog.exec():
-            self.open(asked, assign=dialog.roles())
+            self._read(replace(asked, assigned=dialog.roles()))
 
     def recut(self) -> None:
         """Cut the brain out anew, by the mask as it was painted."""
@@ -252,6 +281,7 @@ class MrsegDock(QWidget):
 
     def hush(self) -> None:
         self.panel.which_button.setVisible(False)
+        self._offer_codes()
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -259,7 +289,7 @@ class MrsegDock(QWidget):
 
     def _changed(self, topics: frozenset[str]) -> None:
         if "study" in topics:
-            self._asked = ()
+            self._asked = None
         self.updates.changed(topics)
 
     def _show_study(self) -> Iterator[None]:
@@ -346,6 +376,7 @@ class MrsegDock(QWidget):
         said = [note.message for note in joined(notes)]
         self.panel.notes.setText("\n".join(said))
         self.panel.notes.setVisible(bool(said))
+        self._offer_codes()
 
     def _describe(self) -> None:
         state = self.result.state
@@ -395,6 +426,7 @@ class MrsegDock(QWidget):
         panel.files_button.clicked.connect(self.opener.ask_files)
         panel.sample_button.clicked.connect(self.opener.open_sample)
         panel.which_button.clicked.connect(self.which)
+        panel.codes_button.clicked.connect(self.codes)
         panel.brain_button.clicked.connect(self.recut)
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)

@@ -63,6 +63,11 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("model"), "Choose a model", dock.runbar.models.showPopup),
         Shortcut(key("device"), "Choose the device", dock.runbar.devices.showPopup),
         Shortcut(key("which"), "Say which file is which, where it is asked", _if_there(panel.which_button)),
+        Shortcut(
+            key("codes"),
+            "Say what the reference's codes mean, where it is asked",
+            _if_there(panel.codes_button),
+        ),
         Shortcut(key("brain"), "Use the brain mask as edited", _if_there(panel.brain_button)),
         Shortcut(key("keys"), "All keys", panel.keys_button.click),
     )

@@ -26,6 +26,7 @@ from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
 WHICH, CHOOSE = "Say which file is which …", "Choose a study …"
+CODES = "Say what the reference's codes mean …"
 # What is said of scans and of images, by the task's dimensions.
 _FOLDER = {
     3: "A folder with one subject's scans: NIfTI files, or a DICOM export, however deep",
@@ -62,6 +63,10 @@ class Panel(QWidget):
         self.keys_button.setAccessibleName("All keys")
         self.keys_button.setToolTip(with_key("All keys", "keys"))
         self.which_button = _button(WHICH, with_key("Give each of these files its modality by hand", "which"))
+        self.codes_button = _button(
+            CODES,
+            with_key("Choose the data set in whose codes the reference is written, or leave it out", "codes"),
+        )
         self.jump_button = _button("Find largest", with_key("Jump to the largest finding", "jump"))
         self.edit_button = _button(
             "Edit a copy", with_key("Copy the segmentation into a layer of its own, to paint in", "edit")
@@ -89,7 +94,8 @@ class Panel(QWidget):
         self.save_button.setToolTip(with_key(_SAVE[task.ndim], "save"))
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
-        for hidden in (self.error, self.which_button, self.notes, self.brain_button):
+        asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
+        for hidden in asked:
             hidden.setVisible(False)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -104,7 +110,7 @@ class Panel(QWidget):
         column.addWidget(self.banner)
         column.addWidget(scroll, 1)
         # Below, so that nothing above moves under the pointer when they come and go.
-        for widget in (self.notes, self.brain_button, self.error, self.which_button):
+        for widget in asked:
             column.addWidget(widget)
 
     def _scrolled(self) -> QWidget:

@@ -13,10 +13,14 @@ import typer
 
 from napari_mrseg.cli.options import (
     AssumeRas,
+    Brain,
+    BrainOption,
     Cache,
     Device,
+    Labels,
     ModelName,
     NoReference,
+    Onto,
     Paths,
     Precision,
     ReferenceFile,
@@ -71,7 +75,10 @@ def view(
     precision: Precision = "auto",
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
+    labels: Labels = None,
     assume_ras: AssumeRas = False,
+    onto: Onto = None,
+    brain: Brain = BrainOption.auto,
     cache: Cache = None,
     engine: Annotated[
         str | None,
@@ -91,7 +98,6 @@ def view(
 
     Example: mrseg view subject-01/ --engine http://localhost:8765
     """
-    options = {"reference": wanted_reference(reference, no_reference), "assume_ras": assume_ras}
     remote = None
     if engine is not None:
         from napari_mrseg.remote.client import RemoteEngine
@@ -102,6 +108,13 @@ def view(
         remote = RemoteEngine(engine, given_token(token_file), certificate=certificate)
     loaded = given_model(model, task)
     chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
+    options = {
+        "reference": wanted_reference(reference, no_reference),
+        "labels": labels,
+        "assume_ras": assume_ras,
+        "onto": "" if onto is None else chosen.modality(onto).name,
+        "brain": brain.value,
+    }
     _show(paths, chosen, screenshot, loaded, device, precision, cache, options, remote=remote)
 
 

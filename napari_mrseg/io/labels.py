@@ -13,19 +13,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import InputError, LabelCodesError
 from napari_mrseg.study import Note, Reference
 from napari_mrseg.tasks import Task
 
 SCHEME = "label_scheme"
 """Code of the note about a file whose codes look like another scheme's."""
+UNKNOWN = "reference_codes"
+"""Code of the note about a reference that is left out because its codes are not the task's."""
 MOST = 0.5  # of the finding's surface: the outermost code has more of it (0.64 or more in eleven gliomas)
 
 
 def task_codes(
     path: Path, data: npt.NDArray[np.float32], task: Task, scheme: str | None = None
 ) -> npt.NDArray[np.uint8]:
-    """The file's values as codes of ``task``. Raises InputError for values that are no codes of it or of ``scheme``."""
+    """The file's values as codes of ``task``.
+
+    Raises LabelCodesError for values that are no codes of it or of ``scheme``, InputError for what are no codes at all.
+    """
     whole = np.rint(data)
     if float(np.abs(data - whole).max()) > 0.01:
         raise InputError(
@@ -38,6 +43,13 @@ def task_codes(
         if new:
             labels[whole == old] = new
     return labels
+
+
+def codes_in_words(task: Task, scheme: str | None = None) -> str:
+    """What the codes of ``scheme`` (default: the task's own) stand for."""
+    if scheme is None:
+        return ", ".join(f"{label.code} {label.name}" for label in task.labels)
+    return ", ".join(f"{old} → {_name(task, new)}" for old, new in dict(task.schemes)[scheme])
 
 
 def codes_in(data: npt.NDArray[np.float32]) -> frozenset[int]:
@@ -57,7 +69,7 @@ def scheme_note(path: Path, reference: Reference, task: Task) -> Note | None:
         return Note(
             SCHEME,
             f"{path.name} holds the code {code} alone, which is {_name(task, int(labels.max()))} here: if it is a mask "
-            f"of {task.finding} as a whole, say so (--labels whole).",
+            f"of {task.finding} as a whole, say so (--labels whole; in the window, a button).",
         )
     inside = labels > 0
     surface = ndimage.binary_dilation(~inside) & inside
@@ -68,7 +80,7 @@ def scheme_note(path: Path, reference: Reference, task: Task) -> Note | None:
     return Note(
         SCHEME,
         f"{path.name}: what is read as {_name(task, found)} lies outermost, where {_name(task, outermost)} should: its "
-        f"codes may be in another order; say which (--labels, one of {names}).",
+        f"codes may be in another order; say which (--labels, one of {names}; in the window, a button).",
     )
 
 
@@ -93,11 +105,11 @@ def _renamed(path: Path, codes: set[int], task: Task) -> dict[int, int]:
         if old in codes and new in codes:
             # BraTS 2024's resection cavity, or BraTS 2015's four classes: the alias would be wrong there.
             hint = (
-                f" or say which (--labels, one of {', '.join(n for n, _ in task.schemes)})"
+                f" or say which (--labels, one of {', '.join(n for n, _ in task.schemes)}; in the window, a button)"
                 if task.schemes
                 else ""
             )
-            raise InputError(
+            raise LabelCodesError(
                 f"{path.name} holds code {old} as well as {new}, so {old} means something else; relabel it{hint}."
             )
     renamed = {code: dict(task.aliases).get(code, code) for code in codes}
@@ -123,10 +135,8 @@ def _refuse(path: Path, unknown: Iterable[int], task: Task, scheme: str | None =
     if not wrong:
         return
     shown = ", ".join(map(str, wrong[:5])) + (", …" if len(wrong) > 5 else "")
-    known = ", ".join(f"{label.code} {label.name}" for label in task.labels)
-    if scheme is not None:
-        known = ", ".join(f"{old} → {_name(task, new)}" for old, new in dict(task.schemes)[scheme])
-    raise InputError(
+    known = codes_in_words(task, scheme)
+    raise LabelCodesError(
         f"{path.name} holds the code {shown}, which {scheme or task.name} does not have ({known}); relabel it."
     )
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import InputError, LabelCodesError
 from napari_mrseg.io import formats
 from napari_mrseg.io.align import Align, sample
 from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
-from napari_mrseg.io.labels import codes_in, scheme_note, task_codes
+from napari_mrseg.io.labels import UNKNOWN, codes_in, scheme_note, task_codes
 from napari_mrseg.io.recognise import (
     REFERENCE,
     Found,
@@ -193,7 +193,8 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
         except InputError as error:
             if candidate.explicit:
                 raise
-            return _noted(study, "reference_unusable", f"The reference is left out: {error}")
+            code = UNKNOWN if isinstance(error, LabelCodesError) else "reference_unusable"
+            return _noted(study, code, f"The reference is left out: {error}")
         if is_computed(candidate.path):
             study = _noted(
                 study,

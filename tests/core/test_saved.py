@@ -178,6 +178,35 @@ def test_a_brain_mask_edited_by_hand_comes_back(make_study, tiny: Model, tmp_pat
     again.close()
 
 
+def test_codes_that_were_stated_are_stated_again(make_study, tiny: Model, tmp_path: Path) -> None:
+    """A reference that was read by another data set's codes is read by them when the session is opened."""
+    folder, file = make_study(("flair",)), tmp_path / "a.mrsession"
+    session = Session(device="cpu", sweep=False)
+    session.set_model(tiny)
+    session.open([folder], labels="msd")
+    before = session.study
+    assert before is not None
+    assert before.reference is not None
+    save_session(session, file)
+    session.open([folder])
+    assert session.study is not None
+    assert session.study.reference is not None
+    assert not np.array_equal(session.study.reference.labels, before.reference.labels)
+    open_session(session, file)
+    assert np.array_equal(session.study.reference.labels, before.reference.labels)
+    session.close()
+
+
+@pytest.mark.parametrize("options", [{"steps": "x"}, {"labels": 3}, {"assume_ras": "yes"}, []])
+def test_options_that_are_none_of_ours_are_damage(make_study, tmp_path: Path, options: object) -> None:
+    """A session file passes nothing on to the reader but what is known, of the kind that it has."""
+    study, file = open_study(make_study(("flair",))), tmp_path / "a.mrsession"
+    about = {"name": "m", "version": "1", "sha256": "0"}
+    write_saved(file, Saved("brats", files_of(study), about, ("flair",)))
+    with pytest.raises(InputError, match="damaged"):
+        read_saved(edited(file, lambda d: d.update(options=options)))
+
+
 @pytest.mark.parametrize(("bits", "shape"), [(3, (4000, 4000, 4000)), (3, (-2, -3, 4)), (3, (2, 3, 5))])
 def test_a_mask_that_lies_about_its_size_is_damage(
     make_study, tmp_path: Path, bits: int, shape: tuple[int, ...]
@@ -311,5 +340,5 @@ def test_assumed_orientation_comes_back(tiny: Model, tmp_path: Path) -> None:
     open_session(second, tmp_path / "a.mrsession")
     assert second.study is not None
     save_session(second, tmp_path / "b.mrsession")
-    assert read_saved(tmp_path / "b.mrsession").assume_ras
+    assert read_saved(tmp_path / "b.mrsession").options == {"assume_ras": True}
     second.close()
