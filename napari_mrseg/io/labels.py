@@ -19,6 +19,8 @@ from napari_mrseg.tasks import Task
 
 SCHEME = "label_scheme"
 """Code of the note about a file whose codes look like another scheme's."""
+STATED = "reference_scheme"
+"""Code of the note that says by which other scheme a reference was read."""
 UNKNOWN = "reference_codes"
 """Code of the note about a reference that is left out because its codes are not the task's."""
 MOST = 0.5  # of the finding's surface: the outermost code has more of it (0.64 or more in eleven gliomas)
@@ -57,8 +59,13 @@ def codes_in(data: npt.NDArray[np.float32]) -> frozenset[int]:
     return frozenset(int(code) for code in np.unique(np.rint(data))) - {0}
 
 
-def scheme_note(path: Path, reference: Reference, task: Task) -> Note | None:
-    """What speaks against the task's own scheme in this reference, which was read by it."""
+def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None = None) -> Note | None:
+    """By which ``scheme`` it was read; of one read by the task's own without a word, what speaks against that."""
+    if scheme is not None:
+        if scheme == task.name:
+            return None
+        said = f"{path.name} is read in the codes of {scheme} ({codes_in_words(task, scheme)})."
+        return Note(STATED, said, file=path.name)
     outermost = task.outermost
     labels = reference.labels
     if outermost is None or not labels.any() or not task.schemes:

@@ -184,7 +184,7 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
             labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
             labels.setflags(write=False)
             reference = Reference(labels, replace(source, reason=candidate.reason), codes_in(data))
-            said = scheme_note(candidate.path, reference, study.task) if scheme is None else None
+            said = scheme_note(candidate.path, reference, study.task, scheme)
             reference, moved = _on_grid(reference, study)
             doubts = (*doubts, *moved)
             study = replace(

@@ -190,7 +190,9 @@ def test_a_scheme_of_labels_is_noticed_and_can_be_stated(
         (message,) = noticed
         assert "--labels" in message
         stated = open_study(tmp_path, labels=scheme)
-        assert [n for n in stated.notes if n.code == "label_scheme"] == []
+        assert [n.code for n in stated.notes if n.code in ("label_scheme", "reference_scheme")] == [
+            "reference_scheme"
+        ]
     assert stated.reference is not None
     assert np.array_equal(
         stated.reference.source.from_ipl(stated.reference.labels), layered(*want).astype(np.uint8)

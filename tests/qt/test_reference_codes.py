@@ -68,6 +68,7 @@ def test_a_reference_in_other_codes_is_asked_about(
     assert codes(dock) == {3}
     assert not button.isHidden()
     assert "brats-2024" in button.text()
+    assert "is read in the codes of brats-2024" in dock.panel.notes.text()
     choose(monkeypatch, "brats-ped")
     opened_anew(qtbot, dock, button.click)
     assert codes(dock) == {1, 2}
