@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
-from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
@@ -28,10 +25,9 @@ from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard
 from napari_mrseg._qt.look import Look
-from napari_mrseg._qt.modalities import REFERENCE, swapped
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH, Panel
+from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
@@ -42,10 +38,8 @@ from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
-from napari_mrseg.errors import LabelCodesError, MrsegError, NotAlignedError
-from napari_mrseg.io.labels import SCHEME, UNKNOWN
-from napari_mrseg.openings import suggested_roles
-from napari_mrseg.session import Opened, Session
+from napari_mrseg.errors import MrsegError
+from napari_mrseg.session import Session
 from napari_mrseg.study import joined
 from napari_mrseg.tasks import use_palette
 
@@ -70,9 +64,7 @@ class MrsegDock(QWidget):
         guard(viewer)
         self.viewer, self.session, self.look = viewer, session or Session(), Look()
         self._later: set[Later] = set()
-        self._opening = ""
         self._computed = 0, 0
-        self._asked: Opened | None = None  # for; it has not succeeded yet
         self._subject = ""  # whose layers are there
         self._found = False  # the view went to this subject's finding, or the user took it elsewhere
         self.setObjectName("MrsegDock")
@@ -142,25 +134,11 @@ class MrsegDock(QWidget):
 
     def open(self, paths: Sequence[str | Path], **options: Any) -> None:
         """Read a study in the background; layers change when it is there, and only then."""
-        assigned = dict(options.pop("assign", None) or {})
-        self._read(Opened(tuple(map(str, paths)), assigned, options))
+        self.opener.open(paths, **options)
 
     def toggle(self, name: str) -> None:
         self.attempt(lambda: self.session.toggle(name))
         self.modalities.show_combination(self.session.combination)
-
-    def assign(self, role: str, path: str) -> None:
-        opened = self.session.opened
-        corrected = {**opened.assigned, **swapped(files_of(self.session), role, path)}
-        # A reference chosen here takes the place of one that was asked for, or that was not wanted.
-        options = {k: v for k, v in opened.options.items() if (role, k) != (REFERENCE, "reference")}
-        self._read(replace(opened, assigned=corrected, options=options))
-
-    def _read(self, asked: Opened) -> None:
-        self.hush()
-        self._asked = asked
-        self._opening = f"Reading {Path(asked.paths[0].split('=')[-1]).name} …"
-        self.session.open_later(asked.paths, assign=asked.assigned, **asked.options)
 
     def next_window(self) -> None:
         """The next preset of window and level, named in the status bar."""
@@ -203,85 +181,19 @@ class MrsegDock(QWidget):
 
     def say(self, sentence: str) -> None:
         """Show an error until the next request: in the dock, or where that is out of sight, in napari's corner."""
-        if not self.session.opening:
-            self._opening = ""
         self.updates.catch_up()  # all that led to it is said with it
         study = self.session.study
-        kept = f" Still open: {study.case}." if self._asked and study is not None else ""
+        kept = f" Still open: {study.case}." if self.opener.asked and study is not None else ""
         self.error.setText(sentence + kept)
         self.error.setVisible(True)
-        self._offer_a_mend(self.session.cause if str(self.session.cause) == sentence else None)
+        self.opener.offer_mends(self.session.cause if str(self.session.cause) == sentence else None)
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
         if not self.isVisible():
             show_error(sentence)
 
-    def _offer_a_mend(self, cause: MrsegError | None) -> None:
-        """The button for what the user can say about an opening that failed."""
-        asked = () if self._asked is None else self._asked.paths
-        self.panel.which_button.setEnabled(True)
-        several = bool(asked and studies_at(asked, self.session.task))
-        self.panel.which_button.setText(CHOOSE if several else WHICH)
-        # Where one scan cannot be aligned, the others go on without it: it can be set to "not used" there.
-        unclear = isinstance(cause, NotAlignedError) or is_unclear(asked, self.session.task)
-        self.panel.which_button.setVisible(bool(asked and unclear))
-        self._offer_codes(failed=bool(asked) and isinstance(cause, LabelCodesError))
-
-    def _offer_codes(self, *, failed: bool = False) -> None:
-        """The button for what the user can say about the reference: where its codes are in doubt, or were."""
-        study, said = self.session.study, self.session.opened.options.get("labels")
-        doubtful = study is not None and any(note.code in (SCHEME, UNKNOWN) for note in study.notes)
-        self.panel.codes_button.setText(f"Codes of the reference: {said} …" if said else CODES)
-        self.panel.codes_button.setVisible(failed or doubtful or bool(study and said))
-
-    def codes(self) -> None:
-        """Ask whose codes the reference has, and open the same once more so."""
-        opened = self._asked or self.session.opened
-        answer = ask_codes(self.session.task, opened.options.get("labels"), self)
-        if answer is not None:
-            self._read(replace(opened, options={**opened.options, **answer}))
-
-    def which(self) -> None:
-        """Look at the files whose names leave it open, then ask which file is which, and open them so."""
-        asked, task = self._asked, self.session.task
-        if asked is None:
-            return
-        studies = studies_at(asked.paths, task)
-        if studies:
-            chosen = ask_study(studies, self)
-            if chosen is not None:
-                self._read(replace(asked, paths=(str(chosen),)))
-            return
-        self.panel.which_button.setEnabled(False)
-        self.later(
-            lambda: suggested_roles(asked.paths, task), done=lambda looks: self._ask_which(asked, looks)
-        )
-
-    def _ask_which(self, asked: Opened, looks: dict[str, str]) -> None:
-        self.panel.which_button.setEnabled(True)
-        if asked is not self._asked:
-            return  # something else was opened meanwhile
-        dialog = AssignDialog(self.session.task, files_at(asked.paths, self.session.task), self, looks)
-        if dialog.exec():
-            self._read(replace(asked, assigned=dialog.roles()))
-
-    def recut(self) -> None:
-        """Cut the brain out anew, by the mask as it was painted."""
-        from napari_mrseg.io.brain import recut
-
-        study, layer = self.session.study, self.layers.brain
-        if study is None or layer is None:
-            return
-        mask = np.asarray(layer.data) > 0
-        if not mask.any():
-            self.say("The brain mask is empty; paint the brain into it first.")
-            return
-        opened, used = self.session.opened, self.session.combination
-        self.session.set_study(recut(study, mask), combination=used, opened=opened)
-
     def hush(self) -> None:
-        self.panel.which_button.setVisible(False)
-        self._offer_codes()
+        self.opener.hide_mends()
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -289,7 +201,7 @@ class MrsegDock(QWidget):
 
     def _changed(self, topics: frozenset[str]) -> None:
         if "study" in topics:
-            self._asked = None
+            self.opener.asked = None
         self.updates.changed(topics)
 
     def _show_study(self) -> Iterator[None]:
@@ -339,8 +251,6 @@ class MrsegDock(QWidget):
     def _show_rest(self, topics: frozenset[str]) -> None:
         """Bring everything up to date with the session."""
         session = self.session
-        if "opening" in topics and not session.opening:
-            self._opening = ""
         if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
@@ -360,7 +270,7 @@ class MrsegDock(QWidget):
         if topics & {"predictions", "model"}:
             every = session.combinations
             self._computed = len(session.predictions), len(every)
-        self.runbar.show_session(session, self._computed, self._opening)
+        self.runbar.show_session(session, self._computed, self.opener.reading)
         self._describe()
 
     def _files(self) -> tuple[Any, ...]:
@@ -376,7 +286,7 @@ class MrsegDock(QWidget):
         said = [note.message for note in joined(notes)]
         self.panel.notes.setText("\n".join(said))
         self.panel.notes.setVisible(bool(said))
-        self._offer_codes()
+        self.opener.offer_codes()
 
     def _describe(self) -> None:
         state = self.result.state
@@ -425,9 +335,9 @@ class MrsegDock(QWidget):
         panel.folder_button.clicked.connect(self.opener.ask_folder)
         panel.files_button.clicked.connect(self.opener.ask_files)
         panel.sample_button.clicked.connect(self.opener.open_sample)
-        panel.which_button.clicked.connect(self.which)
-        panel.codes_button.clicked.connect(self.codes)
-        panel.brain_button.clicked.connect(self.recut)
+        panel.which_button.clicked.connect(self.opener.which)
+        panel.codes_button.clicked.connect(self.opener.codes)
+        panel.brain_button.clicked.connect(self.opener.recut)
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)
@@ -437,7 +347,7 @@ class MrsegDock(QWidget):
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
         self.modalities.viewed.connect(self.layers.show_only)
-        self.modalities.assigned.connect(self.assign)
+        self.modalities.assigned.connect(self.opener.assign)
         self.runbar.run.connect(lambda: self.attempt(self.session.run))
         self.runbar.cancel.connect(lambda: self.attempt(self.session.cancel))
         self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
