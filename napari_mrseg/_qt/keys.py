@@ -62,11 +62,10 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("info"), "About the model", dock.runbar.info.emit),
         Shortcut(key("model"), "Choose a model", dock.runbar.models.showPopup),
         Shortcut(key("device"), "Choose the device", dock.runbar.devices.showPopup),
-        Shortcut(key("which"), "Say which file is which, where it is asked", _if_there(panel.which_button)),
         Shortcut(
-            key("codes"),
-            "Say what the reference's codes mean, where it is asked",
-            _if_there(panel.codes_button),
+            key("which"),
+            "Say which file is which, or what a reference's codes mean, where it is asked",
+            _if_there(panel.which_button, panel.codes_button),
         ),
         Shortcut(key("brain"), "Use the brain mask as edited", _if_there(panel.brain_button)),
         Shortcut(key("keys"), "All keys", panel.keys_button.click),
@@ -99,11 +98,12 @@ def _fade(look: Look, by: float) -> None:
     look.opacity = min(1.0, max(0.0, look.opacity + by))
 
 
-def _if_there(button: QAbstractButton) -> Callable[[], None]:
-    """A click on a button that comes and goes."""
+def _if_there(*buttons: QAbstractButton) -> Callable[[], None]:
+    """A click on the first that is there of buttons that come and go."""
 
     def click() -> None:
-        if not button.isHidden():
-            button.click()
+        there = next((button for button in buttons if not button.isHidden()), None)
+        if there is not None:
+            there.click()
 
     return click

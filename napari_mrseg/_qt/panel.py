@@ -65,7 +65,7 @@ class Panel(QWidget):
         self.which_button = _button(WHICH, with_key("Give each of these files its modality by hand", "which"))
         self.codes_button = _button(
             CODES,
-            with_key("Choose the data set in whose codes the reference is written, or leave it out", "codes"),
+            with_key("Choose the data set in whose codes the reference is written, or leave it out", "which"),
         )
         self.jump_button = _button("Find largest", with_key("Jump to the largest finding", "jump"))
         self.edit_button = _button(

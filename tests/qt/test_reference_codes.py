@@ -14,6 +14,7 @@ from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg._qt.assign import NO_REFERENCE
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.key_names import key
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_reference_in_other_codes_is_asked_about(
     assert "brats-2024" in button.text()
     assert "is read in the codes of brats-2024" in dock.panel.notes.text()
     choose(monkeypatch, "brats-ped")
-    opened_anew(qtbot, dock, button.click)
+    opened_anew(qtbot, dock, next(row.act for row in dock.keys.rows if row.key == key("which")))
     assert codes(dock) == {1, 2}
     choose(monkeypatch, NO_REFERENCE)
     opened_anew(qtbot, dock, button.click)
