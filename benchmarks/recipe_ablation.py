@@ -45,6 +45,7 @@ def run_row(row: str, changes: tuple[str, ...], args: argparse.Namespace) -> dic
         return found
     own = [
         "data.simulate.real_share=0.3",
+        "data.simulate.healthy_share=0.18",
         "data.simulate.pale_share=0",
         "data.simulate.grow=0",
         f"data.simulate.train={args.subjects}",

@@ -34,6 +34,7 @@ def simulated(config: Config, out: Path) -> Path:
         "labelled": (),
         "real_share": 0.0,
         "template_share": 1.0,
+        "healthy_share": 0.18,
         "pale_share": 0.0,
         "grow": 0,
     }
