@@ -192,12 +192,14 @@ class Note:
     """A warning about the input, with a stable ``code`` for scripts. ``modality`` is whose file it concerns.
 
     ``file``: the name that ``message`` begins with, if it says something of one file that may be true of others.
+    ``mend``: the option of ``open_study`` by which the user can say better.
     """
 
     code: str
     message: str
     modality: str | None = None
     file: str = ""
+    mend: str = ""
 
 
 def joined(notes: Iterable[Note]) -> list[Note]:

@@ -16,7 +16,7 @@ from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.modalities import REFERENCE, swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
-from napari_mrseg.io.labels import SCHEME, UNKNOWN
+from napari_mrseg.io.labels import MEND
 from napari_mrseg.openings import suggested_roles
 from napari_mrseg.session import Opened
 
@@ -114,7 +114,7 @@ class Opener:
     def offer_codes(self, *, failed: bool = False) -> None:
         """The button for what the reference's codes mean: where they are in doubt, or were."""
         study, said = self._dock.session.study, self._dock.session.opened.options.get("labels")
-        doubtful = study is not None and any(note.code in (SCHEME, UNKNOWN) for note in study.notes)
+        doubtful = study is not None and any(note.mend == MEND for note in study.notes)
         button = self._dock.panel.codes_button
         button.setText(f"Codes of the reference: {said} …" if said else CODES)
         button.setVisible(failed or doubtful or bool(study and said))

@@ -21,8 +21,8 @@ SCHEME = "label_scheme"
 """Code of the note about a file whose codes look like another scheme's."""
 STATED = "reference_scheme"
 """Code of the note that says by which other scheme a reference was read."""
-UNKNOWN = "reference_codes"
-"""Code of the note about a reference that is left out because its codes are not the task's."""
+MEND = "labels"
+"""The option of ``open_study`` by which a reference's codes are stated."""
 MOST = 0.5  # of the finding's surface: the outermost code has more of it (0.64 or more in eleven gliomas)
 
 
@@ -77,6 +77,7 @@ def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None
             SCHEME,
             f"{path.name} holds the code {code} alone, which is {_name(task, int(labels.max()))} here: if it is a mask "
             f"of {task.finding} as a whole, say so (--labels whole; in the window, a button).",
+            mend=MEND,
         )
     inside = labels > 0
     surface = ndimage.binary_dilation(~inside) & inside
@@ -88,6 +89,7 @@ def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None
         SCHEME,
         f"{path.name}: what is read as {_name(task, found)} lies outermost, where {_name(task, outermost)} should: its "
         f"codes may be in another order; say which (--labels, one of {names}; in the window, a button).",
+        mend=MEND,
     )
 
 

@@ -16,7 +16,7 @@ from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
-from napari_mrseg.io.labels import UNKNOWN, codes_in, scheme_note, task_codes
+from napari_mrseg.io.labels import MEND, codes_in, scheme_note, task_codes
 from napari_mrseg.io.recognise import (
     REFERENCE,
     Found,
@@ -193,8 +193,8 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
         except InputError as error:
             if candidate.explicit:
                 raise
-            code = UNKNOWN if isinstance(error, LabelCodesError) else "reference_unusable"
-            return _noted(study, code, f"The reference is left out: {error}")
+            mend = MEND if isinstance(error, LabelCodesError) else ""
+            return _noted(study, "reference_unusable", f"The reference is left out: {error}", mend)
         if is_computed(candidate.path):
             study = _noted(
                 study,
@@ -227,5 +227,5 @@ def _on_grid(reference: Reference, study: Study) -> tuple[Reference, tuple[Note,
     return replace(reference, labels=labels, source=source), (Note("reference_resampled", said),)
 
 
-def _noted(study: Study, code: str, message: str) -> Study:
-    return replace(study, notes=(*study.notes, Note(code, message)))
+def _noted(study: Study, code: str, message: str, mend: str = "") -> Study:
+    return replace(study, notes=(*study.notes, Note(code, message, mend=mend)))

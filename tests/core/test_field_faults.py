@@ -182,7 +182,7 @@ def test_a_scheme_of_labels_is_noticed_and_can_be_stated(
     scan_of(tmp_path / "x_flair.nii.gz", DATA + np.random.default_rng(0).normal(0, 1, DATA.shape))
     scan_of(tmp_path / "x_seg.nii.gz", layered(*codes))
     plain = open_study(tmp_path)
-    noticed = [n.message for n in plain.notes if n.code in ("label_scheme", "reference_codes")]
+    noticed = [n.message for n in plain.notes if n.code in ("label_scheme", "reference_unusable")]
     if scheme is None:
         assert noticed == []
         stated = plain
