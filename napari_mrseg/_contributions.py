@@ -113,13 +113,13 @@ def _read_sample(task: Task) -> list[LayerData]:
         from napari_mrseg._qt.plain import accompany
 
         accompany(viewer)
-    return _layers(_open([path], task), [path])
+    return _layers(_open([path], task=task), [path])
 
 
-def _open(paths: Sequence[str], task: Task | None = None) -> Study:
+def _open(paths: Sequence[str], **options: Any) -> Study:
     from napari_mrseg.io import open_study
 
-    return open_study(paths) if task is None else open_study(paths, task=task)
+    return open_study(paths, **options)
 
 
 def _layers(study: Study, paths: Sequence[str]) -> list[LayerData]:

@@ -128,7 +128,7 @@ def read_saved(path: Path) -> Saved:
                 degradations={name: (kind, float(s)) for name, (kind, s) in document["degradations"].items()},
                 view=dict(document["view"].items()),
                 predictions=_predictions(archive),
-                options=_options(document["options"]),
+                options=_options(document.get("options", {"assume_ras": document.get("assume_ras", False)})),
                 brain=_unpacked(archive.read(_BRAIN)) if _BRAIN in archive.namelist() else None,
             )
     except FileNotFoundError:

@@ -232,8 +232,18 @@ class Session:
 
     def assign(self, corrections: Mapping[str, str | None]) -> None:
         """Correct what files were taken for (a modality, ``reference``, or None for neither) and reopen."""
-        opened = self.opened
-        self.open_later(opened.paths, assign={**opened.assigned, **corrections}, **opened.options)
+        asked = self.corrected(corrections)
+        self.open_later(asked.paths, assign=asked.assigned, **asked.options)
+
+    def corrected(self, corrections: Mapping[str, str | None]) -> Opened:
+        """How to open the same with corrected roles; a reference that they choose or leave out is no other option's."""
+        opened, options = self.opened, dict(self.opened.options)
+        used = (
+            None if self.study is None or self.study.reference is None else self.study.reference.source.path
+        )
+        if "reference" in corrections.values() or (used and {str(used), used.name} & set(corrections)):
+            options.pop("reference", None)
+        return replace(opened, assigned={**opened.assigned, **corrections}, options=options)
 
     def load_model(self, name: str | Path | None = None) -> None:
         """Take another model (None: the bundled one). Raises MrsegError; then the old one stays."""

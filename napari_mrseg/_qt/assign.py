@@ -57,14 +57,14 @@ def ask_codes(task: Task, current: str | None, parent: QWidget) -> dict[str, Any
     """``open_study``'s options for the reference as the user says it is written; None if nothing was chosen."""
     from napari_mrseg.io.labels import codes_in_words
 
-    names = (None, *(name for name, _ in task.schemes))
-    words = [f"{name or task.name}: {codes_in_words(task, name)}" for name in names]
+    names = [task.name, *(name for name, _ in task.schemes)]
+    words = [f"{name}: {codes_in_words(task, name)}" for name in names]
     chosen, there = QInputDialog.getItem(
         parent,
         "What do the reference's codes mean?",
         "Codes of:",
         [*words, NO_REFERENCE],
-        names.index(current),
+        names.index(current) if current in names else 0,
         False,
     )
     if not there:

@@ -80,7 +80,7 @@ class StudyLayers:
         A generator, so that the window can answer between one layer and the next; a newer one takes
         the place of one that is not through.
         """
-        self._remove_ours()
+        self.clear()
         study, self._subject = self.session.study, self.session.subject
         self._combination = self.session.combination
         for copy in copies_in(self.viewer):
@@ -428,9 +428,6 @@ class StudyLayers:
 
     def clear(self) -> None:
         """Take all layers of the study out of the window but copies that the user has edited."""
-        self._remove_ours()
-
-    def _remove_ours(self) -> None:
         ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference, self.brain]
         ours += self._checks
         for layer in ours:

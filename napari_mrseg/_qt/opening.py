@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
 from napari_mrseg._qt.files import files_of
-from napari_mrseg._qt.modalities import REFERENCE, swapped
+from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
 from napari_mrseg.io.labels import MEND
@@ -50,11 +50,8 @@ class Opener:
 
     def assign(self, role: str, path: str) -> None:
         """Open the same once more with this file in that role."""
-        opened = self._dock.session.opened
-        corrected = {**opened.assigned, **swapped(files_of(self._dock.session), role, path)}
-        # A reference chosen here takes the place of one that was asked for, or that was not wanted.
-        options = {k: v for k, v in opened.options.items() if (role, k) != (REFERENCE, "reference")}
-        self._read(replace(opened, assigned=corrected, options=options))
+        session = self._dock.session
+        self._read(session.corrected(swapped(files_of(session), role, path)))
 
     def _read(self, asked: Opened) -> None:
         self._dock.hush()

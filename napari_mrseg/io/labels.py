@@ -49,7 +49,7 @@ def task_codes(
 
 def codes_in_words(task: Task, scheme: str | None = None) -> str:
     """What the codes of ``scheme`` (default: the task's own) stand for."""
-    if scheme is None:
+    if scheme in (None, task.name):
         return ", ".join(f"{label.code} {label.name}" for label in task.labels)
     return ", ".join(f"{old} → {_name(task, new)}" for old, new in dict(task.schemes)[scheme])
 

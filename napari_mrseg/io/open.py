@@ -193,7 +193,7 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
         except InputError as error:
             if candidate.explicit:
                 raise
-            mend = MEND if isinstance(error, LabelCodesError) else ""
+            mend = MEND if isinstance(error, LabelCodesError) and study.task.schemes else ""
             return _noted(study, "reference_unusable", f"The reference is left out: {error}", mend)
         if is_computed(candidate.path):
             study = _noted(

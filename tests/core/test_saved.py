@@ -197,6 +197,19 @@ def test_codes_that_were_stated_are_stated_again(make_study, tiny: Model, tmp_pa
     session.close()
 
 
+def test_a_session_of_before_still_opens(make_study, tmp_path: Path) -> None:
+    """Where the options of reading were one word, as files of before have it, they are read from that."""
+    study, file = open_study(make_study(("flair",))), tmp_path / "a.mrsession"
+    about = {"name": "m", "version": "1", "sha256": "0"}
+    write_saved(file, Saved("brats", files_of(study), about, ("flair",)))
+
+    def older(document: dict) -> None:
+        del document["options"]
+        document["assume_ras"] = True
+
+    assert read_saved(edited(file, older)).options == {"assume_ras": True}
+
+
 @pytest.mark.parametrize("options", [{"steps": "x"}, {"labels": 3}, {"assume_ras": "yes"}, []])
 def test_options_that_are_none_of_ours_are_damage(make_study, tmp_path: Path, options: object) -> None:
     """A session file passes nothing on to the reader but what is known, of the kind that it has."""

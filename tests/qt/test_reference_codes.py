@@ -107,6 +107,34 @@ def test_a_reference_that_was_asked_for_and_has_other_codes_can_be_stated(
     assert dock.error.text() == ""
 
 
+@pytest.mark.parametrize("stated", ["brats", "no-such-scheme"])
+def test_codes_stated_on_the_command_line_can_be_stated_anew(
+    qtbot: QtBot, dock: MrsegDock, folder: Path, monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
+    """Also where the task's own were insisted on, or a name was mistyped."""
+    dock.open([folder], labels=stated)
+    until_final(qtbot, dock)
+    assert codes(dock) == set()
+    choose(monkeypatch, "brats-ped")
+    opened_anew(qtbot, dock, dock.panel.codes_button.click)
+    assert codes(dock) == {1, 2}
+
+
+def test_a_reference_that_was_asked_for_can_be_left_out_by_its_row(
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
+) -> None:
+    """The row overrules the reference that was given with the study."""
+    made = make_study(("flair", "t2"))
+    dock.open([made], reference=str(made / "case-1_seg.nii.gz"))
+    until_final(qtbot, dock)
+    assert codes(dock)
+    combo = dock.modalities.combos["reference"]
+    index = next(i for i in range(combo.count()) if not combo.itemData(i))
+    combo.setCurrentIndex(index)
+    opened_anew(qtbot, dock, lambda: combo.activated.emit(index))
+    assert codes(dock) == set()
+
+
 def test_a_question_that_is_left_changes_nothing(
     qtbot: QtBot, dock: MrsegDock, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
