@@ -237,19 +237,21 @@ class Task:
         """Labels whose border depends on a modality that is off."""
         return tuple(label for label in self.labels if not set(label.needs) <= set(combination))
 
-    def label_map(self, probabilities: Any) -> Any:
+    def label_map(self, probabilities: Any, thresholds: Sequence[float] = ()) -> Any:
         """Label codes from regions' probabilities.
 
         ``probabilities``: (regions, ...) array or tensor in [0, 1]. Returns (...) of integer codes. Nested
         regions are made nested first (min with the region outside), so a voxel is in a region only if it is in
-        every region around it. Of other regions the likeliest one has the voxel: with softmax if none is less likely
+        every region around it. ``thresholds``: from which probability on a voxel belongs to each nested region (default
+        0.5). Of other regions the likeliest one has the voxel: with softmax if none is less likely
         than it, else from 0.5 on.
         """
         if self.nested:
-            inside = probabilities[0] >= 0.5
+            cuts = thresholds or (0.5,) * len(self.regions)
+            inside = probabilities[0] >= cuts[0]
             labels = inside * self.regions[0].paints
-            for region, p in zip(self.regions[1:], probabilities[1:], strict=True):
-                inside = inside & (p >= 0.5)
+            for region, p, cut in zip(self.regions[1:], probabilities[1:], cuts[1:], strict=True):
+                inside = inside & (p >= cut)
                 labels = labels + inside * (region.paints - labels)
             return labels
         exclusive = self.output == "softmax"

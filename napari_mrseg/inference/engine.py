@@ -259,7 +259,8 @@ class Engine:
             for study, frame_probabilities in zip(group, found, strict=True):
                 check()
                 on_scan = to_scan(frame_probabilities, where)
-                whole = to_labels(self.task, on_scan, where, study.grid.shape, check)
+                cuts = self.model.card.thresholds_for(study.present)
+                whole = to_labels(self.task, on_scan, where, study.grid.shape, check, cuts)
                 results.append((study, whole, on_scan.to(torch.float16).cpu().numpy()))
         notices = tuple(self._notices)
         if not preview:  # a preview is gone in a moment; the final says it too

@@ -155,7 +155,12 @@ def to_scan(found: Tensor, where: Frame) -> Tensor:
 
 
 def to_labels(
-    task: Task, found: Tensor, where: Frame, shape: Sequence[int], check: Callable[[], None]
+    task: Task,
+    found: Tensor,
+    where: Frame,
+    shape: Sequence[int],
+    check: Callable[[], None],
+    thresholds: Sequence[float] = (),
 ) -> npt.NDArray[np.uint8]:
     """Label codes (I, P, L) of the whole scan from probabilities (R, i, p, l) of its box."""
     whole = np.zeros(shape, dtype=np.uint8)
@@ -163,6 +168,6 @@ def to_labels(
     rows = ROWS if found.device.type == "cpu" else len(box)
     for first in range(0, len(box), rows):
         check()
-        labels = task.label_map(found[:, first : first + rows])
+        labels = task.label_map(found[:, first : first + rows], thresholds)
         box[first : first + rows] = labels.to(torch.uint8).cpu().numpy()
     return whole

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_mrseg.tasks import TASKS, Combination
+from napari_mrseg.tasks import TASKS, Combination, key
 
 NORMALISATIONS = ("robust", "z-score")  # those the engine applies, see napari_mrseg.prepare
 
@@ -57,6 +57,10 @@ class ModelCard(BaseModel):
         "adult brain": whole, cut out of the skull, about 1 mm; "anything": no such warnings. Default: the task's.
     mirrored
         The result is the mean with that of the image mirrored left to right: twice the work, and no side preferred.
+    thresholds
+        From which probability on a voxel belongs to a region, by region and combination, such as
+        ``{"ET": {"flair+t1ce": 0.3}}``; 0.5 where none is given. Chosen so that the expected Dice is largest (the best
+        threshold is half of the Dice reached: Lipton et al. 2014, arXiv 1402.1892). For nested regions only.
     measured
         One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
         for a region that the case has not.
@@ -80,6 +84,7 @@ class ModelCard(BaseModel):
     trained_on: tuple[str, ...]
     expects: Literal["adult brain", "anything"] = "anything"
     mirrored: bool = False
+    thresholds: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
     measured: tuple[dict[str, Any], ...] = ()
     measured_on: str = ""
     intended_use: str
@@ -90,6 +95,10 @@ class ModelCard(BaseModel):
     def passes(self) -> int:
         """How often the network looks at each window."""
         return 2 if self.mirrored else 1
+
+    def thresholds_for(self, combination: Combination) -> tuple[float, ...]:
+        """The threshold of each region for these modalities, in the task's order."""
+        return tuple(self.thresholds.get(region, {}).get(key(combination), 0.5) for region in self.regions)
 
     def can_do(self, combination: Combination) -> bool:
         """Whether it has an answer for these modalities."""
@@ -139,6 +148,12 @@ class ModelCard(BaseModel):
                 raise ValueError(f"{field} must be some of {', '.join(task.names)}")
         if self.normalisation.get("name") not in NORMALISATIONS:
             raise ValueError(f"normalisation: name must be one of {', '.join(NORMALISATIONS)}")
+        if self.thresholds and not task.nested:
+            raise ValueError(f"thresholds are for nested regions, which those of {self.task} are not")
+        known = {key(c) for c in task.combinations()}
+        for region, by_combination in self.thresholds.items():
+            if region not in self.regions or not set(by_combination) <= known:
+                raise ValueError("thresholds must name the task's regions and combinations")
         spacings = [v.spacing_mm for v in self.validated]
         if any(a >= b for a, b in pairwise(spacings)):
             raise ValueError("validated must go from fine to coarse, each spacing once")

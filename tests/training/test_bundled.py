@@ -31,11 +31,14 @@ def test_no_run_sees_a_scan_that_it_is_measured_on(tmp_path: Path) -> None:
         assert set(found["base"].data.simulate.brains) < set(found[fold].data.simulate.brains)
     assert "BraTS-GLI-00000-000" in DOCUMENT["test"]["a"]
     every = found["all"].data.simulate
-    assert set(every.labelled) == {*found["a"].data.simulate.labelled, *found["b"].data.simulate.labelled}
+    assert set(every.labelled) == {s for fold in DOCUMENT["test"] for s in found[fold].data.simulate.labelled}
     assert {*every.scans}.isdisjoint([*DOCUMENT["no_tumour"]["a"], *DOCUMENT["whole_tumour"]])
     assert found["all"].start == tmp_path / "out" / "a" / "model"
     everyone = [subject for tested in DOCUMENT["test"].values() for subject in tested]
-    assert len(everyone) == len(set(everyone)) == 9
+    assert len(everyone) == len(set(everyone)) == 40
+    for pair in (("00056", "00080"), ("00076", "00081"), ("00115", "00121")):  # they look alike
+        ids = {f"BraTS-SSA-{number}-000" for number in pair}
+        assert any(ids <= set(tested) for tested in DOCUMENT["test"].values())
 
 
 def test_settings_reach_the_runs_they_are_for(tmp_path: Path) -> None:
@@ -43,7 +46,7 @@ def test_settings_reach_the_runs_they_are_for(tmp_path: Path) -> None:
     settings = ["data.spacing=2.0", "fold.stages.supervised.steps=7", "b.stages.supervised.steps=8"]
     found = configs(tmp_path, tmp_path, settings)
     assert {config.data.spacing for config in found.values()} == {2.0}
-    assert [config.stages.supervised.steps for config in found.values()][1:] == [7, 8, 7]  # type: ignore[union-attr]
+    assert [config.stages.supervised.steps for config in found.values()][1:] == [7, 8, 7, 7]  # type: ignore[union-attr]
     assert found["base"].stages.supervised.steps != 7  # type: ignore[union-attr]
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class BenchmarkConfig(Part):
 
     minutes: float = Field(gt=0)
     seeds: int = Field(default=3, ge=1)
-    fold: Literal["a", "b"] = "a"
+    fold: str = "a"
     base: dict[str, Any]
     stage: dict[str, Any] = Field(default={})
     methods: dict[str, Method]

@@ -1,6 +1,6 @@
 """The bundled model from an empty folder: a base, a model for each fold of the subjects, and the table they earn.
 
-    python -m mrseg_training.bundled -o runs/bundled --data ../shared/data [key=value ...]
+    python -m mrseg_training.bundled -o runs/bundled --data ../shared/data --data ../shared/scans/gliomas
 
 ``splits/folds.json`` says who tests what. The base (``configs/bundled.yaml``) learns tumours painted into brains of no
 test fold. A fold's model goes on from it with the brains and true lesions of the *other* fold added; it is measured on
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from mrseg_training.bundled_card import bundled_card
 from mrseg_training.bundled_measure import false_positives, measure, simulated, whole_tumour
 from mrseg_training.bundled_table import SHIPPED, measured, pooled, report
 from mrseg_training.config import changed, load_config
-from mrseg_training.files import write_atomically
+from mrseg_training.files import add_data, one_folder, write_atomically
 from mrseg_training.fit import train
 from mrseg_training.settings import Config
 from napari_mrseg.models.store import load_model, save_model
@@ -54,7 +53,7 @@ def read_folds() -> dict[str, Any]:
 def configs(
     data: Path, out: Path, overrides: Sequence[str] = (), *, settings: str = "bundled"
 ) -> dict[str, Config]:
-    """The settings of each run by name: base, a, b, all. Raises InputError for a setting that is wrong."""
+    """The settings of each run by name: base, each fold, all. Raises InputError for a setting that is wrong."""
     folds = read_folds()
     only = tuple(f"{name}." for name in ("fold", *folds["test"], ALL))
     shared = [o for o in overrides if not o.startswith(only)]
@@ -88,19 +87,21 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and their tables")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
+    add_data(parser)
     parser.add_argument("--config", default="bundled", help="a shipped configuration or a settings file")
-    parser.add_argument("--only", choices=("base", "a", "b", ALL), help="train this one, and measure nothing")
+    parser.add_argument(
+        "--only", choices=("base", *read_folds()["test"], ALL), help="train this one, and measure nothing"
+    )
     parser.add_argument(
         "--measure",
         type=Path,
-        help="train nothing: the models are in this folder, as a, b and all; one that is not there is left out",
+        help="train nothing: the models are in this folder, by their names; one that is not there is left out",
     )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
-    folds = read_folds()
+    folds, data = read_folds(), one_folder(args.data, args.out / "subjects")
     documents, false_volumes, whole, models = {}, {}, {}, {}
-    runs = configs(args.data, args.out, args.settings, settings=args.config)
+    runs = configs(data, args.out, args.settings, settings=args.config)
     for name, config in runs.items():
         if args.only not in (None, name) or (args.measure and not (args.measure / name).is_dir()):
             continue
@@ -109,10 +110,10 @@ def main(argv: list[str] | None = None) -> None:
             continue
         models[name] = trained
         if name in folds["test"]:
-            documents[name] = measure(trained, args.data, args.out / name / "table", folds["test"][name])
+            documents[name] = measure(trained, data, args.out / name / "table", folds["test"][name])
         unseen_free = folds["no_tumour"][SHIPPED if name == ALL else name]
-        false_volumes[name] = false_positives(trained, args.data, unseen_free)
-        whole[name] = whole_tumour(trained, args.data, folds["whole_tumour"])
+        false_volumes[name] = false_positives(trained, data, unseen_free)
+        whole[name] = whole_tumour(trained, data, folds["whole_tumour"])
     if args.only is not None:
         return
     ship = ALL if ALL in models else SHIPPED

@@ -1,6 +1,6 @@
 """The bundled recipe in the minutes of one GPU that has no network: packed here, trained there.
 
-    python -m mrseg_training.gpu pack -o runs/gpu-pack --data ../shared/data
+    python -m mrseg_training.gpu pack -o runs/gpu-pack --data ../shared/data --data ../shared/scans/gliomas
     python -m mrseg_training.gpu train --pack runs/gpu-pack -o OUT    # on the GPU machine, from the clone's root
 
 The pack holds every brain of ``splits/folds.json`` at 2 mm with its lesion covered, which takes a registration, and
@@ -31,7 +31,7 @@ from mrseg_training.config import changed
 from mrseg_training.data.anatomy import from_study, save_pair
 from mrseg_training.data.cache import fill_cache
 from mrseg_training.data.prepare import find_data
-from mrseg_training.files import write_atomically
+from mrseg_training.files import add_data, one_folder, write_atomically
 from mrseg_training.fit import train
 from mrseg_training.settings import Config
 from napari_mrseg.io import open_study
@@ -171,7 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     jobs = parser.add_subparsers(dest="job", required=True)
     one = jobs.add_parser("pack", help="here, before: the brains and the wheels, in one folder")
     one.add_argument("-o", "--out", type=Path, required=True)
-    one.add_argument("--data", type=Path, default=Path(os.environ.get("MRSEG_DATA", "../shared/data")))
+    add_data(one)
     one = jobs.add_parser("train", help="there: as much of the recipe as the minutes allow")
     one.add_argument("--pack", type=Path, required=True)
     one.add_argument("-o", "--out", type=Path, required=True)
@@ -182,7 +182,8 @@ def main(argv: list[str] | None = None) -> None:
     one.add_argument("settings", nargs="*", metavar="key=value", help="changes of the settings")
     args = parser.parse_args(argv)
     if args.job == "pack":
-        print(f"{pack(args.out, args.data) / 2**20:.1f} MiB in {args.out}")
+        data = one_folder(args.data, args.out.with_name(f"{args.out.name}-subjects"))
+        print(f"{pack(args.out, data) / 2**20:.1f} MiB in {args.out}")
     else:
         print(json.dumps(train_within(args.pack, args.out, args.minutes, args.work, args.settings), indent=1))
 
