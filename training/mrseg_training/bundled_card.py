@@ -11,9 +11,11 @@ from mrseg_training.settings import Config, StagePart
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.tasks import key
 
-LICENCES = {
+LICENCES = {  # by the beginning of a subject's name; the first that fits
+    "BraTS-SSA": "BraTS-Africa, CC BY 4.0; Adewole 2023",
     "BraTS": "CC BY 4.0; Baid 2021, Menze 2015, Bakas 2017",
     "tcga": "CC BY 3.0, TCGA-LGG; Pedano 2016",
+    "UPENN": "UPENN-GBM, CC BY 4.0; Bakas 2022",
 }
 SCLEROSIS = "CC BY; Lesjak 2017"
 TEMPLATE = (
@@ -98,6 +100,15 @@ def _length(part: StagePart) -> str:
     return f"{part.steps} steps" if part.steps is not None else f"{part.epochs} epochs"
 
 
+def _by_licence(what: str, subjects: Sequence[str]) -> list[str]:
+    """A line for each licence: ``what``, the subjects that have it, the licence. Raises KeyError without one."""
+    found: dict[str, list[str]] = {}
+    for subject in subjects:
+        kind = next((kind for kind in LICENCES if subject.startswith(kind)), subject)
+        found.setdefault(LICENCES[kind], []).append(subject)
+    return [f"{what}: {', '.join(names)} ({licence})." for licence, names in found.items()]
+
+
 def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, ...]:
     """How, and one line per source with its licence."""
     runs = {"base": base, "fold": fold}
@@ -110,12 +121,9 @@ def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, 
         + "), on tumours painted into brains whose own lesion was covered by the mirrored other hemisphere, and on "
         f"real lesions, in their own brain or moved into another ({early.real_share:.0%} of the base's samples, "
         f"{drawn.real_share:.0%} of the fold's).",
-        f"Brains and lesions with true masks: {', '.join(true)} ({LICENCES['BraTS']}).",
+        *_by_licence("Brains and lesions with true masks", true),
+        *_by_licence("Brains and lesions with automatic masks", early.labelled),
     ]
-    for kind, licence in LICENCES.items():
-        own = [brain for brain in early.labelled if brain.startswith(kind)]
-        if own:
-            lines.append(f"Brains and lesions with automatic masks: {', '.join(own)} ({licence}).")
     if drawn.tumour_free:
         lines.append(
             f"Brains with multiple sclerosis and no tumour, as they are: {', '.join(drawn.tumour_free)} ({SCLEROSIS})."

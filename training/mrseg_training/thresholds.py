@@ -161,7 +161,7 @@ def means(rows: Sequence[Mapping[str, Any]], only: Iterable[str] | None = None) 
 
 
 def counted(
-    model: Path, data: Path, subjects: Sequence[str] | None = None, *, device: str = "auto", say: Say = silent
+    model: Path | str, data: Path, subjects: Sequence[str] | None = None, *, device: str = "auto", say: Say = silent
 ) -> list[Counts]:
     """The counts of every combination of the subjects under ``data``. Raises InputError if there are none."""
     loaded = load_model(model)
@@ -190,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", help="a model folder or the name of an installed model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--subjects", nargs="*", help="folder names; default: all with a reference")
     parser.add_argument("-o", "--out", type=Path, required=True)
