@@ -82,14 +82,14 @@ def cohort(
     from napari_mrseg.cohort.find import find_studies
     from napari_mrseg.cohort.report import REPORT, write_report
     from napari_mrseg.cohort.run import run_cohort
-    from napari_mrseg.cohort.summary import TABLE_CSV, facts, gather, write_facts, write_tables
+    from napari_mrseg.cohort.summary import TABLE_CSV, facts, gather, same_scans, write_facts, write_tables
     from napari_mrseg.cohort.work import FAILED, Order
     from napari_mrseg.models.store import load_model
 
     loaded = given_model(model, task)
     kind = which_task(task, loaded, [])
     loaded = loaded or load_model(task=kind)
-    studies = find_studies(source, kind)
+    studies = find_studies(source, kind, say=_warn)
     order = Order(
         model=str(loaded.folder),
         sha256=loaded.sha256,
@@ -114,8 +114,11 @@ def cohort(
             memory=memory,
             scheduler=scheduler,
             report=lambda done, total, name: bar(done / total, f"{done} of {total} {name}"),
+            notice=_warn,
         )
     found = gather(studies, out, kind)
+    for alike in same_scans(found):
+        _warn(alike.sentence)
     write_tables(found, out)
     write_facts(found, out)
     write_report(found, out, model=f"{loaded.card.name} {loaded.card.version}", date=date.today().isoformat())
@@ -136,3 +139,7 @@ def cohort(
             f"{states[FAILED]} studies failed for another reason than their files; run the same again to go on."
         )
         raise typer.Exit(DeviceError.exit_code)
+
+
+def _warn(sentence: str) -> None:
+    say(f"Warning: {sentence}")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from napari_mrseg.cohort.summary import UNUSUAL, Cohort, attribution, outliers, sufficient
+from napari_mrseg.cohort.summary import UNUSUAL, Cohort, attribution, outliers, same_scans, sufficient
 from napari_mrseg.cohort.work import STUDIES, THUMBNAIL
 from napari_mrseg.compare.attribution import HOW
 from napari_mrseg.compare.drawing import Drawing
@@ -47,6 +47,7 @@ def report_html(cohort: Cohort, out: Path, *, model: str, date: str) -> str:
         f"{len(cohort.bad)} without</p>",
         '<p class="use">research use only</p>',
         _bad(cohort),
+        _alike(cohort),
         "<h2>Unusual studies</h2>",
         _cards([(o.study["name"], o.why) for o in unusual], out)
         if unusual
@@ -72,6 +73,14 @@ def _bad(cohort: Cohort) -> str:
         f"<tr><th>{escape(one['name'])}</th><td>{escape(one['reason'])}</td></tr>" for one in cohort.bad
     )
     return f'<h2>Without a result</h2>\n<div class="warn"><table>{rows}</table></div>'
+
+
+def _alike(cohort: Cohort) -> str:
+    found = same_scans(cohort)
+    if not found:
+        return ""
+    lines = "".join(f"<li>{escape(one.sentence)}</li>" for one in found)
+    return f'<h2>The same scans under several names</h2>\n<div class="warn"><ul>{lines}</ul></div>'
 
 
 def _cards(studies: list[tuple[str, str]], out: Path) -> str:

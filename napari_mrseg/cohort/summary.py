@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.cohort.find import Listed
+from napari_mrseg.cohort.sources import is_current
 from napari_mrseg.cohort.work import DONE, FAILED, state_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.statistics import bootstrap
+from napari_mrseg.compare.table import safe_cell
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import Combination, Task, key
 
@@ -65,11 +67,14 @@ class Cohort:
 
 
 def gather(studies: Sequence[Listed], out: Path, task: Task) -> Cohort:
-    """What is there of ``studies`` in ``out``; a study that nobody has looked at yet has failed."""
+    """What is there of ``studies`` in ``out``; one that nobody has looked at, or of other files, has failed."""
     found = []
     for one in studies:
-        waiting = {"name": one.name, "status": FAILED, "reason": "not done yet", "rows": []}
-        found.append(state_of(out, one.name) or waiting)
+        known = state_of(out, one.name)
+        if known is None or (known.get("status") != FAILED and not is_current(known, one, task)):
+            reason = "not done yet" if known is None else "its files are others by now; run the same again"
+            known = {"name": one.name, "status": FAILED, "reason": reason, "rows": []}
+        found.append(known)
     return Cohort(task, tuple(found))
 
 
@@ -83,7 +88,7 @@ def write_tables(cohort: Cohort, out: Path) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow(["" if row[name] is None else _text(row[name]) for name in COLUMNS])
+        writer.writerow(["" if row[name] is None else safe_cell(_text(row[name])) for name in COLUMNS])
     write_bytes(out / TABLE_CSV, stream.getvalue().encode("utf-8", "replace"))
     write_bytes(out / TABLE_PARQUET, _parquet(rows))
 
@@ -162,6 +167,44 @@ def sufficient(
     return lines
 
 
+@dataclass(frozen=True)
+class Alike:
+    """Studies that hold the same scans, voxel for voxel. ``scans``: which; ``whole``: all that these studies have."""
+
+    studies: tuple[str, ...]
+    scans: tuple[str, ...]
+    whole: bool
+
+    @property
+    def sentence(self) -> str:
+        who = f"{', '.join(self.studies[:-1])} and {self.studies[-1]}"
+        if self.whole:
+            return f"{who} hold the same scans: one study under several names, which counts more than once."
+        return f"{who} share the same {', '.join(self.scans)}: a scan may lie under another study's name."
+
+
+def same_scans(cohort: Cohort) -> list[Alike]:
+    """Groups of studies with equal scans, in the order of the list."""
+    holders: dict[str, list[str]] = {}
+    modalities: dict[str, set[str]] = {}
+    for one in cohort.done:
+        for name, voxels in one.get("scans", {}).items():
+            if one["name"] not in holders.setdefault(voxels, []):
+                holders[voxels].append(one["name"])
+            modalities.setdefault(voxels, set()).add(name)
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for voxels, names in holders.items():
+        if len(names) > 1:
+            shared.setdefault(tuple(names), []).append(voxels)
+    counts = {one["name"]: len(set(one.get("scans", {}).values())) for one in cohort.done}
+    found = []
+    for names, scans in shared.items():
+        said = {name for voxels in scans for name in modalities[voxels]}
+        ordered = tuple(name for name in cohort.task.names if name in said)
+        found.append(Alike(names, ordered, all(counts[name] == len(scans) for name in names)))
+    return found
+
+
 def attribution(cohort: Cohort, measure: str) -> dict[str, dict[str, dict[str, float]]]:
     """Mean Shapley value of each modality by region, with a 95 % interval (bootstrap over studies).
 
@@ -238,6 +281,10 @@ def facts(cohort: Cohort) -> dict[str, Any]:
         "studies": len(cohort.found),
         "done": len(cohort.done),
         "without_result": [{"study": one["name"], "reason": one["reason"]} for one in cohort.bad],
+        "same_scans": [
+            {"studies": list(one.studies), "scans": list(one.scans), "whole": one.whole}
+            for one in same_scans(cohort)
+        ],
         "attribution": {m: attribution(cohort, m) for m in ("size", "dice")},
         "sufficient": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mrseg.cohort.find import Listed
+from napari_mrseg.cohort.sources import Sources, is_current, stamps_of
 from napari_mrseg.compare.attribution import Measure, attribute
 from napari_mrseg.compare.comparison import Comparison, dice_to_reference
 from napari_mrseg.compare.contact import ContactSheet
@@ -24,8 +26,8 @@ from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.memory import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_results
-from napari_mrseg.study import Study
-from napari_mrseg.tasks import Combination, get_task, key
+from napari_mrseg.study import Image, Study
+from napari_mrseg.tasks import Combination, Task, get_task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
@@ -89,17 +91,26 @@ def state_of(out: Path, name: str) -> dict[str, Any] | None:
 def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
     """Do one study; returns its status. What it leaves under ``out`` moves in with one rename.
 
-    A study that cannot be read is done with its reason; one that failed for another reason is tried again by the next
-    run. Raises nothing but Cancelled.
+    What another run has made of the same files meanwhile stays. A study that cannot be read is done with its reason;
+    one that failed for another reason is tried again by the next run. Raises nothing but Cancelled.
     """
-    one = Listed(listed["name"], tuple(listed["sources"]))
+    one = Listed(listed["name"], tuple(listed["sources"]), listed.get("case", ""))
     asked = Order(**{**order, "use": tuple(tuple(c) for c in order["use"])})
+    task = get_task(asked.task)
+    known = settled(Path(out), one, task)
+    if known is not None:
+        return str(known["status"])
     target = folder_of(Path(out), one.name)
     temporary = _aside(target)
     temporary.mkdir(parents=True)
     try:
+        sources, before = Sources.of(one, task), stamps_of(one)[0]
         try:
             document = _segment(one, asked, temporary)
+            if stamps_of(one)[0] != before:
+                document = _problem(
+                    one, FAILED, "Its files changed while they were read; run the same again."
+                )
         except Cancelled:
             raise
         except InputError as error:
@@ -108,6 +119,7 @@ def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
             document = _problem(one, FAILED, "The memory of the worker ran out; give each worker more.")
         except Exception as error:  # whatever it is, the others must go on
             document = _problem(one, FAILED, f"{type(error).__name__}: {error}")
+        document["sources"] = sources.told()
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(temporary / STUDY, text.encode("utf-8", "replace"))
         _move(temporary, target)
@@ -115,6 +127,14 @@ def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
         shutil.rmtree(temporary, ignore_errors=True)
         release_freed_memory()
     return str(document["status"])
+
+
+def settled(out: Path, listed: Listed, task: Task) -> dict[str, Any] | None:
+    """What is known of a study that need not be done again: done or unreadable, of the files as they are now."""
+    document = state_of(out, listed.name)
+    if document is None or document.get("status") == FAILED:
+        return None
+    return document if is_current(document, listed, task) else None
 
 
 def put_failure(listed: Listed, out: Path, reason: str) -> None:
@@ -126,10 +146,17 @@ def put_failure(listed: Listed, out: Path, reason: str) -> None:
 
 
 def _move(temporary: Path, target: Path) -> None:
-    """The folder under its name; what an earlier run left of a failure goes."""
-    if target.exists():
-        shutil.rmtree(target)
+    """The folder under its name; what an earlier run left there goes."""
+    discard(target)
     os.replace(temporary, target)
+
+
+def discard(target: Path) -> None:
+    """Take a study's folder away, whole: first its name, then what is in it."""
+    if target.exists():
+        going = _aside(target)
+        os.replace(target, going)
+        shutil.rmtree(going, ignore_errors=True)
 
 
 def _problem(listed: Listed, status: str, reason: str) -> dict[str, Any]:
@@ -182,6 +209,8 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
             onto=order.onto,
             brain=order.brain,  # type: ignore[arg-type]
         )
+        if listed.case and study.case != listed.case:
+            raise RuntimeError("its export changed while the run went on; run the same again")
         combinations = _combinations(study, engine, order.use)
         predictions = list(engine.run_all(study, combinations))
         model = engine.model.info
@@ -206,6 +235,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
             "device": engine.device_name,
             "precision": engine.precision,
             "seconds": round(sum(p.seconds for p in predictions), 3),
+            "scans": {name: _voxels(image) for name, image in study.images.items()},
             "rows": _rows(comparison),
             "attribution": _attribution(comparison),
             "warnings": sorted({n.message for p in predictions for n in (*study.notes, *p.notes)}),
@@ -243,6 +273,11 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
         for row in comparison.rows
         for region in comparison.task.regions
     ]
+
+
+def _voxels(image: Image) -> str:
+    """A hash of what a scan shows, whatever its file is called and however it was packed."""
+    return hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
 
 
 def _in_reference(study: Study, codes: Sequence[int]) -> bool | None:

@@ -25,15 +25,24 @@ def table_csv(comparison: Comparison) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = comparison.task.names
-    writer.writerow(
-        ["combination", *names, *(_csv_name(c.key, c.unit) for c in comparison.columns), "estimated"]
-    )
+    columns = (safe_cell(_csv_name(c.key, c.unit)) for c in comparison.columns)
+    writer.writerow(["combination", *names, *columns, "estimated"])
     for combination in comparison.predictions:
         flags = [int(used) for used in comparison.used(combination)]
         cells = [_number(comparison.value(combination, c.key)) for c in comparison.columns]
         estimated = "+".join(comparison.estimated(combination))
         writer.writerow([key(combination), *flags, *("" if v is None else v for v in cells), estimated])
     return stream.getvalue()
+
+
+def safe_cell(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula: a quote before it, which is not shown there."""
+    begins = text.lstrip(" ")[:1]
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if begins in ("+", "-", "=", "@", "\t", "\r", "\n") and begins else text
+    return text
 
 
 def table_document(

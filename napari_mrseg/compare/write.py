@@ -16,6 +16,7 @@ from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.export import REPORT, TABLE_CSV, TABLE_JSON, check_outputs, versions, write_results
+from napari_mrseg.io.lock import only_writer
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination
 
@@ -54,32 +55,34 @@ def write_comparison(
     texts = (TABLE_CSV, TABLE_JSON, REPORT)
     check_outputs(out, expected, study=study, grid=grid, overwrite=overwrite, extra=texts)
 
-    done = list(predictions)
-    extra = tuple(warnings)
-    comparison = Comparison(study, done, expected=expected)
-    if hd95:
-        for combination in comparison.predictions:
-            comparison.hd95(combination)
-    document = table_document(
-        comparison, model=model, versions=versions(), warnings=(*notes_of(comparison), *extra)
-    )
-    files = {
-        TABLE_CSV: table_csv(comparison),
-        TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        REPORT: report_html(comparison, document, date=date or today.today().isoformat()),
-    }
-    return write_results(
-        study,
-        done,
-        out,
-        model=model,
-        grid=grid,
-        overwrite=overwrite,
-        warnings=extra,
-        dice=dice_to_reference(study),
-        diameters=diameters_of,
-        extra_files=files,
-    )
+    with only_writer(out):
+        done = list(predictions)
+        extra = tuple(warnings)
+        comparison = Comparison(study, done, expected=expected)
+        if hd95:
+            for combination in comparison.predictions:
+                comparison.hd95(combination)
+        document = table_document(
+            comparison, model=model, versions=versions(), warnings=(*notes_of(comparison), *extra)
+        )
+        files = {
+            TABLE_CSV: table_csv(comparison),
+            TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            REPORT: report_html(comparison, document, date=date or today.today().isoformat()),
+        }
+        return write_results(
+            study,
+            done,
+            out,
+            model=model,
+            grid=grid,
+            overwrite=overwrite,
+            warnings=extra,
+            dice=dice_to_reference(study),
+            diameters=diameters_of,
+            extra_files=files,
+            held=True,
+        )
 
 
 def called(models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -117,30 +120,33 @@ def write_models(
     taken = [name for name in MODELS if (out / name).exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
-    done = [list(found) for found in predictions]
-    date = date or today.today().isoformat()
-    for folder, found, model, expected in zip(folders, done, models, combinations, strict=True):
-        write_comparison(
-            study,
-            found,
-            folder,
-            model=model,
-            combinations=expected,
-            grid=grid,
-            overwrite=overwrite,
-            date=date,
+    with only_writer(out):
+        done = [list(found) for found in predictions]
+        date = date or today.today().isoformat()
+        for folder, found, model, expected in zip(folders, done, models, combinations, strict=True):
+            write_comparison(
+                study,
+                found,
+                folder,
+                model=model,
+                combinations=expected,
+                grid=grid,
+                overwrite=overwrite,
+                date=date,
+            )
+        second = Second(names[1], {p.combination: p for p in done[1]})
+        expected = [
+            c for c in study.task.combinations(study.present) if any(c in one for one in combinations)
+        ]
+        both = Comparison(study, done[0], expected=expected).beside(second)
+        for combination in both.predictions:
+            both.hd95(combination)
+        document = table_document(both, model=models[0], versions=versions())
+        texts_of = (
+            table_csv(both),
+            json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            report_html(both, document, date=date),
         )
-    second = Second(names[1], {p.combination: p for p in done[1]})
-    expected = [c for c in study.task.combinations(study.present) if any(c in one for one in combinations)]
-    both = Comparison(study, done[0], expected=expected).beside(second)
-    for combination in both.predictions:
-        both.hd95(combination)
-    document = table_document(both, model=models[0], versions=versions())
-    texts_of = (
-        table_csv(both),
-        json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        report_html(both, document, date=date),
-    )
-    for name, text in zip(MODELS, texts_of, strict=True):
-        write_bytes(out / name, text.encode())
-    return document
+        for name, text in zip(MODELS, texts_of, strict=True):
+            write_bytes(out / name, text.encode())
+        return document

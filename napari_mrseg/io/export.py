@@ -9,7 +9,7 @@ import platform
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.dicom.seg import ENDING, encode_seg
 from napari_mrseg.io.formats import FORMATS, format_of, label_ending
+from napari_mrseg.io.lock import only_writer
 from napari_mrseg.io.recognise import listed_results
 from napari_mrseg.study import Note, Source, Study, joined
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
@@ -142,6 +143,7 @@ def write_results(
     diameters: Measured | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
     seg: bool = False,
+    held: bool = False,
 ) -> dict[str, Any]:
     """Write a label file per prediction and ``result.json`` into ``out``; return the JSON's content.
 
@@ -151,17 +153,18 @@ def write_results(
     region, or None; ``diameters`` the two of each. ``seg``: DICOM SEG instead of the task's label files.
     ``extra_files``: texts by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
-    report) is taken away, so that the folder speaks of one run only.
+    report) is taken away, so that the folder speaks of one run only. ``held``: the caller holds ``out`` already
+    (:func:`~.lock.only_writer`).
 
-    Raises InputError if an output is already there and ``overwrite`` is not set, if one would replace a scan
-    of the study or a file that the ``result.json`` there does not list, or if ``grid`` is not among a
-    prediction's modalities.
+    Raises InputError if another run is writing into ``out``, if an output is already there and ``overwrite`` is not
+    set, if one would replace a scan of the study or a file that the ``result.json`` there does not list, or if
+    ``grid`` is not among a prediction's modalities.
     """
     out = Path(out)
     check_outputs(out, study=study, overwrite=overwrite, extra=extra_files)
     done: list[Prediction] = []
     entries: list[dict[str, Any]] = []
-    with _aside(out) as temporary:
+    with nullcontext() if held else only_writer(out), _aside(out) as temporary:
         for prediction in predictions:
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")

@@ -17,6 +17,7 @@ from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
 from napari_mrseg.io.labels import MEND, codes_in, scheme_note, task_codes
+from napari_mrseg.io.mirrored import mirrored
 from napari_mrseg.io.recognise import (
     REFERENCE,
     Found,
@@ -148,7 +149,8 @@ def build(
     if problems:
         raise InputError(problems[0])
     images: dict[str, Image] = {}
-    notes: list[Note] = []
+    several = recognition.several(task)
+    notes = [] if several is None else [Note("several_subjects", several.note)]
     for name in task.names:
         for found in recognition.of(name):
             data, source, doubts = reader(found.path, name)
@@ -156,6 +158,7 @@ def build(
             images[name] = Image(ipl, replace(source, reason=found.reason))
             notes += [replace(note, modality=name, file=_file(found.path, note)) for note in doubts]
     done, said = apply_steps(images, steps, task)
+    notes += mirrored(done, task)
     simulated = (recognition.folder / SIMULATED).is_file()
     study = Study(task, recognition.case, done, notes=(*notes, *said), simulated=simulated)
     return _with_reference(study, recognition.of(REFERENCE), reader, labels)

@@ -18,6 +18,7 @@ from napari_mrseg.io.dicom.role import judge
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.frames import frames_in, unpaired
 from napari_mrseg.io.picture import Picture
+from napari_mrseg.io.subjects import Several, several_subjects
 from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict_of
 from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
 from napari_mrseg.tasks import DEFAULT, Task
@@ -69,9 +70,16 @@ class Recognition:
         """The files with that role."""
         return tuple(found for found in self.files if found.role == role)
 
+    def several(self, task: Task) -> Several | None:
+        """What the names say of several subjects or sessions, where they do."""
+        return None if self.private or self.refusal else several_subjects(self.files, self.folder, task)
+
     def problems(self, task: Task) -> tuple[str, ...]:
         """Why no study can be made of these files: one sentence each, with the mend; empty if one can."""
         sentences = [self.refusal] if self.refusal else []
+        several = self.several(task)
+        if several is not None and not any(found.explicit for found in several.files):
+            sentences.append(several.problem)
         for name in task.names if not self.refusal else ():
             same = self.of(name)
             if len(same) > 1:

@@ -131,6 +131,7 @@ class RemoteEngine:
                         return
                     told = _told(response.read())
                     if response.status_code != 409 or attempt:
+                        self._same_model(str(self._about().get("sha256", "")))
                         raise self._refused(response.status_code, told)
                     missing = set(told.get("missing", ()))
                 finally:
@@ -184,6 +185,7 @@ class RemoteEngine:
 
     def _placed(self, found: Prediction, study: Study) -> Prediction:
         """The prediction as if it had been made here: the study's name and grid, its notes, and who computed it."""
+        self._same_model(str(found.model.get("sha256", "")))
         only = study.only(found.combination)
         if found.labels.shape != only.grid.shape or found.task.name != study.task.name:
             raise wire.WireError("the answer is of another study")
@@ -210,6 +212,16 @@ class RemoteEngine:
             if told.get("protocol") != wire.PROTOCOL:
                 raise self._other_version()
             return told
+
+    def _same_model(self, sha256: str) -> None:
+        """Raise InputError if the engine runs another model than the one it had when it was asked first."""
+        if sha256 == self.model.sha256:
+            return
+        card = self.model.card
+        raise InputError(
+            f"The engine at {self.address} now runs another model than {card.name} {card.version}, which this study "
+            "was opened with, and its result is not shown; enter its address again to go on with the new one."
+        )
 
     def _other_version(self) -> DeviceError:
         return DeviceError(

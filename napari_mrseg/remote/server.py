@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,6 +30,7 @@ from napari_mrseg.tasks import key
 
 log = logging.getLogger("mrseg.serve")
 BEAT = 0.1  # seconds between two signs of life, at which a client looks whether it still wants the answer
+LEFT = "left"  # in the log: the client went before it had its answer
 _KEYS = {"images", "combinations", "focus", "preview"}
 
 
@@ -65,27 +66,37 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.monotonic(), 0
+        began, status, ended = time.monotonic(), "0", False
 
         async def noting(message: Any) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = str(message["status"])
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
+
+        async def hearing() -> Any:
+            nonlocal status
+            message = await receive()
+            if message["type"] == "http.disconnect" and not ended:
+                status = LEFT
+            return message
 
         given = dict(scope["headers"]).get(b"authorization", b"")
         try:
             if hmac.compare_digest(given, self.token):
-                await self.app(scope, receive, noting)
+                await self.app(scope, hearing, noting)
             else:
                 await _refusal(401, "the token is wrong; give the one that mrseg serve showed")(
-                    scope, receive, noting
+                    scope, hearing, noting
                 )
+        except ClientDisconnect:
+            status = LEFT  # in the middle of an upload: nobody is there to be answered
         finally:
             where = scope["path"].split("/")[1] if scope["path"].isascii() else ""
             known = where if where in ("about", "scans", "runs") else "other"
             log.info(
-                "%s %s %d %.0f ms", scope["method"][:8], known, status, 1000 * (time.monotonic() - began)
+                "%s %s %s %.0f ms", scope["method"][:8], known, status, 1000 * (time.monotonic() - began)
             )
 
 
