@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,8 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     from napari_mrseg.errors import InputError
     from napari_mrseg.io import write_labels as write
 
-    about = (meta.get("metadata") or {}).get("mrseg") or {}
-    if about.get("source") is None:
+    about = (meta.get("metadata") or {}).get("mrseg")
+    if not isinstance(about, Mapping) or about.get("source") is None:
         raise InputError(
             f"{meta.get('name', 'This layer')} was not made by MRSeg, so there is no scan on whose grid it "
             "could be saved; save it in another format."

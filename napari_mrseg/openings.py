@@ -1,14 +1,15 @@
-"""Studies being read, on threads of their own, and what scans without a name look like."""
+"""Studies being read, on threads of their own, what they are called, and what unnamed scans and wrong folders hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from threading import Lock, Thread
 
-from napari_mrseg.errors import MrsegError
+from napari_mrseg.errors import Cancelled, MrsegError
 from napari_mrseg.tasks import Task
 
 
@@ -23,15 +24,45 @@ class Opening:
         """Whether nothing else was asked for since."""
         return self.of.last is self
 
+    def reading(self, role: str, fraction: float) -> None:
+        """Note that ``role`` is read now. Raises Cancelled once something else was asked for, or nothing any more."""
+        if not self.newest:
+            raise Cancelled("The opening was cancelled.")
+        self.of.at(role, fraction)
+
 
 class Openings:
-    """Who is being read. ``changed`` is called whenever ``busy`` does, on the thread that made it so."""
+    """Who is being read, and how far: ``role`` of the file that is read, ``fraction`` of all that is done.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    ``changed`` is called whenever these or ``busy`` change, on the thread that made them so. ``begun`` is called before
+    a study is read in the background, and ``ended`` when the newest one is through, was refused or cancelled.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        begun: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self.busy = False
+        self.role, self.fraction = "", 0.0
+        self.placed = False  # the newest is read and shown; it can no longer be cancelled
         self.last: Opening | None = None
-        self._changed = changed
+        self._changed, self._begun, self._ended = changed, begun, ended
         self._lock = Lock()
+
+    def at(self, role: str, fraction: float) -> None:
+        """Note how far the newest opening is."""
+        self.role, self.fraction = role, fraction
+        self._changed()
+
+    def cancel(self) -> bool:
+        """Drop what is being read in the background. False if nothing is."""
+        with self._lock:
+            if not self.busy or self.placed:
+                return False
+            self.last, self.busy = None, False
+        return True
 
     @contextmanager
     def here(self) -> Iterator[Opening]:
@@ -58,18 +89,85 @@ class Openings:
                 self._end(opening)
 
         self.busy = True
+        self.role, self.fraction = "", 0.0
+        self._begun()
         self._changed()
         Thread(target=run, name="mrseg-open").start()
 
     def _begin(self) -> Opening:
         with self._lock:
-            self.last = Opening(self)
+            self.last, self.placed = Opening(self), False
             return self.last
 
     def _end(self, opening: Opening) -> None:
-        if opening.newest and self.busy:
-            self.busy = False
-            self._changed()
+        if opening.newest:
+            busy, self.busy = self.busy, False
+            self._ended()
+            if busy:
+                self._changed()
+
+
+def name_of(paths: Sequence[str]) -> str:
+    """What a study is called before it is read: the folder, or the one in which its files lie."""
+    first = Path(paths[0].rpartition("=")[2]).absolute()
+    if first.is_dir() or first.suffix.lower() in (".zip", ".tar", ".tgz"):
+        return first.name
+    return first.name if len(paths) == 1 else first.parent.name
+
+
+_MANY = 200  # entries of a folder that are looked into
+_NAMED = 3
+
+
+def held_by(paths: Sequence[str], task: Task) -> tuple[tuple[Path, str], ...]:
+    """What could be opened instead of a folder without scans of its own: path and kind. Looks one level down."""
+    from napari_mrseg.io.dicom.files import is_archive
+    from napari_mrseg.io.dicom.index import is_dicom
+    from napari_mrseg.io.formats import formats_of, is_readable
+
+    folder = Path(paths[0])
+    if len(paths) != 1 or not folder.is_dir():
+        return ()
+    kind, found = f"folder with {formats_of(task)[0].title} scans", []
+
+    def files_of(inside: Path) -> list[Path]:
+        try:
+            entries = sorted(p for p in inside.iterdir() if not p.name.startswith("."))[:_MANY]
+        except OSError:
+            return []
+        return [p for p in entries if p.is_file()]
+
+    def is_export(inside: Path) -> bool:
+        deep = (p for p in islice(inside.rglob("*"), _MANY) if p.is_file())
+        return any(is_dicom(p) for p in islice(deep, _NAMED))
+
+    if any(is_readable(path, task) for path in files_of(folder)):
+        return ()
+    try:
+        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))[:_MANY]
+    except OSError:
+        return ()
+    for path in entries:
+        if path.is_dir():
+            if any(is_readable(p, task) for p in (*files_of(path), *files_of(path / "anat"))):
+                found.append((path / "anat" if not files_of(path) else path, kind))
+            elif task.ndim == 3 and is_export(path):
+                found.append((path, "folder with DICOM files"))
+        elif task.ndim == 3 and is_archive(path):
+            found.append((path, "archive"))
+    return tuple(found)
+
+
+def held_in_words(found: Sequence[tuple[Path, str]]) -> str:
+    """E.g. "It holds 2 folders with NIfTI scans (a, b) and 1 archive (c.zip)."; nothing for nothing."""
+    parts = []
+    for kind in dict.fromkeys(kind for _, kind in found):
+        names = [p.parent.name if p.name == "anat" else p.name for p, k in found if k == kind]
+        first, _, rest = kind.partition(" ")
+        several = f"{first}s{' ' if rest else ''}{rest}" if len(names) > 1 else kind
+        shown = names[:_NAMED] + ([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])
+        parts.append(f"{len(names)} {several} ({', '.join(shown)})")
+    return f"It holds {' and '.join(parts)}." if parts else ""
 
 
 def suggested_roles(paths: Sequence[str | Path], task: Task) -> dict[str, str]:

@@ -38,6 +38,19 @@ class Opened:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What was open when another study was asked for: it comes back if that one is refused or cancelled."""
+
+    study: Study
+    intact: Study | None
+    degradations: dict[str, tuple[str, float]]
+    combination: Combination
+    shown: Prediction | None
+    predictor: Predictor | None
+    going: bool  # a run, or the sweep
+
+
 class Session:
     """One study under one predictor, by default the engine with a model of this computer.
 
@@ -50,6 +63,8 @@ class Session:
     ----------
     study, predictor
         What is open, and what answers, or None. ``intact``: the study before anything was made worse on purpose.
+        While another study is being read in the background (``opening``), none is open; the old one comes back if
+        that is refused or cancelled.
     opened
         How the study was opened, to open it again.
     combination
@@ -98,7 +113,8 @@ class Session:
         self.shown: Prediction | None = None
         self.running: Progress | None = None
         self.error: str | None = None
-        self.openings = Openings(self.opening_changed.emit)
+        self.openings = Openings(self.opening_changed.emit, self._set_aside, self._bring_back)
+        self._before: _Before | None = None
         self._closed = False
         self.cause: MrsegError | None = None  # of ``error``
         self._lock = RLock()
@@ -126,7 +142,7 @@ class Session:
             self._open(opening, Opened(tuple(map(str, paths)), dict(assign or {}), options))
 
     def open_later(self, paths: Sequence[str | Path], **options: Any) -> None:
-        """:meth:`open` on a thread of its own; an error arrives by ``failed``."""
+        """:meth:`open` on a thread of its own; an error arrives by ``failed``, when the old study is back."""
         asked = Opened(tuple(map(str, paths)), dict(options.pop("assign", None) or {}), options)
         self.openings.later(lambda opening: self._open(opening, asked), self._broke)
 
@@ -135,12 +151,56 @@ class Session:
         """True while a study is being read in the background."""
         return self.openings.busy
 
+    def cancel_opening(self) -> bool:
+        """Stop reading in the background; what was open before is open again. False if nothing was being read."""
+        with self._lock:  # a study that is put in place at this moment wins
+            cancelled = self.openings.cancel()
+        if cancelled:
+            self._bring_back()
+            self.opening_changed.emit()
+        return cancelled
+
+    def _set_aside(self) -> None:
+        """Close the open study for the time in which another one is read."""
+        with self._lock:
+            study = self.study
+            if study is None or self._before is not None:
+                return
+            self._before = _Before(
+                study,
+                self.intact,
+                self.degradations,
+                self.combination,
+                self.shown,
+                self.predictor,
+                self._live.busy,
+            )
+            self._live.stop()
+            self.study = self.intact = self.shown = self.running = self.error = None
+            self.degradations, self.combination = {}, ()
+        self._tell()
+
+    def _bring_back(self) -> None:
+        """Open again what was set aside, if no other study took its place."""
+        with self._lock:
+            before, self._before = self._before, None
+            if before is None or self._closed:
+                return
+            self.study, self.intact, self.degradations = before.study, before.intact, before.degradations
+            self.combination, self.shown = before.combination, before.shown
+        self._tell()
+        if before.going or before.predictor is not self.predictor:
+            self.run()
+
     def _open(self, opening: Opening, asked: Opened) -> None:
         from napari_mrseg.io import open_study
         from napari_mrseg.remembered import recall, remember
 
         again = {} if asked.assigned else recall(asked.paths, self.task)
-        study = open_study(asked.paths, task=self.task, assign=asked.assigned or again, **asked.options)
+        roles = asked.assigned or again
+        study = open_study(
+            asked.paths, task=self.task, assign=roles, reading=opening.reading, **asked.options
+        )
         if asked.assigned:
             remember(asked.paths, asked.assigned, self.task)
         if again:
@@ -152,6 +212,7 @@ class Session:
                 return
             self.opened = asked
             self._put(study, study, None, {})
+            self.openings.placed = True
         self._announce()
 
     def set_study(
@@ -183,11 +244,16 @@ class Session:
     ) -> None:
         self._live.stop()
         self._live.forget()
+        self._before = None
         self.study, self.intact, self.degradations = study, intact, degradations
         self.combination = combination or (study.present if study else ())
         self.shown = self.running = self.error = None
 
     def _announce(self) -> None:
+        self._tell()
+        self.run()
+
+    def _tell(self) -> None:
         for signal in (
             self.study_changed,
             self.combination_changed,
@@ -196,7 +262,6 @@ class Session:
             self.predictions_changed,
         ):
             signal.emit()
-        self.run()
 
     def degrade(self, modality: str, kind: str, strength: float) -> None:
         """Make one modality worse by ``strength`` in [0, 1] (0: as it was) and run again. Takes up to a second.
@@ -384,6 +449,7 @@ class Session:
         self._live.close()
         with self._lock:
             self.study, self.intact, self.shown, self.combination = None, None, None, ()
+            self._before = None
 
     # -- what there is to show ----------------------------------------------------------------------------
 

@@ -8,10 +8,21 @@ from pathlib import Path
 from pytestqt.qtbot import QtBot
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.leaving import Answer
 
 PATIENCE = 30_000  # ms
 
 MakeStudy = Callable[..., Path]
+
+
+class Asked(list[str]):
+    """In place of the question about unsaved work: keeps what was asked, and gives ``answer``."""
+
+    answer: Answer = "discard"
+
+    def __call__(self, question: str, parent: object) -> Answer:
+        self.append(question)
+        return self.answer
 
 
 def until_final(qtbot: QtBot, dock: MrsegDock, combination: tuple[str, ...] | None = None) -> None:

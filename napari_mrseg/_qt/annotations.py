@@ -24,11 +24,18 @@ _MARGIN = 16  # pixels, at each side
 class Annotation:
     """Keeps napari's text overlay in step: a strip across the top, which the camera leaves free (:mod:`fit`).
 
-    ``words`` gives the parts of the line.
+    ``words`` gives the parts of the line. While ``ready`` says no, the window does not yet show the session's study,
+    and the line stays as it is.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, words: Callable[[], list[str]] = list) -> None:
-        self._viewer, self._session, self._words = viewer, session, words
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        words: Callable[[], list[str]] = list,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._viewer, self._session, self._words, self._ready = viewer, session, words, ready
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color", "box_color"
         self._before = {name: getattr(self._overlay, name) for name in fields}
@@ -49,6 +56,8 @@ class Annotation:
         return _LINE * (1 + str(self._overlay.text).count("\n")) + _MARGIN if self._overlay.visible else 0
 
     def refresh(self, event: object = None) -> None:
+        if not self._ready():
+            return
         session, overlay, study = self._session, self._overlay, self._session.study
         width = float(self._viewer.canvas.size[1]) - 2 * _MARGIN
         parts = [*([] if study is None else [study.case]), *self._words()]

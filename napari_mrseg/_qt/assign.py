@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
+from napari_mrseg.openings import held_by, name_of
 from napari_mrseg.tasks import Task
 
 NO_REFERENCE = "Leave the reference out"
@@ -37,13 +38,17 @@ def files_at(paths: Sequence[str | Path], task: Task) -> tuple[FileChoice, ...]:
 
 
 def studies_at(paths: Sequence[str | Path], task: Task) -> tuple[tuple[Path, str], ...]:
-    """Path and words of the studies at ``paths``, where one of several must be chosen."""
+    """Path and words of the studies at ``paths``, or one level down, where one must be chosen."""
     from napari_mrseg.io import recognise
 
+    given = [str(path) for path in paths]
     try:
-        return recognise([str(path) for path in paths], task).studies
+        found = recognise(given, task)
     except (MrsegError, OSError):
-        return ()
+        found = None
+    if found is not None and (found.studies or any(file.role for file in found.files)):
+        return found.studies
+    return tuple((path, f"{name_of([str(path)])} ({kind})") for path, kind in held_by(given, task))
 
 
 def ask_study(studies: Sequence[tuple[Path, str]], parent: QWidget) -> Path | None:

@@ -40,8 +40,8 @@ class SessionBridge(QObject):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(round(1000 * _PROGRESS))
-        self._soon.timeout.connect(self._tell)
-        self._noted.connect(self._tell, Qt.ConnectionType.QueuedConnection)
+        self._soon.timeout.connect(self.tell)
+        self._noted.connect(self.tell, Qt.ConnectionType.QueuedConnection)
         for topic in TOPICS:
             self._listen(getattr(session, f"{topic}_changed"), self._noter(topic))
         self._listen(session.failed, self._note_failure)
@@ -78,7 +78,8 @@ class SessionBridge(QObject):
         if first:
             self._noted.emit()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Pass on what was noted; on the main thread, which may ask for it before its turn."""
         with self._lock:
             topics, self._topics = self._topics, set()
             sentences, self._sentences = self._sentences, []

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, Signal
+from qtpy.QtCore import QCoreApplication, QTimer, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
@@ -23,21 +23,24 @@ from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
-from napari_mrseg._qt.leaving import guard
-from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.leaving import guard, leave
 from napari_mrseg._qt.opening import Opener
+from napari_mrseg._qt.opening_banner import OpeningBanner
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
-from napari_mrseg._qt.result import Result
+from napari_mrseg._qt.recent import RecentMenu
+from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
+from napari_mrseg._qt.settings import follow_look, remember, remembered, remembered_look
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
+from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session import Session
 from napari_mrseg.study import joined
@@ -61,11 +64,13 @@ class MrsegDock(QWidget):
         if not _docks:
             use_palette(colours())
         dismiss(viewer)
-        guard(viewer)
-        self.viewer, self.session, self.look = viewer, session or Session(), Look()
+        self.viewer, self.session, self.look = viewer, session or Session(), remembered_look()
+        follow_look(self.look)
         self._later: set[Later] = set()
         self._computed = 0, 0
-        self._subject = ""  # whose layers are there
+        self._subject = ""  # whose layers are there, or will be again if another study is refused
+        self._shown = ""  # whose name, numbers and layers are on screen: of nobody's while a study is read
+        self._note = ""  # what was said to be saved of the study that may come back
         self._found = False  # the view went to this subject's finding, or the user took it elsewhere
         self.setObjectName("MrsegDock")
         self._unstyle = follow_theme(self, viewer, DOCK)
@@ -82,15 +87,18 @@ class MrsegDock(QWidget):
         )
         self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
         self.layers = StudyLayers(viewer, self.session, self.look)
+        guard(viewer, self.layers.unsaved)
         self.result = Result(self.session, self.layers, self)
         self.letters = OrientationLetters(viewer)
-        self.annotation = Annotation(viewer, self.session, self.result.words)
+        self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
         self.ruler = Ruler(viewer, lambda: self.session.task.length_unit)
         self.saver = Saver(self)
         self.opener = Opener(self)
+        self.opening_banner = OpeningBanner(viewer)
+        self.worklist = Worklist(self, self.panel.worklist_bar, self)
         self.updates = Updates(
             study=self._show_study,
             canvas=self._show_canvas,
@@ -136,13 +144,22 @@ class MrsegDock(QWidget):
         """Read a study in the background; layers change when it is there, and only then."""
         self.opener.open(paths, **options)
 
+    def show_now(self) -> None:
+        """Bring the window up to date with the session before the next frame."""
+        self.bridge.tell()
+        self.updates.catch_up()
+
     def toggle(self, name: str) -> None:
+        if self.opener.reading:
+            return
         self.attempt(lambda: self.session.toggle(name))
         self.modalities.show_combination(self.session.combination)
 
     def next_window(self) -> None:
         """The next preset of window and level, named in the status bar."""
-        self.viewer.status = f"Window: {self.windowing.next_preset()}"
+        preset = self.windowing.next_preset()
+        remember("window", preset)
+        self.viewer.status = f"Window: {preset}"
 
     def next_view(self) -> None:
         """The next of the scans in use behind the segmentation."""
@@ -153,6 +170,8 @@ class MrsegDock(QWidget):
             self.modalities.show_views(self.layers.visible_images())
 
     def jump(self) -> None:
+        if self.opener.reading:
+            return
         self._found = True
         if not self.layers.jump_to_largest():
             self.say("There is no finding to jump to: the segmentation on screen is empty or not there yet.")
@@ -160,10 +179,19 @@ class MrsegDock(QWidget):
     def show_three_planes(self) -> None:
         """Axial, sagittal and coronal, linked; or one plane again."""
         self.attempt(self.three_planes.toggle)
+        remember("planes", self.three_planes.shown)
         self.panel.planes_button.setChecked(self.three_planes.shown)
 
     def edit(self) -> None:
-        self.attempt(self.layers.edit_copy)
+        if not self.opener.reading:
+            self.attempt(self.layers.edit_copy)
+
+    def cancel(self) -> None:
+        """Stop what is under way: the reading of a study, else the run."""
+        if self.opener.reading:
+            self.opener.cancel()
+        else:
+            self.attempt(self.session.cancel)
 
     def attempt(self, request: Callable[[], Any]) -> None:
         """Do it, or say why not."""
@@ -183,9 +211,14 @@ class MrsegDock(QWidget):
         """Show an error until the next request: in the dock, or where that is out of sight, in napari's corner."""
         self.updates.catch_up()  # all that led to it is said with it
         study = self.session.study
-        kept = f" Still open: {study.case}." if self.opener.asked and study is not None else ""
+        asked, cause = self.opener.asked is not None, self.session.cause
+        held = self.opener.held if asked and str(cause) == sentence else ""
+        open_still = f"Still open: {study.case}." if asked and study is not None else ""
+        kept = "".join(f" {words}" for words in (held, open_still) if words)
         self.error.setText(sentence + kept)
         self.error.setVisible(True)
+        if asked and not self.session.opening:
+            self.opening_banner.show_refusal(f"{self.opener.name} is not open", sentence + kept)
         self.opener.offer_mends(self.session.cause if str(self.session.cause) == sentence else None)
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
@@ -194,6 +227,7 @@ class MrsegDock(QWidget):
 
     def hush(self) -> None:
         self.opener.hide_mends()
+        self.opening_banner.hide()
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -201,26 +235,26 @@ class MrsegDock(QWidget):
 
     def _changed(self, topics: frozenset[str]) -> None:
         if "study" in topics:
-            self.opener.asked = None
+            self.opener.heard()
         self.updates.changed(topics)
 
     def _show_study(self) -> Iterator[None]:
         session = self.session
-        study = session.study
-        for layer in list(self.viewer.layers):
-            paths = layer.metadata.get("mrseg", {}).get("paths", ())
-            if paths and set(paths) <= set(session.opened.paths):
-                self.viewer.layers.remove(layer)  # the reader's layers of this study: ours take their place
+        study, reading = session.study, self.opener.reading
+        self._shown = session.subject
         self._name_sides()
-        self.case.setText("Open or drop a subject's folder" if study is None else study.case)
+        self._show_opening()
+        self.legend.show_measures(Measures())
         self.modalities.show_study(*self._files())
         self._show_notes()
         self.panel.planes_button.setVisible(self.session.task.ndim == 3)
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
-        another = session.subject != self._subject
-        self._subject = session.subject
+        another = not reading and session.subject != self._subject
+        self._note = self.panel.saved.text() if reading else self._note
+        self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())
         if another:
+            self._subject, self._note = session.subject, ""
             self._found, self.look.hidden = False, frozenset()
         for _ in self.layers.show_study():
             if study is not None:
@@ -232,14 +266,47 @@ class MrsegDock(QWidget):
                     self.fit.follow(next(iter(images.values())))
             self._describe()
             yield
-        self.look.visible = True
+        if study is not None:
+            self._name_sides(study.grid.axis_codes)
+            if another:
+                self._recall()
+            self.look.visible = self.look.visible or another
+            self._describe()
+
+    def _recall(self) -> None:
+        """Window and planes as the user had them last, in this window or an earlier one."""
+        preset = remembered("window", "usual")
+        if preset != "usual":
+            self.windowing.use(preset)
+        if remembered("planes", False) and self.session.task.ndim == 3 and not self.three_planes.shown:
+            with suppress(MrsegError):  # the extra is gone, or this is no window
+                self.three_planes.toggle()
+            self.panel.planes_button.setChecked(self.three_planes.shown)
 
     def _name_sides(self, codes: Sequence[str] = ()) -> None:
         images = list(self.layers.images.values()) if codes and self.session.task.ndim == 3 else []
         self.letters.follow(images, codes)
         self.three_planes.follow(images, codes)
 
+    def _current(self) -> bool:
+        """False between the session's change of studies and the window's, when nothing may be taken from it."""
+        return self.session.subject == self._shown
+
+    def _show_opening(self) -> None:
+        """That a study is being opened, how far it is, and nothing else."""
+        study, reading = self.session.study, self.opener.reading
+        self.result.opening = reading
+        name = "Open or drop a subject's folder" if study is None else study.case
+        self.case.setText(reading or name)
+        if reading:
+            self.opening_banner.show_opening(reading, self.opener.step, self.session.openings.fraction)
+        else:
+            self.opening_banner.end_opening()
+        self.worklist.show()
+
     def _show_canvas(self, topics: frozenset[str]) -> None:
+        if not self._current():
+            return  # all is shown anew in a moment
         if "images" in topics:
             self.layers.show_images()
         if topics & OVERLAY:
@@ -251,6 +318,10 @@ class MrsegDock(QWidget):
     def _show_rest(self, topics: frozenset[str]) -> None:
         """Bring everything up to date with the session."""
         session = self.session
+        if not self._current():
+            return  # as above
+        if "opening" in topics:
+            self._show_opening()
         if "combination" in topics:
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
@@ -289,6 +360,8 @@ class MrsegDock(QWidget):
         self.opener.offer_codes()
 
     def _describe(self) -> None:
+        if not self._current():
+            return
         state = self.result.state
         restyle(self.banner, "state", state)
         self.banner.setText(" · ".join(self.result.words()))
@@ -298,12 +371,14 @@ class MrsegDock(QWidget):
         self.panel.save_button.setEnabled(self.session.study is not None)
 
     def _measured(self) -> None:
+        if not self._current():
+            return
         self._show_legend()
         self._describe()
 
     def _seen(self) -> None:
         """Another result came to the front, or the user showed or hid a layer in napari's own list."""
-        if not self.updates.opening:
+        if not self.updates.opening and self._current():
             self.modalities.show_views(self.layers.visible_images())
             self._measured()
 
@@ -311,6 +386,16 @@ class MrsegDock(QWidget):
         """The user looks elsewhere: a result that comes now must not take the view away."""
         if self.session.shown is None and not self.updates.opening:
             self._found = True
+
+    def _deleted(self) -> None:
+        """The user deleted work of hand that is not saved: napari has no way back, we have."""
+        layers = self.layers
+        if self.closed or not self.isVisible():
+            return  # asked about when something else would lose it
+        gone = [layer for layer in layers.unsaved() if layer in layers.deleted]
+        if not leave(gone, self, "deleting"):
+            layers.undelete(gone)
+        layers.deleted = [layer for layer in layers.deleted if layer not in gone]
 
     def _list_models(self, names: Sequence[str]) -> None:
         model = self.session.model
@@ -334,6 +419,7 @@ class MrsegDock(QWidget):
         panel = self.panel
         panel.folder_button.clicked.connect(self.opener.ask_folder)
         panel.files_button.clicked.connect(self.opener.ask_files)
+        panel.recent_button.setMenu(RecentMenu(self, self.worklist, panel))
         panel.sample_button.clicked.connect(self.opener.open_sample)
         panel.which_button.clicked.connect(self.opener.which)
         panel.codes_button.clicked.connect(self.opener.codes)
@@ -349,13 +435,15 @@ class MrsegDock(QWidget):
         self.modalities.viewed.connect(self.layers.show_only)
         self.modalities.assigned.connect(self.opener.assign)
         self.runbar.run.connect(lambda: self.attempt(self.session.run))
-        self.runbar.cancel.connect(lambda: self.attempt(self.session.cancel))
+        self.runbar.cancel.connect(self.cancel)
+        self.opening_banner.cancelled.connect(self.opener.cancel)
         self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
         self.runbar.import_asked.connect(self.import_model)
         self.runbar.device_chosen.connect(self._choose_device)
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
         self.look.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
+        self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
         self.result.changed.connect(self._measured)
         self.viewer.dims.events.current_step.connect(self._moved)
 
@@ -421,6 +509,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.windowing,
         dock.ruler,
     )
+    banner = dock.opening_banner
 
     def end() -> None:
         if ended:
@@ -432,6 +521,8 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         for part in parts:
             with suppress(Exception):  # with the window, the canvas is gone before the dock is
                 part.close()
+        with suppress(Exception):
+            banner.close_down()
         session.close()
 
     return end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.components import ViewerModel
 
@@ -14,6 +14,10 @@ from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.session import Session
+
+if TYPE_CHECKING:
+    from napari_mrseg._qt.opening import Opener
+    from napari_mrseg._qt.worklist import Worklist
 
 
 class Host(Protocol):
@@ -26,6 +30,8 @@ class Host(Protocol):
     runbar: RunBar
     layers: StudyLayers
     result: Result
+    opener: Opener
+    worklist: Worklist
     compare_asked: Any  # a Qt signal
 
     @property
@@ -33,7 +39,11 @@ class Host(Protocol):
 
     def open(self, paths: Sequence[str | Path], **options: Any) -> None: ...
 
+    def show_now(self) -> None: ...
+
     def toggle(self, name: str) -> None: ...
+
+    def edit(self) -> None: ...
 
     def jump(self) -> None: ...
 

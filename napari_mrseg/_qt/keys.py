@@ -53,10 +53,15 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         ),
         Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),
         Shortcut(key("run"), "Run or cancel", dock.runbar.button.click),
-        Shortcut(key("edit"), "Edit a copy of the segmentation", panel.edit_button.click),
+        Shortcut(key("edit"), "Edit a copy of the segmentation", dock.edit),
         Shortcut(key("save"), "Save the segmentation", panel.save_button.click),
         Shortcut(key("folder"), "Open a folder", panel.folder_button.click),
         Shortcut(key("files"), "Open files", panel.files_button.click),
+        Shortcut(
+            key("recent"), "Studies that were opened before, and worklists", panel.recent_button.showMenu
+        ),
+        Shortcut(key("next_study"), "Next study of the worklist", partial(dock.worklist.step, 1)),
+        Shortcut(key("previous_study"), "Previous study of the worklist", partial(dock.worklist.step, -1)),
         Shortcut(key("sample"), "Open the sample that comes with the plugin", panel.sample_button.click),
         Shortcut(key("next_view"), "Next scan behind the segmentation", dock.next_view),
         Shortcut(key("info"), "About the model", dock.runbar.info.emit),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_mrseg._qt.edits import Edits, copies_in
+from napari_mrseg._qt.about import STUDYS, about_of, belongs, paths_of
+from napari_mrseg._qt.edits import Edits, about_edit, copies_in, edits_in, is_unsaved
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.look import OUTLINE, Look
 from napari_mrseg._qt.rays import draw_quickly
@@ -35,12 +38,26 @@ BRAIN = "Brain mask"
 STALE_OPACITY = 0.4  # of the chosen opacity
 
 
+@dataclass(frozen=True)
+class _Away:
+    """What was in the window when another study was asked for, and how it was looked at."""
+
+    study: Study | None
+    layers: tuple[tuple[int, Layer], ...]  # place in napari's list
+    active: Layer | None
+    dims: tuple[tuple[int, ...], tuple[float, ...], int, tuple[str, ...]]  # order, point, ndisplay, labels
+    camera: tuple[float, tuple[float, ...], tuple[float, ...]]  # zoom, centre, angles
+
+
 class StudyLayers:
-    """Shows a session's study in a viewer. Only layers made here are ever changed or removed.
+    """Shows a session's study in a viewer. Only layers that belong to a study are ever changed or removed.
 
     The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
-    layer of their own, which belongs to its subject: over another one it is hidden, but kept. One of them, the
-    overlay or a copy, is in front: the result that is drawn, named, measured and saved. Showing another one hides it.
+    layer of their own, which belongs to its subject and goes with it. One of them, the overlay or a copy, is in front:
+    the result that is drawn, named, measured and saved. Showing another one hides it.
+
+    ``shelf``: copies that are in no window, because their study is not: those with unsaved work, until it is saved or
+    given up. ``given_up``: copies whose work the user does not want to keep, should another study come.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session, look: Look) -> None:
@@ -49,45 +66,65 @@ class StudyLayers:
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
         self.brain: Labels | None = None  # the mask by which a head lost its skull; the user may paint in it
-        self._checks: list[Image] = []  # checkerboards, and the head before
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
-        self.edits = Edits(viewer, lambda _: self.on_painted())
+        self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
+        self.edits = Edits(self._painted)
+        self.shelf: list[Labels] = []
+        self.deleted: list[Labels] = []  # by the user, with work in them that is not saved
+        self.given_up: list[Labels] = []
+        self._away: _Away | None = None
+        self._moving = False  # while we put layers in and out ourselves
         self._copy: Labels | None = None  # in front, unless it is None
         self._combination: Combination = ()
         self._showing = False  # while we show and hide layers ourselves
+        self._intact: Study | None = None
         self._subject = ""  # whose layers these are; the worker may open another study before we hear of it
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._seen: set[str] = set()  # modalities whose images the user wants to see, also while they are off
         viewer.dims.events.current_step.connect(self._looked)
         viewer.dims.events.ndisplay.connect(self._aim)
         viewer.layers.events.removed.connect(self._gone)
+        viewer.layers.events.inserted.connect(self._came)
         look.events.connect(self._look)
 
     def close(self) -> None:
-        """Follow nothing any more; the layers stay with the user."""
+        """Follow nothing any more; the layers stay with the user, and so does what is not saved."""
         self.viewer.dims.events.current_step.disconnect(self._looked)
         self.viewer.dims.events.ndisplay.disconnect(self._aim)
         self.viewer.layers.events.removed.disconnect(self._gone)
+        self.viewer.layers.events.inserted.disconnect(self._came)
+        for layer in self.unsaved():
+            if layer not in self.viewer.layers:
+                layer.visible = False
+                self.viewer.add_layer(layer)
+        self.shelf, self._away = [], None
         self.look.events.disconnect(self._look)
         self.edits.close()
 
     # -- the session shown --------------------------------------------------------------------------------
 
     def show_study(self) -> Iterator[None]:
-        """Replace our layers by those of the session's study; the user's own layers stay.
+        """Replace the old study's layers by those of the session's; the user's own layers stay.
 
+        While another study is being read the old one's are put away, to come back as they were if it is refused.
         A generator, so that the window can answer between one layer and the next; a newer one takes
         the place of one that is not through.
         """
+        study = self.session.study
+        if study is None and self.session.opening:
+            self._put_away()
+            return
+        away, self._away = self._away, None
+        if away is not None and away.study is self.session.intact:
+            self._put_back(away)
+            return
+        if away is not None:
+            self.shelf += [la for _, la in away.layers if isinstance(la, Labels) and about_edit(la)]
         self.clear()
-        study, self._subject = self.session.study, self.session.subject
+        self._subject, self._intact = self.session.subject, self.session.intact
         self._combination = self.session.combination
-        for copy in copies_in(self.viewer):
-            if not self._is_ours(copy):
-                copy.visible = False
-        if self._copy is not None and not self._is_ours(self._copy):
-            self._copy = None
+        self._sort_shelf()
         if study is None:
             return
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
@@ -102,14 +139,14 @@ class StudyLayers:
                 colormap=study.task.modality(name).colormap,
                 contrast_limits=(low, high),
                 visible=name == names[0],
-                metadata={"mrseg": {"modality": name, "case": study.case}},
+                metadata={"mrseg": {"study": STUDYS, "modality": name, "case": study.case}},
                 **common,
             )
             whole = min(low, float(image.data.min())), max(high, float(image.data.max()))
             layer.contrast_limits_range = whole
             layer.colorbar.position = "bottom_left"  # the words are above
             layer.colorbar.visible = study.task.modality(name).colormap != "gray"
-            self.images[name] = self.viewer.add_layer(layer)
+            self.images[name] = self._add(layer)
             draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)
             self._seen = {names[0]}
@@ -124,17 +161,29 @@ class StudyLayers:
             self.reference.contour = OUTLINE
             yield
         for layer in self._checked(study, common):
-            self._checks.append(self.viewer.add_layer(layer))
+            self._add(layer)
             yield
         mask = study.images[names[0]].mask
         if mask is not None:
-            self.brain = Labels(mask.astype(np.uint8), name=BRAIN, visible=False, opacity=0.7, **common)
+            source = study.images[names[0]].source
+            about = {"study": STUDYS, "task": study.task.name, "case": study.case, "source": source}
+            self.brain = Labels(
+                mask.astype(np.uint8),
+                name=BRAIN,
+                visible=False,
+                opacity=0.7,
+                metadata={"mrseg": about},
+                **common,
+            )
+            self.edits.follow(self.brain, {**about, "key": "brain_mask", "subject": self._subject})
             self.brain.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: (0, 0.62, 0.45, 1)})
             self.brain.contour = OUTLINE
-            self.viewer.add_layer(self.brain)
+            self._add(self.brain)
             yield
         empty = np.zeros(study.grid.shape, np.uint8)
         self.prediction = self._add_labels(empty, "Segmentation: none yet", **common)
+        for copy in self._of_subject():
+            self._add(copy)
         if self._copy is not None:
             self.prediction.visible = False
         self._apply_look()
@@ -144,6 +193,7 @@ class StudyLayers:
     @staticmethod
     def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:
         """Hidden layers by which to check what was done to the scans: moved ones as a checkerboard, the head before."""
+        common = {**common, "metadata": {"mrseg": {"study": STUDYS, "case": study.case}}}
         for name, image in study.images.items():
             title = study.task.modality(name).title
             board = checkerboard(study, name)
@@ -206,13 +256,13 @@ class StudyLayers:
         if layer is None or study is None:
             return
         if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
-            self.viewer.add_layer(layer)
+            self._add(layer)
             draw_quickly(self.viewer, layer)
         if shown is None:
-            if layer.data.any():
-                self._swap(layer, np.zeros(layer.data.shape, np.uint8))
+            if layer.data.any() or layer.data.shape != study.grid.shape:
+                self._swap(layer, np.zeros(study.grid.shape, np.uint8))
         else:
-            if layer.data is not shown.labels and layer.data.shape == shown.labels.shape:
+            if layer.data is not shown.labels:
                 self._swap(layer, shown.labels)
             layer.editable = False
             layer.metadata = {"mrseg": self._about(shown, study)}
@@ -278,8 +328,45 @@ class StudyLayers:
         self.on_visible()
 
     def _gone(self, event: Any) -> None:
-        if event.value is self._copy:
+        """The user deleted a layer, or napari all of them: work that is not saved can still be saved."""
+        layer = event.value
+        if self._moving:
+            return
+        if layer is self._copy:
             self._put_in_front(None)
+        if isinstance(layer, Labels) and is_unsaved(layer) and layer not in self.given_up:
+            self.deleted.append(layer)
+            self.on_deleted()
+
+    def drop(self, layers: Iterable[Labels]) -> None:
+        """Take layers that the user gave up out of the window."""
+        self._take_out([layer for layer in list(layers) if layer in self.viewer.layers])
+
+    def undelete(self, layers: Iterable[Labels]) -> None:
+        """Put back what the user deleted; to the shelf, if it is of another study by now."""
+        for layer in layers:
+            if about_edit(layer)["subject"] != self._subject:
+                self.shelf.append(layer)
+                continue
+            self._add(layer)
+            if "combination" in about_edit(layer):
+                self._put_in_front(layer)
+
+    def _painted(self, layer: Labels) -> None:
+        if layer in self.given_up:
+            self.given_up.remove(layer)
+        self.on_painted()
+
+    def _came(self, event: Any) -> None:
+        """A duplicate of labels of ours is a copy to paint in, with a state of its own, and comes to the front."""
+        layer = event.value
+        if self._moving or not self.edits.adopt(layer):
+            return
+        if "combination" in about_edit(layer):
+            layer.events.visible.connect(self._visible)
+            self.look.visible = True
+            self._apply_look()
+            self._put_in_front(layer)
 
     def _look(self, *_: Any) -> None:
         self._apply_look()
@@ -291,9 +378,7 @@ class StudyLayers:
         shown = self.session.shown
         estimated = frozenset() if shown is None else estimated_codes(shown)
         stale = STALE_OPACITY if self.session.stale else 1.0
-        layers = [
-            (copy, frozenset(copy.metadata["mrseg"]["estimated"]), 1.0) for copy in copies_in(self.viewer)
-        ]
+        layers = [(copy, frozenset(about_edit(copy)["estimated"]), 1.0) for copy in copies_in(self.viewer)]
         if self.prediction is not None and self.prediction in self.viewer.layers:
             layers.append((self.prediction, estimated, stale))
         for layer, grey, part in layers:
@@ -335,15 +420,19 @@ class StudyLayers:
         return tuple(int(v) for v in np.clip(voxel, 0, np.array(layer.data.shape) - 1))
 
     def edit_copy(self) -> Labels:
-        """A layer with a copy of the result in front, to paint in. Raises InputError if there is none."""
+        """A layer with a copy of the result on screen, to paint in; one that is in front already is gone on with.
+
+        Raises InputError if there is no result.
+        """
+        if self._copy is not None:
+            self.viewer.layers.selection.active = self._copy
+            return self._copy
         study, shown = self._study(), self.session.shown
         if shown is None or study is None or shown.preview or self.session.stale:
             raise InputError("There is no finished segmentation to edit; wait for the final result first.")
-        task, copy = shown.task, self._copy
-        labels = shown.labels if copy is None else np.asarray(copy.data)
-        about = {**self._about(shown, study), "estimated": estimated_codes(shown)}
+        task, about = shown.task, self._about(shown, study)
         layer = Labels(
-            labels.copy(),
+            shown.labels.copy(),
             name=f"Edited {shown.case}: {titles(task, shown.combination)} · {model_name(shown.model)}",
             scale=study.grid.spacing,
             units=task.world_unit,
@@ -351,8 +440,8 @@ class StudyLayers:
             features=label_names(task),
             metadata={"mrseg": about},
         )
-        self.edits.follow(layer)
-        added: Labels = self.viewer.add_layer(layer)
+        self.edits.follow(layer, about, shown.labels)
+        added: Labels = self._add(layer)
         added.events.visible.connect(self._visible)
         self.look.visible = True
         self._apply_look()
@@ -362,20 +451,23 @@ class StudyLayers:
         return added
 
     def edited(self) -> Labels | None:
-        """The edited copy in front, or that is selected, whosever it is, else the newest one of the open study."""
+        """The edited copy that is selected, or in front, else the newest one."""
         found = copies_in(self.viewer)
         active = self.viewer.layers.selection.active
         if active in found:
             return active
-        return self._copy or next(filter(self._is_ours, reversed(found)), None)
+        return self._copy or (found[-1] if found else None)
+
+    def unsaved(self) -> list[Labels]:
+        """All that the user painted and did not save, also where its study is not in the window."""
+        away = () if self._away is None else (layer for _, layer in self._away.layers)
+        found = edits_in([*self.viewer.layers, *away, *self.shelf, *self.deleted])
+        return [layer for layer in dict.fromkeys(found) if layer not in self.given_up]
 
     def whose(self, copy: Labels) -> str:
         """The case an edited copy is of, and whether that is another study than the one that is open."""
-        case = str(copy.metadata["mrseg"]["case"])
-        return case if self._is_ours(copy) else f"{case} (ANOTHER STUDY)"
-
-    def _is_ours(self, copy: Labels) -> bool:
-        return bool(copy.metadata["mrseg"]["subject"] == self._subject)
+        about = about_edit(copy)
+        return f"{about['case']}{'' if about['subject'] == self._subject else ' (ANOTHER STUDY)'}"
 
     def _looked(self, event: Any = None) -> None:
         self.session.look_at(self.looked_at())
@@ -396,24 +488,35 @@ class StudyLayers:
         return study if self.session.subject == self._subject else None
 
     def _about(self, shown: Prediction, study: Study) -> dict[str, Any]:
-        about = {"key": key(shown.combination), "case": shown.case, "model": dict(shown.model)}
-        source = study.images[shown.combination[0]].source
-        return {**about, "combination": shown.combination, "subject": self._subject, "source": source}
+        return {
+            "study": STUDYS,
+            "task": study.task.name,
+            "key": key(shown.combination),
+            "case": shown.case,
+            "model": dict(shown.model),
+            "combination": shown.combination,
+            "estimated": estimated_codes(shown),
+            "subject": self._subject,
+            "source": study.images[shown.combination[0]].source,
+        }
 
     def _add_labels(
         self, labels: npt.NDArray[np.uint8], name: str, *, source: Any = None, **options: Any
     ) -> Labels:
+        study = self._study()
+        about = {"study": STUDYS, "source": source, "key": "reference", "subject": self._subject}
+        about |= {"task": self.session.task.name, "case": "" if study is None else study.case}
         layer = Labels(
             labels,
             name=name,
             colormap=self._colour_map(frozenset(), frozenset()),
             features=label_names(self.session.task),
-            metadata={"mrseg": {"source": source}},
+            metadata={"mrseg": about},
             **options,
         )
         layer.editable = False
         layer.events.visible.connect(self._visible)
-        self.viewer.add_layer(layer)
+        self._add(layer)
         draw_quickly(self.viewer, layer)
         return layer
 
@@ -427,14 +530,88 @@ class StudyLayers:
         self.viewer.dims.set_point(range(first, self.viewer.dims.ndim), point)
 
     def clear(self) -> None:
-        """Take all layers of the study out of the window but copies that the user has edited."""
-        ours: list[Layer | None] = [*self.images.values(), self.prediction, self.reference, self.brain]
-        ours += self._checks
-        for layer in ours:
-            if layer is not None and layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
-        self.images, self.prediction, self.reference, self.brain, self._checks = {}, None, None, None, []
+        """Take all layers of the study out of the window; copies that the user may have edited go to the shelf."""
+        self.shelf += [la for la in self._of_a_study() if isinstance(la, Labels) and about_edit(la)]
+        self.shelf += self.deleted
+        self.deleted = []
+        self._take_out(self._of_a_study())
+        self.images, self.prediction, self.reference, self.brain = {}, None, None, None
         self._seen = set()
+
+    def _of_a_study(self) -> list[Layer]:
+        """Layers in the window that go when another study comes; pair and maps are the comparison's to take away."""
+        return [
+            layer
+            for layer in self.viewer.layers
+            if belongs(layer) or (paths_of(layer) and "case" in about_of(layer))
+        ]
+
+    def _sort_shelf(self) -> None:
+        """Keep what is of the open study, and of others what is not saved, unless the user gave it up."""
+        shelf = list(dict.fromkeys(self.shelf))
+        lost, self.given_up = self.given_up, []
+        self.shelf = [la for la in shelf if self._is_ours(la) or (is_unsaved(la) and la not in lost)]
+        if self._copy not in filter(self._is_ours, self.shelf):
+            self._copy = None
+
+    def _of_subject(self) -> list[Labels]:
+        """Off the shelf: the copies of predictions of the open study."""
+        ours = list(filter(self._is_ours, self.shelf))
+        self.shelf = [layer for layer in self.shelf if layer not in ours]
+        return ours
+
+    def _is_ours(self, layer: Labels) -> bool:
+        """Whether it is a copy of a prediction of the open study."""
+        about = about_edit(layer)
+        return "combination" in about and about["subject"] == self._subject
+
+    def _put_away(self) -> None:
+        if self._away is not None or not self._subject:
+            return
+        viewer = self.viewer
+        layers = tuple((at, la) for at, la in enumerate(viewer.layers) if la in self._of_a_study())
+        dims, camera = viewer.dims, viewer.scene.camera
+        self._away = _Away(
+            self._intact,
+            layers,
+            viewer.layers.selection.active,
+            (tuple(dims.order), tuple(dims.point), dims.ndisplay, tuple(dims.axis_labels)),
+            (camera.zoom, tuple(camera.center), tuple(camera.angles)),
+        )
+        self._take_out([layer for _, layer in layers])
+
+    def _put_back(self, away: _Away) -> None:
+        viewer = self.viewer
+        with self._quietly():
+            for at, layer in away.layers:
+                viewer.layers.insert(min(at, len(viewer.layers)), layer)
+                if layer in (*self.images.values(), self.reference, self.prediction):
+                    draw_quickly(viewer, layer)
+        order, point, ndisplay, labels = away.dims
+        viewer.dims.ndisplay = ndisplay
+        if viewer.dims.ndim == len(order):
+            viewer.dims.order, viewer.dims.axis_labels, viewer.dims.point = order, labels, point
+        viewer.scene.camera.zoom, viewer.scene.camera.center, viewer.scene.camera.angles = away.camera
+        if away.active in viewer.layers:
+            viewer.layers.selection.active = away.active
+        self.given_up = []
+
+    def _add(self, layer: Any) -> Any:
+        with self._quietly():
+            return self.viewer.add_layer(layer)
+
+    def _take_out(self, layers: Iterable[Layer]) -> None:
+        with self._quietly():
+            for layer in layers:
+                self.viewer.layers.remove(layer)
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        before, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = before
 
 
 def _set_visible(layer: Layer, visible: bool) -> None:

@@ -1,4 +1,7 @@
-"""Opens studies, asks what files and codes do not say, and takes over what napari's reader found."""
+"""Opens studies, asks what files and codes do not say, and takes over what napari's reader found.
+
+From the moment a study is asked for until it is there, nothing of the old one is on screen.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSettings, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
+from napari_mrseg._qt.about import paths_of
 from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
 from napari_mrseg._qt.files import files_of
+from napari_mrseg._qt.leaving import leave
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
+from napari_mrseg._qt.settings import last_folder, remember_folder, remember_study
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
 from napari_mrseg.io.labels import MEND
-from napari_mrseg.openings import suggested_roles
+from napari_mrseg.openings import held_by, held_in_words, name_of, suggested_roles
 from napari_mrseg.session import Opened
+from napari_mrseg.study import Study
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
@@ -29,46 +36,110 @@ _FILES = "Scans (*.nii *.nii.gz *.mha *.nrrd *.mgz *.dcm *.ima *.zip);;All files
 class Opener:
     """The ways a study gets into the dock. Reading is the session's work.
 
-    ``asked``: what is to be opened, until it is.
+    ``asked``: what is to be opened, until it is. ``name``: what it is called meanwhile.
     """
 
     def __init__(self, dock: Host) -> None:
         self._dock = dock
         self._offered: list[str] = []
+        self._old: Study | None = None  # what was open when it was asked for
+        self._asking = False
         self.asked: Opened | None = None
+        self.name = ""
 
     @property
     def reading(self) -> str:
         """What is being read, in words; nothing if nothing is."""
-        if self.asked is None or not self._dock.session.opening:
+        session = self._dock.session
+        if not session.opening or session.study is not None:
             return ""
-        return f"Reading {Path(self.asked.paths[0].split('=')[-1]).name} …"
+        return f"Opening {self.name if self.asked is not None else 'a study'} …"
 
-    def open(self, paths: Sequence[str | Path], **options: Any) -> None:
+    @property
+    def step(self) -> str:
+        """Which file is being read, in words, or that all are."""
+        session = self._dock.session
+        role = session.openings.role
+        return (
+            f"reading {session.task.modality(role).title if role in session.task.names else role or 'names'}"
+        )
+
+    def open(self, paths: Sequence[str | Path], *, name: str = "", **options: Any) -> bool:
+        """``name``: what it is called until it is there, by default as its folder. False if the old one stays."""
         assigned = dict(options.pop("assign", None) or {})
-        self._read(Opened(tuple(map(str, paths)), assigned, options))
+        return self._read(Opened(tuple(map(str, paths)), assigned, options), name)
 
     def assign(self, role: str, path: str) -> None:
         """Open the same once more with this file in that role."""
         session = self._dock.session
         self._read(session.corrected(swapped(files_of(session), role, path)))
 
-    def _read(self, asked: Opened) -> None:
+    def may_leave(self, why: str = "opening another study") -> bool:
+        """Whether the open study can go: asks, once, about what was painted and is not saved."""
+        if self._asking:
+            return False
+        layers = self._dock.layers
+        unsaved, self._asking = layers.unsaved(), True
+        try:
+            if not leave(unsaved, self._dock, why):
+                return False
+        finally:
+            self._asking = False
+        layers.given_up += layers.unsaved()
+        return True
+
+    def cancel(self) -> None:
+        """Stop reading; the old study comes back."""
+        name = self.name
+        if self._dock.session.cancel_opening():
+            self._dock.show_now()
+            self._dock.say(f"Opening {name} was cancelled.")
+
+    def heard(self) -> None:
+        """Another study is there, or the old one is back."""
+        session = self._dock.session
+        if session.opening and session.study is None:
+            return
+        intact, asked, old, self._old = session.intact, self.asked, self._old, None
+        if intact is None or intact is not old:
+            self.asked = None
+            if intact is not None and asked is not None:
+                self._remember(asked)
+
+    def _remember(self, asked: Opened) -> None:
+        from napari_mrseg.resources import sample_study
+
+        task = self._dock.session.task
+        try:
+            sample = str(sample_study(task))
+        except InputError:  # a task without one
+            sample = ""
+        if sample in asked.paths:
+            return
+        remember_study(task.name, asked.paths)
+        first = Path(asked.paths[0].rpartition("=")[2]).absolute()
+        remember_folder(str(first.parent))
+
+    def _read(self, asked: Opened, name: str = "") -> bool:
+        session = self._dock.session
+        if not self.may_leave():
+            return False
         self._dock.hush()
-        self.asked = asked
-        self._dock.session.open_later(asked.paths, assign=asked.assigned, **asked.options)
+        self._old = self._old or session.intact
+        self.asked, self.name = asked, name or name_of(asked.paths)
+        session.open_later(asked.paths, assign=asked.assigned, **asked.options)
+        self._dock.show_now()  # no frame of the old study is drawn after this
+        return True
 
     def ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self._dock, "Open a subject's folder", last_folder())
         if folder:
-            remember_folder(str(Path(folder).parent))
             self._dock.open([folder])
 
     def ask_files(self) -> None:
         title = "Open one subject's scans"
         files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), _FILES)
         if files:
-            remember_folder(str(Path(files[0]).parent))
             self._dock.open(files)
 
     def open_sample(self) -> None:
@@ -91,7 +162,7 @@ class Opener:
         if session.study is not None or session.opening:
             return
         layers = self._dock.viewer.layers
-        paths = [p for la in layers for p in la.metadata.get("mrseg", {}).get("paths", ())]
+        paths = [path for layer in layers for path in paths_of(layer)]
         if paths:
             self._dock.open(list(dict.fromkeys(paths)))
 
@@ -102,10 +173,11 @@ class Opener:
         asked = () if self.asked is None else self.asked.paths
         panel, task = self._dock.panel, self._dock.session.task
         panel.which_button.setEnabled(True)
-        panel.which_button.setText(CHOOSE if asked and studies_at(asked, task) else WHICH)
+        studies = studies_at(asked, task) if asked else ()
+        panel.which_button.setText(CHOOSE if studies else WHICH)
         # Where one scan cannot be aligned, the others go on without it: it can be set to "not used" there.
         unclear = isinstance(cause, NotAlignedError) or is_unclear(asked, task)
-        panel.which_button.setVisible(bool(asked and unclear))
+        panel.which_button.setVisible(bool(asked and (unclear or studies)))
         self.offer_codes(failed=bool(asked) and isinstance(cause, LabelCodesError))
 
     def offer_codes(self, *, failed: bool = False) -> None:
@@ -115,6 +187,12 @@ class Opener:
         button = self._dock.panel.codes_button
         button.setText(f"Codes of the reference: {said} …" if said else CODES)
         button.setVisible(failed or doubtful or bool(study and said))
+
+    @property
+    def held(self) -> str:
+        """What a folder without scans of its own holds instead, in words."""
+        asked = () if self.asked is None else self.asked.paths
+        return held_in_words(held_by(asked, self._dock.session.task)) if asked else ""
 
     def hide_mends(self) -> None:
         """Hide what an opening that failed had to offer."""
@@ -164,6 +242,11 @@ class Opener:
         if not mask.any():
             self._dock.say("The brain mask is empty; paint the brain into it first.")
             return
+        given_up = self._dock.layers.given_up
+        given_up.append(layer)  # the mask is in use from now on
+        if not self.may_leave("cutting the brain out anew"):
+            given_up.remove(layer)
+            return
         opened, used = session.opened, session.combination
         session.set_study(recut(session.study, mask), combination=used, opened=opened)
 
@@ -171,12 +254,3 @@ class Opener:
         paths, self._offered = self._offered, []
         if not self._dock.closed:
             self._dock.open(paths)
-
-
-def last_folder() -> str:
-    """Where the user last opened or saved something."""
-    return str(QSettings("napari-mrseg", "dock").value("folder", ""))
-
-
-def remember_folder(folder: str) -> None:
-    QSettings("napari-mrseg", "dock").setValue("folder", folder)

@@ -22,6 +22,7 @@ from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
+from napari_mrseg._qt.worklist import WorklistBar
 from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar
@@ -58,6 +59,11 @@ class Panel(QWidget):
         self.sample_button = _button(
             "Sample", with_key(f"A study that comes with the plugin: {task.made_up}", "sample")
         )
+        self.recent_button = QToolButton()
+        self.recent_button.setText("Recent")
+        self.recent_button.setToolTip(with_key("Studies that were opened before, and worklists", "recent"))
+        self.recent_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.worklist_bar = WorklistBar()
         self.keys_button = QToolButton()
         self.keys_button.setText("?")
         self.keys_button.setAccessibleName("All keys")
@@ -105,7 +111,16 @@ class Panel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(6)
-        column.addLayout(_row(self.folder_button, self.files_button, self.sample_button, self.keys_button))
+        column.addLayout(
+            _row(
+                self.folder_button,
+                self.files_button,
+                self.recent_button,
+                self.sample_button,
+                self.keys_button,
+            )
+        )
+        column.addWidget(self.worklist_bar)
         column.addWidget(self.case)
         column.addWidget(self.banner)
         column.addWidget(scroll, 1)

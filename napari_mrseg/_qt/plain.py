@@ -9,6 +9,7 @@ from napari import Viewer
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
+from napari_mrseg._qt.about import about_of, paths_of
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg.display import RESEARCH_USE
@@ -66,4 +67,6 @@ def _there(viewer: Any) -> Plain | None:
 
 
 def _about(layer: Any) -> dict[str, Any]:
-    return dict(layer.metadata.get("mrseg") or {})
+    """What our reader wrote; nothing of a layer that uses our name for something else."""
+    about = about_of(layer)
+    return dict(about) if paths_of(layer) and "case" in about else {}

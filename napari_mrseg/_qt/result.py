@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.edits import is_unsaved
+from napari_mrseg._qt.edits import about_edit, changes_of, is_edited, is_unsaved
 from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg.display import RESEARCH_USE, model_name, numbered
 from napari_mrseg.session import Session
@@ -41,6 +41,7 @@ class Result(QObject):
         super().__init__(parent)
         self._session, self._layers = session, layers
         self.instead: list[str] = []  # what is drawn in its place: two results in one picture
+        self.opening = ""  # what is being opened, in words: then no result is there
         self._key: object = None  # what was measured, or is being
         self._found: tuple[Mapping[str, float] | None, Mapping[str, float | None]] = (None, {})
         self._jobs = 0
@@ -56,10 +57,12 @@ class Result(QObject):
 
     @property
     def state(self) -> str:
-        """One of none, preview, final, stale, edited."""
-        shown = self._session.shown
-        if self._layers.copy is not None:
-            return "edited"
+        """One of none, preview, final, stale, edited. A copy without a stroke is the final result that it is of."""
+        shown, copy = self._session.shown, self._layers.copy
+        if self.opening:
+            return "none"
+        if copy is not None:
+            return "edited" if is_edited(copy) else "final"
         if shown is None or self._layers.front is None:
             return "none"
         return "stale" if self._session.stale else "preview" if shown.preview else "final"
@@ -68,6 +71,8 @@ class Result(QObject):
         """The parts of the line that says what is on screen. Nothing shown is ever unlabelled."""
         layers, session = self._layers, self._session
         copy, look = layers.copy, layers.look
+        if self.opening:
+            return [self.opening, RESEARCH_USE]
         marks = list(self.instead)
         if layers.front is not None and (copy is not None or session.shown is not None):
             if not look.visible and not self.instead:
@@ -79,9 +84,10 @@ class Result(QObject):
             return ["opening …", RESEARCH_USE]  # of the result nothing is drawn yet
         if copy is None:
             return [*marks, *session.describe().split(" · ")]
-        about = copy.metadata["mrseg"]
+        about, whose = about_edit(copy), layers.whose(copy)
+        what = "EDITED BY HAND" if is_edited(copy) else "Copy to paint in, unchanged"
         return [
-            f"EDITED BY HAND: {about['key']} of {layers.whose(copy)}",
+            f"{what}: {about['key']} of {whose}",
             *(["not saved"] if is_unsaved(copy) else []),
             *marks,
             numbered(session.task, about["combination"]).partition(":")[0],
@@ -95,9 +101,8 @@ class Result(QObject):
         study = session.study  # before what is shown, which another study takes away first
         shown = session.shown
         if copy is not None:
-            about = copy.metadata["mrseg"]
-            labels, combination = np.asarray(copy.data), about["combination"]
-            self._measure((copy, about["changes"]), labels, float(np.prod(copy.scale)) / 1000, copy)
+            labels, combination = np.asarray(copy.data), about_edit(copy)["combination"]
+            self._measure((copy, changes_of(copy)), labels, float(np.prod(copy.scale)) / 1000, copy)
             sizes, dice = self._found
             return Measures(combination, sizes, dice)
         if shown is None:

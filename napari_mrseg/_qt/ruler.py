@@ -9,6 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Shapes
 
+from napari_mrseg._qt.about import STUDYS
+
 DISTANCES = "Distances"
 _LEAST = 4.0  # pixels of dragging; less is a click
 _COLOUR = "#7cfc00"  # of no region, and apart from grey
@@ -73,6 +75,7 @@ class Ruler:
             units=None if active is None else active.units[-ndim:],
             features={"length": np.zeros(0, dtype=object)},
             text={"string": "{length}", "color": _COLOUR, "size": 14, "anchor": "upper_left"},
+            metadata={"mrseg": {"study": STUDYS}},  # it goes with the study
         )
         viewer.add_layer(made)
         if active is not None:

@@ -126,7 +126,7 @@ class RunBar(QWidget):
     def show_session(self, session: Session, computed: tuple[int, int], opening: str = "") -> None:
         """Run or cancel, and the bar. ``computed``: combinations that are done, and all there are."""
         running = session.running
-        self._running = running is not None
+        self._running = running is not None or bool(opening)
         self.button.setText("Cancel" if self._running else "Run")
         restyle(self.button, "running", "true" if self._running else "false")
         self.button.setEnabled(
@@ -135,7 +135,8 @@ class RunBar(QWidget):
         self.button.setToolTip(with_key(_STOP if self._running else _RUN, "run"))
         self.about.setEnabled(session.model is not None)
         if opening:
-            self.progress.setValue(0)  # no busy animation: each of its frames would redraw the canvas too
+            # No busy animation: each of its frames would redraw the canvas too.
+            self.progress.setValue(round(100 * session.openings.fraction))
             self.stage.setText(opening)
             return
         done, all_ = computed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
 
-from napari_mrseg._qt.edits import mark_saved
+from napari_mrseg._qt.edits import about_edit, edited_name, mark_saved
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
@@ -61,15 +61,15 @@ class Saver:
                 "copy in the layer list."
             )
             return
-        about = layer.metadata["mrseg"]
-        name = f"{about['key']}_edited{label_ending(self._dock.session.task, len(layer.data))}"
+        about = about_edit(layer)
+        name = f"{edited_name(layer)}{label_ending(self._dock.session.task, len(layer.data))}"
         folder = self._ask(f"Save the edited copy of {self._dock.layers.whose(layer)} into this folder")
         if folder is None or not self._may_replace(folder, [name]):
             return
-        labels, changes = layer.data.copy(), about["changes"]  # painting may go on while the file is written
+        labels = layer.data.copy()  # painting may go on while the file is written
 
         def done(_: object) -> None:
-            mark_saved(layer, changes)
+            mark_saved(layer, labels)
             self._saved(f"{name} of {about['case']}", folder)
 
         self._dock.later(lambda: write_labels(labels, about["source"], folder / name), done=done)
@@ -96,12 +96,12 @@ class Saver:
         self._dock.result.changed.emit()
 
     def _ask(self, title: str = "Save into this folder") -> Path | None:
-        from napari_mrseg._qt.opening import last_folder, remember_folder
+        from napari_mrseg._qt.settings import SAVED, last_folder, remember_folder
 
-        chosen = QFileDialog.getExistingDirectory(self._dock, title, last_folder())
+        chosen = QFileDialog.getExistingDirectory(self._dock, title, last_folder(SAVED))
         if not chosen:
             return None
-        remember_folder(chosen)
+        remember_folder(chosen, SAVED)
         self._dock.hush()
         return Path(chosen)
 

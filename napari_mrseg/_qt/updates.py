@@ -57,7 +57,9 @@ class Updates(QObject):
             self._steps = self._study()
             self._pending = frozenset(TOPICS) - {"study"}
             self._follower.stop()  # what was left to show is of the old study
+            self._behind = frozenset()
             self._stepper.start()
+            self._step()  # the first at once: from now on nothing of the old study is seen
         elif self._steps is not None:
             self._pending |= topics
         else:

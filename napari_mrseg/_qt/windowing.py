@@ -32,10 +32,14 @@ class Windowing:
 
     def next_preset(self) -> str:
         """Go to the next preset in all images; its name."""
-        self._preset = PRESETS[(PRESETS.index(self._preset) + 1) % len(PRESETS)]
+        self.use(PRESETS[(PRESETS.index(self._preset) + 1) % len(PRESETS)])
+        return self._preset
+
+    def use(self, preset: str) -> None:
+        """Take one of :data:`PRESETS` for all images."""
+        self._preset = preset if preset in PRESETS else PRESETS[0]
         for image in self._images():
             _set(image, *_limits(np.asarray(image.data), self._preset))
-        return self._preset
 
     def _drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         image = next((one for one in self._images() if one.visible), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from napari import Viewer
@@ -73,8 +74,18 @@ class DockWindow(_Place):
 
     def arrange(self) -> None:
         holder, window = holder_of(self)
+        close = getattr(holder, "destroyOnClose", None)
+        if close is not None:
+            holder.destroyOnClose = lambda: self._close(close)  # type: ignore[union-attr]
         if holder is not None and window is not None and not holder.isFloating():
             window.resizeDocks([holder], [WIDTH], Qt.Orientation.Horizontal)
+
+    def _close(self, close: Callable[[], None]) -> None:
+        """By the cross of the dock: asked once, so what is given up goes with it."""
+        dock = self.inner
+        if dock.opener.may_leave("closing the dock"):
+            dock.layers.drop(dock.layers.given_up)
+            close()
 
 
 class ImageDockWindow(DockWindow):
@@ -97,14 +108,14 @@ class ComparisonWindow(_Place):
 
 def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
     """Close a dock and what belongs to it. Its scans and overlay go: in another unit than what comes, and with no line
-    that says what they are, they would mislead. Copies that the user has edited stay."""
+    that says what they are, they would mislead. What the user painted and did not save stays, hidden."""
     bench = workbench_of(viewer)
     for widget in (bench, dock):
         holder, _ = holder_of(widget) if widget is not None else (None, None)
         if holder is not None:
             viewer.window.remove_dock_widget(holder)
-    dock.end()
     dock.layers.clear()
+    dock.end()
 
 
 def open_dock(viewer: Viewer, session: Session | None = None, *, task: Task | None = None) -> MrsegDock:

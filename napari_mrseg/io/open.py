@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def open_study(
     brain: How = "auto",
     steps: Sequence[Step] | None = None,
     labels: str | None = None,
+    reading: Callable[[str, float], None] | None = None,
 ) -> Study:
     """Open one subject: a folder, files, or ``modality=file`` strings.
 
@@ -65,7 +67,8 @@ def open_study(
     ``use``: open only these modalities; the files of others are not read, whatever is wrong with them. ``onto``: the
     modality on whose grid scans of different grids come, by default the finest; ``brain``: how the brain is cut out
     where there is a skull (:class:`~.brain.BrainMask`); ``steps`` replaces all that is done to the scans once they are
-    read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``.
+    read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``. ``reading`` is called before each
+    file is read, with its role and the fraction that is done; what it raises ends the opening.
     Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
     fit is left out with a note in ``study.notes``.
     """
@@ -73,7 +76,11 @@ def open_study(
     if use is not None:
         recognition = _restrict(recognition, task.combination(use), task)
 
+    wanted, begun = sum(found.role is not None for found in recognition.files), count()
+
     def reader(path: Path, role: str) -> Volume:
+        if reading is not None:
+            reading(role, next(begun) / (wanted + 1))  # the last part is for the steps
         return formats.read(path, task, role, assume_ras=assume_ras)
 
     return build(recognition, task, reader, steps_of(onto, brain) if steps is None else steps, labels)

@@ -11,7 +11,9 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QSettings
+from waiting import Asked
 
+from napari_mrseg._qt import leaving
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.session import Session
 
@@ -26,4 +28,12 @@ def own_settings(tmp_path: Path) -> None:
 def dock(qtbot: QtBot, session: Session) -> MrsegDock:
     made = MrsegDock(ViewerModel(), session)
     qtbot.addWidget(made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """What was asked about unsaved work; ``answer`` is what the user says, at first Discard."""
+    made = Asked()
+    monkeypatch.setattr(leaving, "ask", made)
     return made

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-import pytest
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QFileDialog
-from synthetic import LPS
 from tiny import study
-from waiting import PATIENCE, MakeStudy, until_error, until_final
+from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.degrade import DEGRADATIONS
@@ -33,27 +28,43 @@ def copied(dock: MrsegDock) -> Labels:
     return copy
 
 
-def test_an_edited_copy_of_another_study_is_kept_but_hidden(qtbot: QtBot, dock: MrsegDock) -> None:
-    """Opening another subject hides the copy, unchanged; two folders of one name are still two subjects."""
+def test_an_edited_copy_goes_with_its_study_and_comes_back_with_it(qtbot: QtBot, dock: MrsegDock) -> None:
+    """Another subject takes it out of the window, also one of the same folder name; with its own, opened again, the
+    copy is there as it was, for its work is not saved. An unchanged one is gone."""
     opened(qtbot, dock, FIRST)
     copy = copied(dock)
     copy.paint((12, 16, 14), 3)
     painted = copy.data.copy()
     opened(qtbot, dock, SECOND)
-    assert copy in dock.viewer.layers
-    assert not copy.visible
-    assert np.array_equal(copy.data, painted)
+    assert copy not in dock.viewer.layers
     assert "EDITED" not in dock.banner.text()
     assert dock.viewer.layers.selection.active is dock.layers.prediction
+    opened(qtbot, dock, FIRST)
+    assert copy in dock.viewer.layers
+    assert np.array_equal(copy.data, painted)
+    copy.undo()
+    opened(qtbot, dock, SECOND)
+    opened(qtbot, dock, FIRST)
+    assert copy not in dock.viewer.layers
 
 
-def test_closing_the_study_hides_its_copies(qtbot: QtBot, dock: MrsegDock) -> None:
-    """With no study open, no copy is drawn."""
+def test_distances_and_what_was_saved_go_with_the_study(qtbot: QtBot, dock: MrsegDock) -> None:
+    """Lines that were measured and the note about a file belong to the study that they were made of."""
+    opened(qtbot, dock, FIRST)
+    lines = dock.ruler._layer(3)
+    dock.panel.saved.setText("Saved flair.nii.gz of anat")
+    opened(qtbot, dock, SECOND)
+    assert lines not in dock.viewer.layers
+    assert dock.panel.saved.text() == ""
+
+
+def test_closing_the_study_takes_its_copies_away(qtbot: QtBot, dock: MrsegDock) -> None:
+    """With no study open, no copy is there."""
     opened(qtbot, dock, FIRST)
     copy = copied(dock)
     dock.session.set_study(None)
     qtbot.waitUntil(lambda: dock.layers.prediction is None, timeout=PATIENCE)
-    assert not copy.visible
+    assert copy not in dock.viewer.layers
 
 
 def test_an_edited_copy_stays_while_its_study_does(qtbot: QtBot, dock: MrsegDock) -> None:
@@ -71,51 +82,16 @@ def test_an_edited_copy_stays_while_its_study_does(qtbot: QtBot, dock: MrsegDock
 
 
 def test_an_edited_copy_names_its_case(qtbot: QtBot, dock: MrsegDock) -> None:
-    """Layer, dock and canvas say whose copy is on screen, and that it is not of the study that is open."""
+    """Layer, dock and canvas say whose copy is on screen."""
     opened(qtbot, dock, FIRST)
     copy = copied(dock)
     assert "anat" in copy.name
-    assert "EDITED BY HAND: flair+t1+t1ce+t2 of anat" in dock.banner.text()
+    copy.paint((12, 16, 14), 3)
+    qtbot.waitUntil(
+        lambda: "EDITED BY HAND: flair+t1+t1ce+t2 of anat" in dock.banner.text(), timeout=PATIENCE
+    )
     assert "ANOTHER STUDY" not in dock.banner.text()
-    opened(qtbot, dock, SECOND)
-    copy.visible = True
-    assert "EDITED BY HAND: flair+t1+t1ce+t2 of anat (ANOTHER STUDY)" in dock.banner.text()
-    assert "ANOTHER STUDY" in " ".join(dock.viewer.canvas.overlays.text.text.split())
-
-
-def test_a_copy_of_another_study_is_saved_only_when_it_is_selected(
-    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unselected it is refused; selected, the dialog names its case, and it is written on its own scan's grid."""
-    asked = []
-    out = tmp_path / "out"
-    out.mkdir()
-
-    def ask(_: Any, caption: str, *__: Any) -> str:
-        asked.append(caption)
-        return str(out)
-
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", ask)
-    shifted = np.array(LPS, dtype=float)
-    shifted[:3, 3] += 7
-    first, second = make_study(case="sub-01"), make_study(case="sub-02", affine=shifted, seed=1)
-    dock.open([first])
-    until_final(qtbot, dock)
-    copy = copied(dock)
-    dock.open([second])
-    qtbot.waitUntil(lambda: dock.case.text() == "sub-02", timeout=PATIENCE)
-    until_final(qtbot, dock)
-    dock.saver.save_edited()
-    assert "no edited copy of this study" in until_error(qtbot, dock)
-    assert not asked
-    dock.viewer.layers.selection.active = copy
-    dock.saver.save_edited()
-    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
-    qtbot.waitUntil(saved.exists, timeout=PATIENCE)
-    assert "sub-01" in asked[0]
-    assert "ANOTHER STUDY" in asked[0]
-    scan = nib.load(first / "sub-01_flair.nii.gz")
-    assert np.array_equal(nib.load(saved).affine, scan.affine)
+    assert "EDITED BY HAND" in " ".join(dock.viewer.canvas.overlays.text.text.split())
 
 
 def test_layers_are_left_alone_while_another_study_arrives(qtbot: QtBot, dock: MrsegDock) -> None:

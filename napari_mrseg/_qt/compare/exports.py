@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_mrseg._qt.bridge import Later
 from napari_mrseg._qt.compare.state import State
-from napari_mrseg._qt.opening import last_folder, remember_folder
+from napari_mrseg._qt.settings import SAVED, last_folder, remember_folder
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.errors import InputError
 from napari_mrseg.session_file import open_session, save_session
@@ -41,6 +41,7 @@ class Exports(QObject):
         super().__init__(parent)
         self._state, self._view, self._restore, self._where = state, view, restore, where
         self._window = parent
+        self.may_leave: Callable[[], bool] = lambda: True  # asked before another study is opened
 
     def menu(self) -> QMenu:
         menu = QMenu(self._window)
@@ -169,11 +170,11 @@ class Exports(QObject):
             self.failed.emit("There is nothing to report; open a study first.")
             return
         parent = QFileDialog.getExistingDirectory(
-            self._window, "Folder for the report's own folder", last_folder()
+            self._window, "Folder for the report's own folder", last_folder(SAVED)
         )
         if not parent:
             return
-        remember_folder(parent)
+        remember_folder(parent, SAVED)
         folder = Path(parent) / f"{study.case}-comparison"
         overwrite = False
         if folder.exists() and any(folder.iterdir()):
@@ -196,15 +197,15 @@ class Exports(QObject):
         self._ask("Save the session", f"session{SUFFIX}", _SESSION, self.save_session)
 
     def _ask_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._window, "Open a session", last_folder(), _SESSION)
-        if path:
-            remember_folder(str(Path(path).parent))
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open a session", last_folder(SAVED), _SESSION)
+        if path and self.may_leave():
+            remember_folder(str(Path(path).parent), SAVED)
             self.open_session(Path(path))
 
     def _ask(self, title: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
         study = self._state.session.study
-        start = Path(last_folder()) / (f"{study.case}-{name}" if study else name)
+        start = Path(last_folder(SAVED)) / (f"{study.case}-{name}" if study else name)
         path, _ = QFileDialog.getSaveFileName(self._window, title, str(start), kinds)
         if path:
-            remember_folder(str(Path(path).parent))
+            remember_folder(str(Path(path).parent), SAVED)
             act(Path(path))

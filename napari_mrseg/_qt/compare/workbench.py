@@ -74,6 +74,8 @@ class Workbench(QWidget):
         if app is not None:
             app.aboutToQuit.connect(end)
         self.matrix.model.show_kinds(self.choices.chosen_kinds())
+        self.exports.may_leave = dock.opener.may_leave
+        self.exports.failed.connect(lambda _: dock.layers.given_up.clear())
         self._show()
         self._moved(frozenset({"combination", "images", "model"}))
         _benches.add(self)

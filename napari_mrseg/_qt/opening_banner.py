@@ -1,0 +1,96 @@
+"""In the middle of the canvas: which study is being opened and how far it is, or why it was not opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QPoint, Qt, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+_WIDTH = 460  # pixels
+_LOOK = """
+#MrsegOpening { background: rgba(18, 24, 32, 235); border: 1px solid #5a6672; border-radius: 6px; }
+#MrsegOpening QLabel { color: #f2f5f7; background: transparent; }
+#MrsegOpening QLabel[role="title"] { font-size: 13pt; font-weight: bold; }
+"""
+
+
+class OpeningBanner(QFrame):
+    """Lies over the canvas of a window; beside a viewer without one it is never shown."""
+
+    cancelled = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        window = getattr(viewer, "window", None)
+        self._window: QWidget | None = None if window is None else window._qt_window
+        super().__init__(self._window)
+        self._viewer = viewer
+        self.setObjectName("MrsegOpening")
+        self.setStyleSheet(_LOOK)
+        self.setAccessibleName("Opening a study")
+        self.title, self.step = QLabel(), QLabel()
+        self.title.setProperty("role", "title")
+        for label in (self.title, self.step):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 100)
+        self.button = QPushButton()
+        self.button.clicked.connect(self._clicked)
+        row = QHBoxLayout()
+        row.addWidget(self.progress, 1)
+        row.addStretch()
+        row.addWidget(self.button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(18, 14, 18, 14)
+        column.addWidget(self.title)
+        column.addWidget(self.step)
+        column.addLayout(row)
+        self.hide()
+        viewer.canvas.events.size.connect(self._place)
+
+    def show_opening(self, title: str, step: str, fraction: float) -> None:
+        self._show(title, step, "Cancel")
+        self.progress.setValue(round(100 * fraction))
+        self.progress.show()
+
+    def show_refusal(self, title: str, sentence: str) -> None:
+        """Stays until it is closed, or something else is asked for."""
+        self._show(title, sentence, "Close")
+        self.progress.hide()
+
+    def end_opening(self) -> None:
+        """The study is there. A refusal stays."""
+        if self.button.text() == "Cancel":
+            self.hide()
+
+    def close_down(self) -> None:
+        self._viewer.canvas.events.size.disconnect(self._place)
+        self.hide()
+        self.deleteLater()
+
+    def _show(self, title: str, words: str, button: str) -> None:
+        self.title.setText(title)
+        self.step.setText(words)
+        self.button.setText(button)
+        if self._window is not None:
+            self._place()
+            self.show()
+            self.raise_()
+
+    def _clicked(self) -> None:
+        if self.button.text() == "Cancel":
+            self.cancelled.emit()
+        else:
+            self.hide()
+
+    def _place(self, event: Any = None) -> None:
+        if self._window is None:
+            return
+        canvas = self._viewer.window._qt_viewer.canvas.native
+        corner = canvas.mapTo(self._window, QPoint(0, 0))
+        width = min(_WIDTH, canvas.width())
+        height = max(self.layout().heightForWidth(width), self.layout().minimumSize().height())
+        left, top = (canvas.width() - width) // 2, (canvas.height() - height) // 2
+        self.setGeometry(corner.x() + left, corner.y() + max(0, top), width, height)

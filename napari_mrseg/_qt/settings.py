@@ -1,0 +1,95 @@
+"""What the window remembers from one start to the next: folders, recent studies, how it draws.
+
+Of a study it keeps the paths that were opened, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QSettings
+
+from napari_mrseg._qt.look import Look
+
+STUDIES, SAVED = "folder", "saved"
+"""Where studies lie, and where results were written: the next Open starts at the first, the next Save at the second."""
+MOST = 12  # recent studies
+
+
+def _settings() -> QSettings:
+    return QSettings("napari-mrseg", "dock")
+
+
+def last_folder(of: str = STUDIES) -> str:
+    """Where the user last opened a study, or saved something (``SAVED``): at first beside the studies."""
+    kept = _settings()
+    return str(kept.value(of, "") or kept.value(STUDIES, ""))
+
+
+def remember_folder(folder: str, of: str = STUDIES) -> None:
+    _settings().setValue(of, folder)
+
+
+# -- recent studies ---------------------------------------------------------------------------------------
+
+
+def recent_studies(task: str) -> list[tuple[str, ...]]:
+    """The paths of studies of this task that were opened, the newest first."""
+    return [paths for name, paths in _recent() if name == task]
+
+
+def remember_study(task: str, paths: Sequence[str]) -> None:
+    """Put a study at the head of the recent ones."""
+    entry = task, tuple(paths)
+    kept = [entry, *(one for one in _recent() if one != entry)]
+    _keep(kept[:MOST])
+
+
+def forget_studies(task: str) -> None:
+    """Empty the list of this task."""
+    _keep([one for one in _recent() if one[0] != task])
+
+
+def _recent() -> list[tuple[str, tuple[str, ...]]]:
+    try:
+        kept = json.loads(str(_settings().value("recent", "") or "[]"))
+        return [(str(task), tuple(map(str, paths))) for task, paths in kept]
+    except (ValueError, TypeError):  # of another version, or damaged: nothing is worth an error here
+        return []
+
+
+def _keep(recent: Sequence[tuple[str, Sequence[str]]]) -> None:
+    _settings().setValue("recent", json.dumps(list(recent)))
+
+
+# -- how the window draws ---------------------------------------------------------------------------------
+
+
+def remembered(name: str, default: Any) -> Any:
+    """What was kept under ``name``, if it is of the type of ``default``; else that."""
+    try:
+        kept = json.loads(str(_settings().value(f"look/{name}", "") or "null"))
+    except ValueError:
+        return default
+    return kept if type(kept) is type(default) else default
+
+
+def remember(name: str, value: Any) -> None:
+    """At once, so that it outlasts whatever ends the program."""
+    kept = _settings()
+    kept.setValue(f"look/{name}", json.dumps(value))
+    kept.sync()
+
+
+def remembered_look() -> Look:
+    """Outline and opacity as they were last."""
+    opacity = remembered("opacity", Look.opacity)
+    return Look(opacity=min(1.0, max(0.0, opacity)), outline=remembered("outline", Look.outline))
+
+
+def follow_look(look: Look) -> None:
+    """Remember the outline and the opacity of ``look`` whenever they change."""
+    look.events.outline.connect(lambda on: remember("outline", on))
+    look.events.opacity.connect(lambda value: remember("opacity", float(value)))
