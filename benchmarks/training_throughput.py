@@ -181,14 +181,8 @@ def _plain_step(stage: Stage, files: Files, step: int, *, extent: int, device: t
         kept = row[None].to(device)
         features = network.encode(fill(x, row[None], BRATS), kept)
         consistency = losses.feature_consistency(features, targets, valid)
-        loss = (
-            loss
-            + (
-                0.2 * consistency
-                + losses.prediction_consistency(network.decode(features, x), prediction, valid)
-            )
-            / 14
-        )
+        agreement = losses.prediction_consistency(network.decode(features, x), prediction, valid)
+        loss = loss + consistency + agreement
     loss.backward()
 
 

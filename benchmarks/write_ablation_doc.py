@@ -44,15 +44,23 @@ settings here were tried on subjects of another seed.
 **Equal effort.** Every rung makes {total} sample passes. Rungs with stage 1 make {segmenting} segmentation
 updates; (0) makes as many, of {wide} passes each; (0b) makes {long} updates of {passes}, all of them
 segmentation: the full recipe's total steps, which favours it. All rungs learn from the same truth loss
-(Dice + cross-entropy); the other weights are the recipe's (feature 0.2, prediction 1, contrast 1, τ 0.5).
+(Dice + cross-entropy); the other weights are the recipe's (feature {feature:g}, prediction 1, contrast 1, τ 0.5).
 Rungs 1 and (0) see complete inputs only in segmentation. Stage 3 draws one incomplete combination per
 sample and step. With two subjects a step NT-Xent has two negatives, far fewer than on a large machine.
 
-**Measured** in whole volumes at the training grid, 15 combinations, the network in bf16 as the viewer runs
+{weighting}**Measured** in whole volumes at the training grid, 15 combinations, the network in bf16 as the viewer runs
 it; crop and normalisation from all modalities (the engine crops by those in use, which needs a file per
 subject).
 
 ## Result
+
+"""
+
+WEIGHTING = """\
+**Stage 3 here has the weighting of versions up to 0.6** (feature : prediction : truth as 0.2 : 1 : 1, means
+over the drawn combinations), not the paper's sums over 14 combinations (14 : 14 : 1). The rows `full`,
+`full-truth` and `unfrozen`, and every verdict on them, are of that weighting; [the command for the
+paper's](training.md#how-stage-3-weighs-its-terms) has not been run.
 
 """
 
@@ -120,7 +128,10 @@ def main() -> None:
     updates, base = config["updates"], config["base"]
     steps = [updates[name] for name in ("reconstruct", "contrast", "adapt")]
     seeds = document["seeds"]
+    adapt = base["stages"]["adapt"]  # a run of before the setting has none
     intro = INTRO.format(
+        weighting=WEIGHTING if adapt.get("over_combinations", "mean") == "mean" else "",
+        feature=adapt["feature"],
         commit=args.commit[:10],
         train=base["data"]["simulate"]["train"],
         test=base["data"]["simulate"]["test"],

@@ -9,11 +9,16 @@ Conventions, where the field has more than one:
 * HD95 is the larger of the two directed 95th percentiles of the distances between surfaces, as MONAI's
   ``compute_hausdorff_distance(percentile=95)``; medpy pools both directions into one percentile instead. A
   surface voxel is one of the mask with a face neighbour (or the image's edge) outside it.
+* HD95 of one empty mask against another is ``nan`` here, so a mean leaves it out, which flatters a model that misses
+  regions. Challenges count it as :data:`PENALTY_MM`, and two empty masks as 0: :func:`penalised`.
+* Lesion-wise scores are those of BraTS 2023 (:func:`lesion_wise`); distances by voxel surfaces as above, where the
+  challenge's program measures between surface meshes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +28,9 @@ from napari_mrseg.tasks import Region, Task
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.integer]
 Box = tuple[slice, ...]
+
+PENALTY_MM = 374.0
+"""HD95 of a lesion that was missed or made up: about the diagonal of BraTS's 240 × 240 × 155 mm."""
 
 
 def dice(a: npt.ArrayLike, b: npt.ArrayLike, *, empty: float = 1.0) -> float:
@@ -38,8 +46,6 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike, spacing: Sequence[float]) -> float:
 
     ``a``, ``b``: boolean arrays of one shape; ``spacing``: one value per axis.
     """
-    from scipy.ndimage import distance_transform_edt
-
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     _same_shape(first, second)
     if len(spacing) != first.ndim:
@@ -49,12 +55,151 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike, spacing: Sequence[float]) -> float:
         return float("nan")
     # Exact: both surfaces lie within the union of the boxes, and only distances between them are asked for.
     box = join(around_first, around_second)
-    surfaces = surface(first[box]), surface(second[box])
-    worst = 0.0
-    for here, there in (surfaces, surfaces[::-1]):
-        distances = distance_transform_edt(~there, sampling=spacing)[here]
-        worst = max(worst, float(np.percentile(distances, 95)))
-    return worst
+    there, back = _surface_distances(first[box], second[box], spacing)
+    return max(float(np.percentile(there, 95)), float(np.percentile(back, 95)))
+
+
+def penalised(distance: float, a_empty: bool, b_empty: bool) -> float:
+    """HD95 as challenges count it: :data:`PENALTY_MM` where one mask is empty, 0 where both are."""
+    if a_empty and b_empty:
+        return 0.0
+    return PENALTY_MM if a_empty or b_empty else distance
+
+
+def surface_dice(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    spacing: Sequence[float],
+    tolerance: float = 1.0,
+    *,
+    empty: float = 1.0,
+) -> float:
+    """Normalised surface Dice (Nikolov et al. 2021): share of both surfaces that is within ``tolerance`` of the other.
+
+    Surface voxels are counted as MONAI's ``compute_surface_dice`` does; ``tolerance`` in the unit of ``spacing``.
+    ``empty`` if both masks are; one empty mask against another gives 0.
+    """
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    _same_shape(first, second)
+    boxes = [box for box in (bounding_box(first), bounding_box(second)) if box is not None]
+    if len(boxes) < 2:
+        return 0.0 if boxes else empty
+    box = join(*boxes)
+    there, back = _surface_distances(first[box], second[box], spacing)
+    near = int(np.count_nonzero(there <= tolerance)) + int(np.count_nonzero(back <= tolerance))
+    return near / (len(there) + len(back))
+
+
+def _surface_distances(
+    first: BoolArray, second: BoolArray, spacing: Sequence[float]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Distance of each surface voxel of the one mask to the nearest of the other, both ways; neither is empty."""
+    from scipy.ndimage import distance_transform_edt
+
+    one, other = surface(first), surface(second)
+    return (
+        distance_transform_edt(~other, sampling=spacing)[one],
+        distance_transform_edt(~one, sampling=spacing)[other],
+    )
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of the reference. ``size``: its volume; ``found``: whether anything was matched with it."""
+
+    size: float
+    found: bool
+    dice: float
+    hd95: float
+
+
+@dataclass(frozen=True)
+class LesionWise:
+    """Lesion-wise scores of one region. ``lesions``: those that count; ``small``: how many were too small to count.
+
+    ``false``: components of the prediction that no lesion matches. ``dice`` and ``hd95``: means over the lesions that
+    count and the false ones, which have a Dice of 0 and :data:`PENALTY_MM`.
+    """
+
+    lesions: tuple[Lesion, ...]
+    small: int
+    false: int
+
+    @property
+    def dice(self) -> float:
+        """1 where there is neither a lesion nor a false one."""
+        count = len(self.lesions) + self.false
+        return sum(lesion.dice for lesion in self.lesions) / count if count else 1.0
+
+    @property
+    def hd95(self) -> float:
+        """0 where there is neither a lesion nor a false one."""
+        count = len(self.lesions) + self.false
+        total = sum(lesion.hd95 for lesion in self.lesions) + PENALTY_MM * self.false
+        return total / count if count else 0.0
+
+    @property
+    def missed(self) -> int:
+        """Lesions that count and of which nothing was found."""
+        return sum(not lesion.found for lesion in self.lesions)
+
+
+def lesion_wise(
+    prediction: npt.ArrayLike,
+    reference: npt.ArrayLike,
+    spacing: Sequence[float],
+    *,
+    dilation: int = 3,
+    smallest: float = 50.0,
+) -> LesionWise:
+    """Lesion-wise Dice and HD95 as BraTS 2023 defines them for glioma (Baid et al., the challenge's metrics).
+
+    Parts of the reference whose masks, each grown by ``dilation`` voxels, touch are one lesion. All components of the
+    prediction that touch the grown lesion are matched with it, together. A lesion that nothing is matched with has a
+    Dice of 0 and :data:`PENALTY_MM`. Lesions of at most ``smallest`` (in the cubed unit of ``spacing``) do not count,
+    whether found or not, but what is matched with one is no false component. Metastases: dilation 1, smallest 2.
+    """
+    from scipy.ndimage import binary_dilation, find_objects, generate_binary_structure, label
+
+    found, truth = np.asarray(prediction, dtype=bool), np.asarray(reference, dtype=bool)
+    _same_shape(found, truth)
+    boxes = [box for box in (bounding_box(found), bounding_box(truth)) if box is not None]
+    if not boxes:
+        return LesionWise((), 0, 0)
+    box = tuple(
+        slice(max(0, s.start - dilation), min(n, s.stop + dilation))
+        for s, n in zip(join(*boxes), truth.shape, strict=True)
+    )
+    found, truth = found[box], truth[box]
+    grow = generate_binary_structure(truth.ndim, min(2, truth.ndim))
+    touch = generate_binary_structure(truth.ndim, truth.ndim)
+
+    def grown(mask: BoolArray) -> BoolArray:
+        return np.asarray(binary_dilation(mask, grow, iterations=dilation)) if dilation else mask
+
+    joined, _ = label(grown(truth), touch)
+    numbers = np.where(truth, joined, 0)
+    parts, count = label(found, touch)
+    volume = float(np.prod(spacing))
+    matched: set[int] = set()
+    lesions, small = [], 0
+    for number, place in enumerate(find_objects(numbers), start=1):
+        if place is None:
+            continue
+        one = numbers == number
+        around = tuple(  # the lesion grows within it
+            slice(max(0, s.start - dilation), s.stop + dilation) for s in place
+        )
+        own = set(np.unique(parts[around][grown(one[around])]).tolist()) - {0}
+        matched |= own
+        size = float(np.count_nonzero(one)) * volume
+        if size <= smallest:
+            small += 1
+            continue
+        answer = np.isin(parts, list(own)) if own else np.zeros_like(one)
+        distance = hd95(answer, one, spacing) if own else PENALTY_MM
+        lesions.append(Lesion(size, bool(own), dice(answer, one), distance))
+    return LesionWise(tuple(lesions), small, count - len(matched))
 
 
 def surface(mask: BoolArray) -> BoolArray:

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_mrseg.compare import metrics
-from napari_mrseg.compare.metrics import bounding_box, dice, hd95, region_dice, region_hd95
+from napari_mrseg.compare.metrics import (
+    bounding_box,
+    dice,
+    hd95,
+    lesion_wise,
+    penalised,
+    region_dice,
+    region_hd95,
+    surface_dice,
+)
 from napari_mrseg.tasks import BRATS
 
 
@@ -119,3 +128,74 @@ def test_bounding_box_is_tight(seed: int) -> None:
     where = np.argwhere(labels)
     assert [s.start for s in box] == where.min(0).tolist()
     assert [s.stop for s in box] == (where.max(0) + 1).tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_surface_dice_is_monais(seed: int) -> None:
+    """Normalised surface Dice at 1 and 2 mm, on voxels that are no cubes."""
+    import torch
+    from monai.metrics import compute_surface_dice
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    a, b = (gaussian_filter(rng.normal(size=(14, 15, 16)), 2) > 0.02 for _ in range(2))
+    tensors = [torch.tensor(np.stack([~m, m])[None]) for m in (a, b)]
+    for tolerance in (1.0, 2.0):
+        expected = compute_surface_dice(*tensors, class_thresholds=[tolerance], spacing=(1.0, 1.5, 0.7))
+        assert surface_dice(a, b, (1.0, 1.5, 0.7), tolerance) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_both_conventions_for_empty_masks() -> None:
+    """Surface Dice and HD95 of nothing: 1 and 0 where both are empty (or left out), 0 and 374 mm where one is."""
+    none, some = np.zeros((4, 4, 4), bool), np.ones((4, 4, 4), bool)
+    assert surface_dice(none, none, (1, 1, 1)) == 1.0
+    assert np.isnan(surface_dice(none, none, (1, 1, 1), empty=np.nan))
+    assert surface_dice(none, some, (1, 1, 1)) == 0.0
+    assert penalised(float("nan"), True, True) == 0.0
+    assert penalised(float("nan"), True, False) == penalised(float("nan"), False, True) == 374.0
+    assert penalised(2.5, False, False) == 2.5
+
+
+def box(*edges: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros((40, 40, 40), bool)
+    mask[tuple(slice(*edge) for edge in edges)] = True
+    return mask
+
+
+def test_lesion_wise_scores_by_hand() -> None:
+    """One lesion found, one missed, one too small to count though found, and one component that is no lesion."""
+    first, second = box((2, 8), (2, 8), (2, 8)), box((25, 30), (25, 30), (25, 30))
+    tiny_one = box((2, 5), (25, 28), (2, 5))  # 27 mm³
+    found_first, made_up = box((4, 8), (2, 8), (2, 8)), box((30, 34), (2, 6), (30, 34))
+    found = lesion_wise(found_first | tiny_one | made_up, first | second | tiny_one, (1, 1, 1))
+    assert (len(found.lesions), found.small, found.false, found.missed) == (2, 1, 1, 1)
+    assert [lesion.size for lesion in found.lesions] == [216.0, 125.0]
+    own = 2 * 144 / (216 + 144)
+    assert found.lesions[0].dice == pytest.approx(own)
+    assert found.lesions[0].hd95 == pytest.approx(hd95(found_first, first, (1, 1, 1)))
+    assert found.dice == pytest.approx((own + 0 + 0) / 3)
+    assert found.hd95 == pytest.approx((found.lesions[0].hd95 + 374 + 374) / 3)
+
+
+def test_parts_of_the_reference_that_nearly_touch_are_one_lesion() -> None:
+    """Grown by 3 voxels: a gap of 6 joins, a gap of 7 does not; a component near a lesion is matched with it."""
+    near, far = box((10, 15), (10, 15), (21, 25)), box((10, 15), (10, 15), (22, 26))
+    first = box((10, 15), (10, 15), (10, 15))
+    assert len(lesion_wise(first, first | near, (1, 1, 1)).lesions) == 1
+    assert len(lesion_wise(first, first | far, (1, 1, 1)).lesions) == 2
+    beside = lesion_wise(box((10, 15), (10, 15), (17, 20)), first, (1, 1, 1))
+    assert (beside.false, beside.lesions[0].found, beside.lesions[0].dice) == (0, True, 0.0)
+    apart = lesion_wise(box((10, 15), (10, 15), (19, 22)), first, (1, 1, 1))
+    assert (apart.false, apart.missed, apart.dice, apart.hd95) == (1, 1, 0.0, 374.0)
+
+
+def test_nothing_to_find_lesion_wise() -> None:
+    """Neither lesion nor false component: 1 and 0; a single false one: 0 and 374; a perfect map: 1 and 0."""
+    none, some = np.zeros((9, 9, 9), bool), np.ones((9, 9, 9), bool)
+    for found, truth, expected in (
+        (none, none, (1.0, 0.0)),
+        (some, none, (0.0, 374.0)),
+        (some, some, (1.0, 0.0)),
+    ):
+        scores = lesion_wise(found, truth, (1, 1, 1))
+        assert (scores.dice, scores.hd95) == expected

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from mrseg_training.ablate import AblationConfig
+from mrseg_training.benchmark import load_benchmark
 from mrseg_training.config import load_as, load_config, shipped
+from mrseg_training.fit import OPTIMIZERS, learning_rate
+from mrseg_training.settings import PerturbPart
 from napari_mrseg.errors import InputError
 
 
@@ -39,7 +43,55 @@ def test_paper_is_the_published_recipe() -> None:
         assert (part.learning_rate, part.weight_decay, round(part.warmup * 300)) == (1e-4, 1e-5, 50)
     assert config.stages.adapt is not None
     assert config.stages.adapt.combinations_per_step == 14
-    assert config.stages.adapt.feature == 0.2
+    assert (config.stages.adapt.over_combinations, config.stages.adapt.feature) == ("sum", 1.0)
+
+
+def test_paper_sets_every_published_switch_and_ours_none() -> None:
+    """Single voxels masked, dropout by sample, NT-Xent without its positive; ``paper-ours`` has the defaults there."""
+    paper, ours = load_config("paper").stages, load_config("paper-ours").stages
+    for stages in (paper, ours):
+        assert stages.reconstruct is not None
+        assert stages.contrast is not None
+        assert stages.adapt is not None
+        assert (stages.adapt.over_combinations, stages.adapt.feature) == ("sum", 1.0)
+    perturb = paper.reconstruct.perturb  # type: ignore[union-attr]
+    assert (perturb.mask, perturb.mask_ratio, perturb.dropout_by) == ("voxels", 0.15, "sample")
+    assert not paper.contrast.positive_in_denominator  # type: ignore[union-attr]
+    assert ours.reconstruct.perturb == PerturbPart()  # type: ignore[union-attr]
+    assert ours.contrast.positive_in_denominator  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["tiny", "compact"])
+def test_recipes_measured_before_keep_the_weighting_they_were_measured_with(name: str) -> None:
+    """``tiny`` and ``compact`` say it in their files, and so do the two benchmarks."""
+    adapt = load_config(name).stages.adapt
+    assert adapt is not None
+    assert (adapt.over_combinations, adapt.feature) == ("mean", 0.2)
+    ablation = load_as(AblationConfig, "ablation").base.stages
+    plan = load_benchmark("compact").methods["unimrseg"].changes["stages"]["adapt"]
+    for part in (ablation.adapt, ablation.joint):
+        assert part is not None
+        assert (part.over_combinations, part.feature) == ("mean", 0.2)
+    assert (plan["over_combinations"], plan["feature"]) == ("mean", 0.2)
+
+
+def test_published_image_recipes_have_the_published_rates() -> None:
+    """``rgbd`` and ``sunrgbd``: 1, 6, 12, 18, voxels masked, dropout by sample."""
+    for name in ("rgbd", "sunrgbd"):
+        config = load_config(name)
+        assert config.model.aspp_rates == (1, 6, 12, 18)
+        assert config.stages.reconstruct is not None
+        assert config.stages.reconstruct.perturb.mask == "voxels"
+
+
+def test_smml_has_its_papers_optimiser() -> None:
+    """Adam, and a rate that falls by a polynomial of the remaining steps to 0."""
+    part = load_config("smml-paper").stage("mutual")
+    assert (part.optimizer, part.schedule, part.weight_decay) == ("adam", "poly", 1e-4)
+    assert type(OPTIMIZERS[part.optimizer]([torch.zeros(1)])) is torch.optim.Adam
+    assert learning_rate(part, 0, 100) == pytest.approx(2e-4)
+    assert learning_rate(part, 60, 100) == pytest.approx(2e-4 * 0.4**0.9)
+    assert learning_rate(part, 100, 100) == 0.0
 
 
 def test_ablation_configuration_is_valid() -> None:

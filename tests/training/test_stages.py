@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from small import small_config
@@ -218,3 +220,87 @@ def test_rows_make_the_same_number_of_sample_passes() -> None:
             segmenting += part.steps * (segment.stage != "reconstruct")
         assert passes == 40, row
         assert segmenting == (10 if row == "dropout-unet" else 8), row
+
+
+def _consistency_by_hand(stage: Stage, data: Batch, rows: list[list[bool]]) -> dict[str, float]:
+    """Eq. 4 and Eq. 5 over the combinations ``rows``, in numpy: sums over m and i, means over samples k."""
+
+    def seen(available: torch.Tensor) -> tuple[list[np.ndarray], np.ndarray]:
+        images = fill(data.images, available, stage.task)
+        features = stage.network.encode(images, available)
+        logits = stage.network.decode(features, images)[:, :3]  # of a joint stage more follow: the modalities
+        return [f.numpy().astype(float) for f in features], 1 / (1 + np.exp(-logits.numpy().astype(float)))
+
+    with torch.no_grad():
+        whole, complete = seen(data.available)
+        samples, sums = len(data.images), {"feature": 0.0, "prediction": 0.0}
+        for row in rows:
+            some, incomplete = seen(torch.tensor([row] * samples))
+            for k in range(samples):
+                levels = [np.abs(a[k] - b[k]).mean() for a, b in zip(whole, some, strict=True)]
+                assert len(levels) == 5
+                sums["feature"] += sum(levels) / 5 / samples
+                p, q = complete[k].reshape(3, -1), incomplete[k].reshape(3, -1)
+                dice = (2 * (p * q).sum(1) + 1e-5) / ((p * p).sum(1) + (q * q).sum(1) + 1e-5)
+                sums["prediction"] += (1 - dice).mean() / samples
+    return sums
+
+
+def _weighted_consistency(
+    stage: Stage, data: Batch, rows: list[list[bool]], monkeypatch: Any
+) -> dict[str, float]:
+    """What the stage adds to its loss for both consistencies when it draws ``rows``."""
+    drawn = torch.tensor(rows)[:, None].expand(-1, len(data.images), -1)
+    monkeypatch.setattr(perturb, "draw_combinations", lambda *_: drawn)
+    stage.eval()
+    terms: dict[str, float] = {}
+    with torch.no_grad():
+        for part in range(stage.parts):
+            for key, value in stage(data, part).items():
+                terms[key] = terms.get(key, 0.0) + float(value)
+    return {key: stage.weights[key] * terms[key] for key in ("feature", "prediction")}
+
+
+def _with_adapters_that_add(name: str, **changes: Any) -> Stage:
+    """A stage whose adapters and decoder are not those of the start, so that every term is far from 0."""
+    stage = stage_of(name, **changes)
+    with torch.no_grad():
+        for value in stage.network.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel())))
+        stage.network.head.weight.mul_(10)
+        stage.network.head.bias.zero_()
+    return stage.eval()
+
+
+@pytest.mark.parametrize("name", ["adapt", "joint"])
+def test_consistencies_are_the_papers_sum_over_all_combinations(name: str, monkeypatch: Any) -> None:
+    """Eq. 4 and 5 by hand in numpy: with all 14 combinations in a step the stage's weighted terms equal them."""
+    stage, data = _with_adapters_that_add(name, combinations_per_step=14), batch(2)
+    rows = perturb.incomplete_combinations(4).tolist()
+    assert len(rows) == 14
+    expected = _consistency_by_hand(stage, data, rows)
+    found = _weighted_consistency(stage, data, rows, monkeypatch)
+    assert min(expected.values()) > 0.01
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 13])
+def test_drawn_combinations_have_the_sum_over_all_as_expectation(count: int, monkeypatch: Any) -> None:
+    """The mean over all draws of 1 (or 13) of the 14 combinations is the sum over the 14."""
+    stage, data = _with_adapters_that_add("adapt", combinations_per_step=count), batch(2)
+    table = perturb.incomplete_combinations(4).tolist()
+    expected = _consistency_by_hand(stage, data, table)
+    draws = [list(rows) for rows in combinations(table, count)]
+    assert len(draws) == 14
+    found = [_weighted_consistency(stage, data, rows, monkeypatch) for rows in draws]
+    mean = {key: float(np.mean([one[key] for one in found])) for key in expected}
+    assert mean == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["adapt", "joint"])
+def test_the_weighting_up_to_0_6_is_a_setting(name: str) -> None:
+    """``over_combinations`` mean and ``feature`` 0.2: a fifth of a mean, and a mean, whatever is drawn."""
+    stage = stage_of(name, combinations_per_step=7, over_combinations="mean", feature=0.2)
+    assert stage.weights["feature"] == pytest.approx(0.2 / 7)
+    assert stage.weights["prediction"] == pytest.approx(1 / 7)
+    assert stage_of(name, combinations_per_step=7).weights["feature"] == pytest.approx(14 / 7)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW
 
 from mrseg_training.average import Average
 from mrseg_training.checkpoint import (
@@ -39,6 +39,9 @@ from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.network import channels_last
 from napari_mrseg.models.store import save_model
 
+ADDED = (("optimizer", "adamw"), ("schedule", "cosine"), ("over_combinations", "mean"))
+OPTIMIZERS: Mapping[str, type[Adam]] = {"adamw": AdamW, "adam": Adam}
+POWER = 0.9  # of "poly", as in the segmentation literature; SMML's paper does not say
 UNLABELLED = 1000  # added to a stage's number: unlabelled samples are drawn independently of the others
 
 
@@ -139,7 +142,7 @@ def run_stage(
     stage: Any = make_stage(name, config).to(fabric.device)
     if start is not None:
         stage.start_from(start.weights(), head=start.segments and stage.segments)
-    optimizer = AdamW(
+    optimizer = OPTIMIZERS[part.optimizer](
         [p for p in stage.parameters() if p.requires_grad],
         lr=part.learning_rate,
         weight_decay=part.weight_decay,
@@ -312,18 +315,22 @@ def mixed(weights: Mapping[str, Tensor], before: Mapping[str, Tensor], share: fl
 
 
 def learning_rate(part: StagePart, step: float, steps: float) -> float:
-    """Linear warm-up, then half a cosine to the share ``floor``; of the step about to be made, or of seconds."""
+    """Linear warm-up, then by ``schedule`` to the share ``floor``; of the step about to be made, or of seconds."""
     warm = round(part.warmup * steps)
     if step < warm:
         return part.learning_rate * min(1.0, (step + 1) / warm)
     along = (step - warm) / max(1, steps - warm)
-    fallen = 0.5 * (1 + math.cos(math.pi * along))
+    cosine = 0.5 * (1 + math.cos(math.pi * along))
+    fallen = max(0.0, 1 - along) ** POWER if part.schedule == "poly" else cosine
     return part.learning_rate * (part.floor + (1 - part.floor) * fallen)
 
 
 def fingerprint(config: Config, index: int, start: Start | None) -> str:
     """What decides the weights of a stage: a hash of its settings and of the stages before it."""
     values: Mapping[str, Any] = config.model_dump(mode="json")
+    stage = values["stages"][config.recipe[index]]
+    # A setting of later versions at what it was before there was one: runs begun then can be resumed.
+    stage = {name: value for name, value in stage.items() if (name, value) not in ADDED}
     told = {
         "task": config.task,
         "seed": config.seed,
@@ -331,7 +338,7 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
             k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
         },
         "model": {k: v for k, v in values["model"].items() if k not in ("name", "version", "mirrored")},
-        "stage": [index, config.recipe[index], values["stages"][config.recipe[index]]],
+        "stage": [index, config.recipe[index], stage],
         "norm": config.run.norm_statistics,
         "before": start and start.identity,
     }

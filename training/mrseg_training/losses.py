@@ -130,7 +130,7 @@ def _weighted(each: Tensor, weights: Tensor) -> Tensor:
 
 
 def feature_consistency(features: Sequence[Tensor], targets: Sequence[Tensor], valid: Tensor) -> Tensor:
-    """Mean absolute difference of adapted and complete features, mean over levels (paper: L_fc).
+    """Mean absolute difference of adapted and complete features, mean over levels: of Eq. 4 what is summed over m.
 
     Each (B, C, i, p, l); ``valid`` (B,) bool: samples that have a complete version. 0 if there are none.
     """

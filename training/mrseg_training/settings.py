@@ -246,7 +246,9 @@ class StagePart(Part):
 
     ``extents``: one is drawn for each step, so that crops and whole volumes can both be trained on. In a share
     ``coarse`` of the steps they are voxels of twice the data's spacing, so that one model learns both the final and
-    the preview. ``batch`` counts samples per process. The rate falls by half a cosine to ``floor`` times itself.
+    the preview. ``batch`` counts samples per process. ``optimizer``: AdamW (UniMRSeg) or Adam, whose weight decay is
+    part of the gradient (SMML). After the warm-up the rate falls to ``floor`` times itself, by ``schedule``: half a
+    cosine, or "poly": the remaining share of the steps to the power of 0.9.
     ``average``: what is kept at the end is the running mean of the weights, of which each step keeps that share (0: the
     last weights). ``start_share``: how much of the weights it started from is in the model that it leaves, so that what
     was learnt before is not lost (Wortsman 2022, arXiv 2109.01903).
@@ -258,6 +260,8 @@ class StagePart(Part):
     batch: int = Field(default=2, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    schedule: Literal["cosine", "poly"] = "cosine"
     warmup: Share = Field(default=1 / 6, ge=0, le=1)
     floor: Share = Field(default=0.0, ge=0, le=1)
     average: Share = Field(default=0.0, ge=0, lt=1)
@@ -319,11 +323,16 @@ class AdaptPart(StagePart):
 
     ``combinations_per_step``: of all incomplete combinations, how many each sample sees in a step;
     ``sampling_weights``: how often each is among them, e.g. ``{t1: 3}``, those not named 1.
+
+    ``over_combinations``: how the terms of incomplete combinations (``feature``, ``prediction``, ``incomplete``) are
+    joined. "sum": the sum over all of them (paper: Eq. 4 and 5); where fewer are drawn, the drawn ones are scaled so
+    that the expectation is that sum. "mean": their mean; with ``feature`` 0.2 the weighting up to version 0.6.
     """
 
     sampling_weights: dict[str, float] = {}
     combinations_per_step: int = Field(default=4, ge=1)
-    feature: float = Field(default=0.2, ge=0)
+    over_combinations: Literal["sum", "mean"] = "sum"
+    feature: float = Field(default=1.0, ge=0)
     prediction: float = Field(default=1.0, ge=0)
     complete: float = Field(default=1.0, ge=0)
     incomplete: float = Field(default=0.0, ge=0)

@@ -12,6 +12,7 @@ from mrseg_training.settings import AdaptPart, Config
 from mrseg_training.stages.base import Batch, Stage, Terms
 from napari_mrseg.inference.fill import fill
 from napari_mrseg.inference.outputs import probabilities
+from napari_mrseg.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Adapt(Stage):
     """Encoder frozen, in eval statistics for complete and incomplete inputs; adapters and decoder learn.
 
     Part 0 of a step is the complete input: Dice against the truth. Each further part is one incomplete
-    combination: L1 of its five features to the complete ones, and Dice of its prediction to the complete one,
-    both taken as constants; optionally Dice against the truth.
+    combination: L1 of its five features to the complete ones, mean over the five (paper: Eq. 4), and Dice of its
+    prediction to the complete one (Eq. 5), both taken as constants; optionally Dice against the truth.
     """
 
     name = "adapt"
@@ -38,7 +39,7 @@ class Adapt(Stage):
         self.part = part
         self.sampling_weights = perturb.sampling_weights_of(self.task, part.sampling_weights)
         self.parts = 1 + part.combinations_per_step
-        each = 1 / part.combinations_per_step
+        each = weight_of_each(self.task, part)
         self.weights = {
             "complete": part.complete,
             "feature": part.feature * each,
@@ -87,3 +88,14 @@ class Adapt(Stage):
             if self.part.incomplete:
                 terms["incomplete"] = self._truth(outputs, batch, available, self.part.truth)
         return terms
+
+
+def weight_of_each(task: Task, part: AdaptPart) -> float:
+    """Weight of the terms of one drawn combination, so that a step's terms are the sum, or mean, over combinations.
+
+    Each combination is drawn equally often, so ``combinations_per_step`` of n drawn and multiplied by
+    n / ``combinations_per_step`` have the sum over all n as their expectation; with ``sampling_weights``, the sum in
+    which combinations that are drawn more often count more.
+    """
+    number = len(perturb.incomplete_combinations(len(task.names))) if part.over_combinations == "sum" else 1
+    return number / part.combinations_per_step

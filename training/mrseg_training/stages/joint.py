@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, JointPart
+from mrseg_training.stages.adapt import weight_of_each
 from mrseg_training.stages.base import Batch, Stage, Terms
 from mrseg_training.stages.contrast import contrast
 from mrseg_training.stages.reconstruct import perturbed
@@ -31,11 +32,12 @@ class Joint(Stage):
         self.sampling_weights = perturb.sampling_weights_of(task, part.sampling_weights)
         if part.freeze_encoder:
             self.network.freeze_encoder()
-        each = 1 / part.combinations_per_step
+        each = weight_of_each(task, part)
         self.weights = {
             "reconstruct": part.reconstruct,
             "complete": part.complete,
-            "contrast": part.contrast * each,
+            # A mean over pairs (paper: Eq. 2), whatever their number.
+            "contrast": part.contrast / part.combinations_per_step,
             "feature": part.feature * each,
             "prediction": part.prediction * each,
             "incomplete": part.incomplete * each,
