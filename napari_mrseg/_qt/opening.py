@@ -12,7 +12,7 @@ from qtpy.QtCore import QSettings, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
-from napari_mrseg._qt.files import files_of
+from napari_mrseg._qt.files import file_kinds, files_of
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
@@ -22,8 +22,6 @@ from napari_mrseg.session import Opened
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
-
-_FILES = "Scans (*.nii *.nii.gz *.mha *.nrrd *.mgz *.dcm *.ima *.zip);;All files (*)"
 
 
 class Opener:
@@ -66,7 +64,8 @@ class Opener:
 
     def ask_files(self) -> None:
         title = "Open one subject's scans"
-        files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), _FILES)
+        kinds = file_kinds(self._dock.session.task)
+        files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), kinds)
         if files:
             remember_folder(str(Path(files[0]).parent))
             self._dock.open(files)

@@ -49,6 +49,3 @@ class SunLabels(Format):
         values = table[np.clip(numbers, 0, None).astype(int)][None]
         grid = Grid.of(values.shape, PIXELS)
         return values, Source(path, grid, hashlib.sha256(raw).hexdigest()), ()
-
-    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
-        raise InputError(f"{path.name}: labels are not written in this format; end the name in .png.")
