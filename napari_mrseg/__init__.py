@@ -1,15 +1,43 @@
 """See how a segmentation changes with the modalities you have.
 
-The names below are the public interface; everything else is private and may change. They are loaded on first
-use, so that ``import napari_mrseg`` stays free of torch, Qt and napari.
+The names below are the public interface, with those of :mod:`napari_mrseg.extend`. They are stable: one that is to change
+or to go warns by ``DeprecationWarning`` for one minor version first. Everything else is private and may change. They are
+loaded on first use, so that ``import napari_mrseg`` stays free of torch, Qt and napari.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from napari_mrseg.processes import watch_forks
+
+if TYPE_CHECKING:
+    from napari_mrseg.errors import MrsegError
+    from napari_mrseg.inference.engine import Engine, predict
+    from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.io import open_study
+    from napari_mrseg.models.store import Model, load_model
+    from napari_mrseg.session import Session
+    from napari_mrseg.study import Study
+    from napari_mrseg.tasks import Task, get_task
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Engine",
+    "Model",
+    "MrsegError",
+    "Prediction",
+    "Session",
+    "Study",
+    "Task",
+    "__version__",
+    "get_task",
+    "load_model",
+    "open_study",
+    "predict",
+]
 
 _HOMES = {
     "Task": "tasks",
@@ -25,7 +53,7 @@ _HOMES = {
     "MrsegError": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]
+watch_forks()
 
 
 def __getattr__(name: str) -> Any:

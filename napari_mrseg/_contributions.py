@@ -21,11 +21,12 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     """A reader for one subject's folder, archive or files; None for what is none."""
     from napari_mrseg.errors import MrsegError
     from napari_mrseg.io import recognise
+    from napari_mrseg.io.dicom.files import ARCHIVE
     from napari_mrseg.io.formats import is_readable
     from napari_mrseg.tasks import DEFAULT
 
     paths = [path] if isinstance(path, str) else list(path)
-    if not any(Path(p).is_dir() or p.lower().endswith(".zip") for p in paths):
+    if not any(Path(p).is_dir() or p.lower().endswith(ARCHIVE) for p in paths):
         return read if all(is_readable(Path(p), DEFAULT) for p in paths) else None
     try:
         found = recognise(paths)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import Combination, Task
+from napari_mrseg.tasks import Combination, Task, key
 
 Array = npt.NDArray[np.generic]
 
@@ -102,6 +102,9 @@ class Source:
         flips = tuple(i for i, axis in enumerate(axes) if directions[axis][1] > 0)
         return axes, flips
 
+    def __repr__(self) -> str:
+        return f"<Source {self.path.name}>"
+
     def to_ipl(self, array: Array) -> Array:
         """A view of a source-grid array with axes I, P, L (and colour). Lossless: flips and transposes only."""
         axes, flips = self._order
@@ -169,6 +172,12 @@ class Image:
     mask: npt.NDArray[np.bool_] | None = None
     whole: npt.NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Image {self.source.path.name}: {_size(self.source.ipl_grid)}>"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
+
     @property
     def identity(self) -> str:
         """What decides the voxels: the file's hash and the steps."""
@@ -185,6 +194,12 @@ class Reference:
     labels: npt.NDArray[np.uint8]
     source: Source
     codes: frozenset[int] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<Reference {self.source.path.name}: {_size(self.source.ipl_grid)}>"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
 
 @dataclass(frozen=True)
@@ -220,9 +235,25 @@ def joined(notes: Iterable[Note]) -> list[Note]:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One subject. ``images`` holds the modalities that are there, in the task's order, all on one grid.
+    """One subject: images of its modalities on one grid, as :func:`~napari_mrseg.open_study` gives it.
 
-    A study is equal to itself alone; whether two hold the same content, their ``digest`` says.
+    Immutable, and equal to itself alone; two that hold the same content have the same ``digest``. It can be pickled and
+    copied, and shows itself with a picture in a notebook.
+
+    Attributes
+    ----------
+    task
+        What can be asked about it.
+    case
+        The subject's name in results: the folder's, or a made-up one where that would tell a patient's name.
+    images
+        The modalities that are there, in the task's order. Voxels are read-only.
+    reference
+        A segmentation to compare with, or None.
+    notes
+        Warnings about the files.
+    simulated
+        True if it shows no patient.
     """
 
     task: Task
@@ -244,6 +275,8 @@ class Study:
                     f"{self.images[order[0]].source.path.name} ({order[0]}): {own} "
                     f"against {first}; register and resample it to the same grid first."
                 )
+        if self.reference is not None:
+            self.reference.labels.setflags(write=False)
         if self.reference is not None and not self.grid.same_as(self.reference.source.ipl_grid):
             raise InputError(
                 f"{self.reference.source.path.name} (reference) lies on another grid than the scans: "
@@ -251,6 +284,21 @@ class Study:
                 "resample it, "
                 "or open the study without a reference."
             )
+
+    def __repr__(self) -> str:
+        reference = ", with a reference" if self.reference is not None else ""
+        return f"<Study {self.case}: {key(self.present)}, {_size(self.grid, self.task)}{reference}>"
+
+    def _repr_html_(self) -> str:
+        from napari_mrseg.notebook import study_html
+
+        return study_html(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "images": dict(self.images)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, {**state, "images": MappingProxyType(state["images"])})
 
     @property
     def present(self) -> Combination:
@@ -262,7 +310,7 @@ class Study:
         """The grid of the first modality that is there, axes I, P, L."""
         return next(iter(self.images.values())).source.ipl_grid
 
-    def only(self, combination: Iterable[str]) -> Study:
+    def only(self, combination: str | Iterable[str]) -> Study:
         """The study as if no other modality's file had ever been there. Raises InputError if one is missing."""
         wanted = self.task.combination(combination)
         missing = [name for name in wanted if name not in self.images]
@@ -280,10 +328,25 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def restore(value: object, state: Mapping[str, Any]) -> None:
+    """Give a frozen ``value`` its fields back after pickling or copying; arrays become read-only again."""
+    for name, field_value in state.items():
+        if isinstance(field_value, np.ndarray):
+            field_value.setflags(write=False)
+        object.__setattr__(value, name, field_value)
+
+
+def _size(grid: Grid, task: Task | None = None) -> str:
+    """Number and size of the voxels, e.g. "155×240×240 voxels of 1×1×1 mm"."""
+    if task is not None and task.ndim == 2:
+        frames = f"{grid.shape[0]} frames of " if grid.shape[0] > 1 else ""
+        return f"{frames}{grid.shape[2]}×{grid.shape[1]} pixels"
+    spacing = "×".join(f"{v:.3g}" for v in grid.spacing)
+    return f"{'×'.join(str(n) for n in grid.shape)} voxels of {spacing} mm"
+
+
 def _describe(grid: Grid, task: Task) -> str:
     if task.ndim == 2:
         return f"{grid.shape[2]}×{grid.shape[1]} pixels"
-    size = "×".join(str(n) for n in grid.shape)
-    spacing = "×".join(f"{v:.3g}" for v in grid.spacing)
     origin = ", ".join(f"{v:.1f}" for v in grid.matrix[:3, 3])
-    return f"{size} voxels of {spacing} mm at ({origin})"
+    return f"{_size(grid)} at ({origin})"

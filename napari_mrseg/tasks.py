@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations as _subsets
@@ -200,8 +201,16 @@ class Task:
         return tuple(m.name for m in self.modalities)
 
     def modality(self, name: str) -> Modality:
+        """The modality called ``name``, in any case, or by a word that its files carry ("t1gd").
+
+        Raises InputError that lists those there are.
+        """
         for modality in self.modalities:
             if modality.name == name:
+                return modality
+        word = name.strip().lower()
+        for modality in self.modalities:
+            if word == modality.name or word in modality.names:
                 return modality
         raise InputError(
             f"“{name}” is not a modality of the task {self.name}; it has {', '.join(self.names)}."
@@ -212,14 +221,20 @@ class Task:
         return any(word in (m.name, *m.names) for m in self.modalities)
 
     def region(self, name: str) -> Region:
+        """The region called ``name``, in any case. Raises InputError that lists those there are."""
         for region in self.regions:
-            if region.name == name:
+            if region.name.lower() == name.strip().lower():
                 return region
-        raise KeyError(name)
+        known = ", ".join(region.name for region in self.regions)
+        raise InputError(f"“{name}” is not a region of the task {self.name}; it has {known}.")
 
-    def combination(self, names: Iterable[str]) -> Combination:
-        """``names`` in the task's order, each once. Raises InputError for an unknown name or none at all."""
-        wanted = {self.modality(name.strip().lower()).name for name in names}
+    def combination(self, names: str | Iterable[str]) -> Combination:
+        """Modalities in the task's order, each once: of a list, or of words such as "flair+t1" or "FLAIR, T1".
+
+        Raises InputError for an unknown name or none at all.
+        """
+        words = re.split(r"[+,]", names) if isinstance(names, str) else names
+        wanted = {self.modality(word).name for word in words if word.strip()}
         if not wanted:
             raise InputError(f"No modality is in use; switch on at least one of {', '.join(self.names)}.")
         return tuple(name for name in self.names if name in wanted)

@@ -1,10 +1,18 @@
-"""The files of the open study as choices for the modality list."""
+"""Files in dialogs and lists: which kinds can be opened, and those of the open study as choices for a modality."""
 
 from __future__ import annotations
 
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
+from napari_mrseg.io.formats import scan_endings
 from napari_mrseg.session import Session
+from napari_mrseg.tasks import Task
+
+
+def file_kinds(task: Task) -> str:
+    """The file dialog's filter for scans or images of ``task``, as Qt writes it."""
+    title = "Scans" if task.ndim == 3 else "Images"
+    return f"{title} ({' '.join(f'*{ending}' for ending in scan_endings(task))});;All files (*)"
 
 
 def files_of(session: Session) -> tuple[FileChoice, ...]:

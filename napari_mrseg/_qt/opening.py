@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_mrseg._qt.about import paths_of
 from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
-from napari_mrseg._qt.files import files_of
+from napari_mrseg._qt.files import file_kinds, files_of
 from napari_mrseg._qt.leaving import leave
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
@@ -29,8 +29,6 @@ from napari_mrseg.study import Study
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
-
-_FILES = "Scans (*.nii *.nii.gz *.mha *.nrrd *.mgz *.dcm *.ima *.zip);;All files (*)"
 
 
 class Opener:
@@ -138,7 +136,8 @@ class Opener:
 
     def ask_files(self) -> None:
         title = "Open one subject's scans"
-        files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), _FILES)
+        kinds = file_kinds(self._dock.session.task)
+        files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), kinds)
         if files:
             self._dock.open(files)
 

@@ -279,7 +279,7 @@ def _combinations(study: Study, card: ModelCard, use: str | None, every: bool) -
 
 
 def _names(use: str, task: Task) -> Combination:
-    return task.combination(name for name in use.split(",") if name.strip())
+    return task.combination(use)
 
 
 def _predictions(

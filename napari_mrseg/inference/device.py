@@ -16,6 +16,11 @@ def resolve_device(name: str) -> torch.device:
 
     Raises InputError for words that name no device, DeviceError for a device this machine lacks.
     """
+    if name.startswith(("auto", "cuda")) and torch.cuda._is_in_bad_fork():
+        raise DeviceError(
+            f"{name}: this process was made by fork from one that used the GPU, so that it cannot; start it by "
+            "multiprocessing's “spawn”, or use cpu."
+        )
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"
     try:

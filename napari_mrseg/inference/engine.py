@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -21,6 +23,7 @@ from napari_mrseg.inference.slow import slow_choices
 from napari_mrseg.inference.windows import blend, nearest_first, tile
 from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
+from napari_mrseg.processes import forked_with_torch
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination, Task
 
@@ -84,7 +87,7 @@ class Engine:
         """What there is to ask of this model about this study."""
         return self.model.card.combinations(study.present)
 
-    def predict(self, study: Study, combination: Iterable[str] | None = None) -> Prediction:
+    def predict(self, study: Study, combination: str | Iterable[str] | None = None) -> Prediction:
         """The final result for ``combination`` (default: all modalities that are there)."""
         names = study.present if combination is None else combination
         return list(self.run(study, names, preview=False))[-1]
@@ -170,7 +173,8 @@ class Engine:
         progress: Callable[[float], None],
     ) -> list[Prediction]:
         """One pass; where memory ends, the next rung down, said once. Never a smaller window: that would differ."""
-        torch.set_num_threads(self.threads)  # a new thread does not inherit it
+        # A new thread does not inherit it; in a forked child more than one would wait for ever.
+        torch.set_num_threads(1 if forked_with_torch() else self.threads)
         results: list[Prediction] = []
         while len(results) < len(group):
             part = group[len(results) :][: self._ladder.group]
@@ -262,7 +266,7 @@ class Engine:
                 cuts = self.model.card.thresholds_for(study.present)
                 whole = to_labels(self.task, on_scan, where, study.grid.shape, check, cuts)
                 results.append((study, whole, on_scan.to(torch.float16).cpu().numpy()))
-        notices = tuple(self._notices)
+        notices = (*self._notices, *_forked(self.device))
         if not preview:  # a preview is gone in a moment; the final says it too
             self._notices = []
         seconds = (time.perf_counter() - began) / len(group)
@@ -282,6 +286,8 @@ class Engine:
                 spacing=validated.spacing_mm,
                 seconds=seconds,
                 preview=preview,
+                source=next(iter(study.images.values())).source,
+                scan=ref(next(iter(study.images.values()))),
                 notes=(*study.notes, *_estimates(study), *self._doubts(study), *self.slow, *notices),
             )
             for study, whole, kept in results
@@ -365,15 +371,33 @@ class Engine:
 
 def predict(
     study: Study,
-    combination: Iterable[str] | None = None,
+    combination: str | Iterable[str] | None = None,
     *,
-    model: Model | None = None,
+    model: Model | str | Path | None = None,
     device: str = "auto",
 ) -> Prediction:
-    """One final prediction with the given model (default: the bundled one). For scripts and notebooks."""
+    """The final result of one combination. For scripts and notebooks.
+
+    ``combination``: modalities to use, as "flair+t1" or a list; default: all that are there. ``model``: a model, the name
+    of an installed one, or a model folder; default: the bundled one. ``device``: "auto", "cpu", "cuda" or "cuda:n".
+    Raises InputError for modalities that are not there, and what :func:`~napari_mrseg.load_model` and
+    :class:`~napari_mrseg.Engine` raise.
+    """
     from napari_mrseg.models.store import load_model
 
-    return Engine(model or load_model(task=study.task), device=device).predict(study, combination)
+    chosen = model if isinstance(model, Model) else load_model(model, task=study.task)
+    return Engine(chosen, device=device).predict(study, combination)
+
+
+def _forked(device: torch.device) -> tuple[Note, ...]:
+    """A note where a forked child computes with fewer threads than its parent would."""
+    if device.type != "cpu" or not forked_with_torch():
+        return ()
+    said = (
+        "This process was made by fork, where PyTorch computes on one core; start it by multiprocessing's “spawn” to "
+        "use all of them."
+    )
+    return (Note("forked", said),)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

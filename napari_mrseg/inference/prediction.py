@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_mrseg.study import Grid, Note
-from napari_mrseg.tasks import Combination, Task, key
+from napari_mrseg.study import Grid, Image, Note, Source, Study, restore
+from napari_mrseg.tasks import Combination, Task, key, sized
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Regions' probabilities and label map for one combination. Equal to itself alone.
+    """Regions' probabilities and label map for one combination, as :func:`~napari_mrseg.predict` gives it.
+
+    Immutable, and equal to itself alone. It can be pickled and copied, and shows itself with a picture in a notebook.
 
     Attributes
     ----------
@@ -33,6 +38,11 @@ class Prediction:
         Voxel size the network ran at, mm.
     preview
         True: coarser than the model's best, shown while the final is computed.
+    source
+        The file of the first modality in use, on whose grid :meth:`save` writes; None where it is not known, as after
+        the cache on disk or an engine on another computer.
+    scan
+        That modality's image as long as somebody keeps it; for pictures.
     """
 
     task: Task
@@ -50,10 +60,28 @@ class Prediction:
     digest: str = ""
     preview: bool = False
     notes: tuple[Note, ...] = ()
+    source: Source | None = None
+    scan: weakref.ref[Image] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.labels.setflags(write=False)
         self.probabilities.setflags(write=False)
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{r} {sized(v, self.task.unit)} {self.task.unit}" for r, v in self.sizes.items())
+        model = f"{self.model['name']} {self.model['version']}"
+        return f"<Prediction {self.case}: {self.key} by {model}{' (preview)' * self.preview}: {found}>"
+
+    def _repr_html_(self) -> str:
+        from napari_mrseg.notebook import prediction_html
+
+        return prediction_html(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "scan": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     @property
     def key(self) -> str:
@@ -70,11 +98,27 @@ class Prediction:
         return {r.name: float(sum(counts[code] for code in r.codes)) * unit for r in self.task.regions}
 
     def probability(self, region: str) -> npt.NDArray[np.float16]:
-        """Probability of one region on the whole grid, (I, P, L)."""
-        index = [r.name for r in self.task.regions].index(region)
+        """Probability of one region, e.g. "ET", on the whole grid: (I, P, L) of 0 … 1.
+
+        Raises InputError that lists the regions there are.
+        """
+        index = self.task.regions.index(self.task.region(region))
         whole = np.zeros(self.grid.shape, dtype=np.float16)
         whole[self.box] = self.probabilities[index]
         return whole
+
+    def save(
+        self, path: str | os.PathLike[str], study: Study | None = None, *, overwrite: bool = False
+    ) -> None:
+        """Write the label map on the grid of the first modality in use: same shape, position and orientation.
+
+        The ending of ``path`` names the format: .nii.gz or .nii, of pictures .png or .tif; .dcm for a DICOM SEG, of scans
+        that were read from DICOM. ``study``: the scans, needed only where :attr:`source` is None. Raises InputError if
+        the file is there already and ``overwrite`` is not set, or cannot be written.
+        """
+        from napari_mrseg.io.export import write_prediction
+
+        write_prediction(self, path, study, overwrite=overwrite)
 
     @property
     def nbytes(self) -> int:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.dicom.seg import ENDING, encode_seg
-from napari_mrseg.io.formats import FORMATS, format_of, label_ending
+from napari_mrseg.io.formats import format_of, label_ending, said_endings
 from napari_mrseg.io.lock import only_writer
 from napari_mrseg.io.recognise import listed_results
 from napari_mrseg.study import Note, Source, Study, joined
@@ -64,7 +64,10 @@ def write_labels(
         )
     kind = format_of(path)
     if kind is None:
-        raise InputError(f"{path.name} is no name of a label file; end it in {_endings()}.")
+        of = format_of(source.path)
+        raise InputError(
+            f"{path.name} is no name of a label file; end it in {said_endings(of.ndim if of else 3)}."
+        )
     if _same_file(path, source.path):
         raise InputError(f"{path.name} is the scan itself; choose another name for the labels.")
     if labels_ipl.shape != source.ipl_grid.shape:
@@ -76,8 +79,40 @@ def write_labels(
     _write_bytes(path, kind.encode(labels, source, path))
 
 
-def _endings() -> str:
-    return " or ".join(f.endings[0] for f in FORMATS)
+def write_prediction(
+    prediction: Prediction,
+    path: str | os.PathLike[str],
+    study: Study | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write one prediction's labels into ``path``, on the grid of its first modality; .dcm: as DICOM SEG.
+
+    ``study``: the scans it was made from, where it does not know its source. Raises InputError.
+    """
+    path = Path(path).expanduser()
+    source = prediction.source
+    if study is not None:
+        if study.only(prediction.combination).digest != prediction.digest:
+            raise InputError(
+                f"{path.name} was not written: {study.case} is not what the prediction was made from; "
+                "give the study that it was."
+            )
+        source = study.images[prediction.combination[0]].source
+    if source is None:
+        raise InputError(
+            f"{path.name} was not written: the prediction does not know its scan any more; "
+            "give the study it was made from: prediction.save(path, study)."
+        )
+    if path.exists() and not overwrite:
+        raise InputError(f"{path.name} is there already; take another name, or overwrite=True.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.name} was not written: there is no folder {path.parent}; make it first.")
+    if path.name.lower().endswith(ENDING) and names_series(source.path):
+        model, combination = prediction.model, prediction.combination
+        _write_bytes(path, encode_seg(prediction.labels, source, prediction.task, combination, model))
+    else:
+        write_labels(prediction.labels, source, path)
 
 
 def check_outputs(

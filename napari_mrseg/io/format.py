@@ -22,12 +22,21 @@ MAX_VOXELS = 2**29  # 812³: above any brain scan, below what fills the memory o
 class Format(ABC):
     """Files of one kind.
 
-    ``title`` is one such file in words. ``endings``: lower case; label files get the first. ``ndim``: of the tasks
-    whose images they hold.
+    Attributes
+    ----------
+    title
+        One such file in words, e.g. "NIfTI file".
+    endings
+        What their names end in, lower case, the usual one first.
+    label_endings
+        Those that :meth:`encode` writes labels in, the usual one first; none for a format that is only read.
+    ndim
+        Dimensions of the tasks whose images they hold.
     """
 
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
+    label_endings: ClassVar[tuple[str, ...]] = ()
     ndim: ClassVar[Literal[2, 3]]
 
     def recognise(self, path: Path) -> bool:
@@ -48,12 +57,17 @@ class Format(ABC):
         """The hash that :meth:`read` gives its source. Raises InputError if the file cannot be read."""
         return hashlib.sha256(read_bytes(path, self.title)).hexdigest()
 
-    @abstractmethod
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
         """Content of the label file ``path``: codes in the axis order of ``source``, on whose grid they lie.
 
-        No description, tag or extension of the source goes into it: those may hold a name. Raises InputError.
+        No description, tag or extension of the source goes into it: those may hold a name. Raises InputError, also
+        where labels are not written in this format.
         """
+        from napari_mrseg.io.formats import said_endings
+
+        raise InputError(
+            f"{path.name}: labels are not written in this format; end the name in {said_endings(self.ndim)}."
+        )
 
 
 def read_bytes(path: Path, what: str) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_mrseg.io.dicom import Dicom
+from napari_mrseg.io.dicom.files import ARCHIVE
 from napari_mrseg.io.format import Format, Volume
 from napari_mrseg.io.frames import Frames
 from napari_mrseg.io.nifti_format import Nifti
-from napari_mrseg.io.picture import Picture
+from napari_mrseg.io.picture import FRAMES_ENDING, Picture
 from napari_mrseg.io.sun import SunLabels
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
@@ -33,7 +34,20 @@ def is_readable(path: Path, task: Task) -> bool:
 
 def label_ending(task: Task, frames: int = 1) -> str:
     """What the names of the task's label files end in, e.g. ".nii.gz"; ``frames``: how many one must hold."""
-    return ".tif" if task.ndim == 2 and frames > 1 else formats_of(task)[0].endings[0]
+    kind = formats_of(task)[0]
+    return FRAMES_ENDING if task.ndim == 2 and frames > 1 else kind.label_endings[0]
+
+
+def said_endings(ndim: int) -> str:
+    """The endings of label files of so many dimensions in words, e.g. ".nii.gz or .nii"."""
+    endings = [ending for f in FORMATS if f.ndim == ndim for ending in f.label_endings]
+    return " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+
+
+def scan_endings(task: Task) -> tuple[str, ...]:
+    """The endings of files that hold scans or images of a task, of archives too: for dialogs and the manifest."""
+    archives = (ARCHIVE,) if task.ndim == 3 else ()
+    return (*(ending for f in formats_of(task) for ending in f.endings), *archives)
 
 
 def stem(path: Path) -> str:
@@ -43,13 +57,19 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)]
 
 
-def read(path: Path, task: Task, role: str | None, *, assume_ras: bool = False) -> Volume:
+def read(
+    path: Path, task: Task, role: str | None, *, assume_ras: bool = False, raw: bytes | None = None
+) -> Volume:
     """The file as an image of ``role``: a modality of the task; any other role, and None, are read as labels.
 
-    A file whose name says nothing is taken for the task's usual format. Raises InputError.
+    A file whose name says nothing is taken for the task's usual format. ``raw``: the content, in that usual format, of
+    what is in memory and no file. Raises InputError.
     """
+    labels = role is None or role not in task.names
+    channels = 1 if role is None or labels else task.modality(role).channels
+    if raw is not None:
+        usual = Picture() if task.ndim == 2 else Nifti()
+        return usual.parse(raw, path, channels=channels, labels=labels, assume_ras=assume_ras)
     kinds = formats_of(task)
     kind = next((f for f in kinds if f.recognise(path)), kinds[0])
-    if role is not None and role in task.names:
-        return kind.read(path, channels=task.modality(role).channels, assume_ras=assume_ras)
-    return kind.read(path, labels=True, assume_ras=assume_ras)
+    return kind.read(path, channels=channels, labels=labels, assume_ras=assume_ras)

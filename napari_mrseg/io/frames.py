@@ -72,9 +72,6 @@ class Frames(Format):
             digest.update(_PICTURE.sha256(file).encode())
         return digest.hexdigest()
 
-    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
-        raise InputError(f"{path.name}: end the name in .tif, which holds all frames.")
-
 
 def frames_in(folder: Path) -> list[Path]:
     """Its pictures, ordered by the numbers in their names. Raises InputError if it cannot be read."""

@@ -47,7 +47,13 @@ def read(
     Raises InputError, one sentence, for everything else.
     """
     path = Path(path)
-    raw = read_bytes(path, "a NIfTI file")
+    return parse(read_bytes(path, "a NIfTI file"), path, assume_ras=assume_ras, labels=labels)
+
+
+def parse(
+    raw: bytes, path: Path, *, assume_ras: bool = False, labels: bool = False
+) -> tuple[npt.NDArray[np.float32], Source, Notes]:
+    """:func:`read` of a file with this content."""
     body = _Body(path, raw)
     header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
     shape = _shape(path, header)

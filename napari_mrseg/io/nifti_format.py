@@ -19,12 +19,19 @@ from napari_mrseg.study import Source
 class Nifti(Format):
     title = "NIfTI file"
     endings = (".nii.gz", ".nii")
+    label_endings = endings
     ndim = 3
 
     def read(
         self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
     ) -> Volume:
         return nifti.read(path, labels=labels, assume_ras=assume_ras)
+
+    def parse(
+        self, raw: bytes, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
+    ) -> Volume:
+        """:meth:`read` of a file with this content."""
+        return nifti.parse(raw, path, labels=labels, assume_ras=assume_ras)
 
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
         """qform, sform, their codes, pixdim and units are copied field by field from the source's header."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
 from napari_mrseg.io.labels import MEND, codes_in, scheme_note, task_codes
+from napari_mrseg.io.memory import recognise_given
 from napari_mrseg.io.mirrored import mirrored
 from napari_mrseg.io.recognise import (
     REFERENCE,
@@ -33,6 +35,8 @@ from napari_mrseg.study import Image, Note, Reference, Study
 from napari_mrseg.tasks import DEFAULT, TASKS, Task
 
 Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
+Given = Paths | Mapping[str, Any]
+"""A folder, files, ``modality=file`` strings, or files, images and arrays by modality."""
 Reader = Callable[[Path, str], Volume]
 
 SIMULATED = "simulated.json"
@@ -47,20 +51,23 @@ STEPS = steps_of()
 
 
 def open_study(
-    paths: Paths,
+    paths: Given,
     *,
     task: Task = DEFAULT,
     assign: Mapping[str, str | None] | None = None,
     reference: bool | str | os.PathLike[str] = True,
     assume_ras: bool = False,
-    use: Iterable[str] | None = None,
+    use: str | Iterable[str] | None = None,
     onto: str = "",
     brain: How = "auto",
     steps: Sequence[Step] | None = None,
     labels: str | None = None,
     reading: Callable[[str, float], None] | None = None,
 ) -> Study:
-    """Open one subject: a folder, files, or ``modality=file`` strings.
+    """Open one subject: a folder, files, ``modality=file`` strings, or a mapping of modality to scan.
+
+    In a mapping a scan is a file's path, a nibabel image, or (array, affine) with the affine from voxel index to RAS+ mm;
+    of pictures an array, (height, width) or (height, width, 3). The key "reference" is a segmentation to compare with.
 
     ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
     ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
@@ -72,7 +79,12 @@ def open_study(
     Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
     fit is left out with a note in ``study.notes``.
     """
-    recognition = settle(paths, task=task, assign=assign, reference=reference)
+    held: Mapping[Path, bytes] = {}
+    if isinstance(paths, Mapping):
+        found, held = recognise_given(paths, task)
+    else:
+        found = recognise(paths, task)
+    recognition = corrected(found, task, assign, reference)
     if use is not None:
         recognition = _restrict(recognition, task.combination(use), task)
 
@@ -81,7 +93,7 @@ def open_study(
     def reader(path: Path, role: str) -> Volume:
         if reading is not None:
             reading(role, next(begun) / (wanted + 1))  # the last part is for the steps
-        return formats.read(path, task, role, assume_ras=assume_ras)
+        return formats.read(path, task, role, assume_ras=assume_ras, raw=held.get(path))
 
     return build(recognition, task, reader, steps_of(onto, brain) if steps is None else steps, labels)
 
@@ -102,7 +114,16 @@ def settle(
     reference: bool | str | os.PathLike[str] = True,
 ) -> Recognition:
     """What the files are taken for, after the user's corrections."""
-    found = recognise(paths, task)
+    return corrected(recognise(paths, task), task, assign, reference)
+
+
+def corrected(
+    found: Recognition,
+    task: Task,
+    assign: Mapping[str, str | None] | None = None,
+    reference: bool | str | os.PathLike[str] = True,
+) -> Recognition:
+    """``found`` after the user's corrections, as :func:`open_study` takes them. Raises InputError."""
     if assign:
         found = with_roles(found, assign, task)
     if reference is False:

@@ -23,18 +23,26 @@ Notes = tuple[Note, ...]
 PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
 _CONTAINERS = ("PNG", "JPEG", "TIFF")
 _LOSSY = (".jpg", ".jpeg")
-_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
+_TIFF = (".tif", ".tiff")
+FRAMES_ENDING = _TIFF[0]  # of a file that holds several pictures
 
 
 class Picture(Format):
     title = "picture"
-    endings = _ENDINGS
+    endings = (".png", *_LOSSY, *_TIFF, ".npy")
+    label_endings = (".png", *_TIFF)
     ndim = 2
 
     def read(
         self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
     ) -> Volume:
         raw = read_bytes(path, "a picture")
+        return self.parse(raw, path, channels=channels, labels=labels)
+
+    def parse(
+        self, raw: bytes, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
+    ) -> Volume:
+        """:meth:`read` of a file with this content."""
         pages = [_array(path, raw)] if path.suffix.lower() == ".npy" else _pixels(path, raw)
         stored = pages[0].dtype
         if labels and path.suffix.lower() in _LOSSY:
@@ -52,7 +60,7 @@ class Picture(Format):
 
         content = io.BytesIO()
         pages = [Image.fromarray(frame) for frame in labels]
-        if path.suffix.lower() in (".tif", ".tiff"):
+        if path.suffix.lower() in _TIFF:
             pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_deflate")
         elif path.suffix.lower() != ".png":
             raise InputError(f"{path.name}: label images are PNG, which loses nothing; end the name in .png.")

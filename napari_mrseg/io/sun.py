@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.format import Format, Volume, read_bytes
@@ -49,6 +48,3 @@ class SunLabels(Format):
         values = table[np.clip(numbers, 0, None).astype(int)][None]
         grid = Grid.of(values.shape, PIXELS)
         return values, Source(path, grid, hashlib.sha256(raw).hexdigest()), ()
-
-    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
-        raise InputError(f"{path.name}: labels are not written in this format; end the name in .png.")

@@ -58,9 +58,6 @@ class OtherVolume(Format):
             more = _data_file(path).read_bytes()
         return hashlib.sha256(raw + more).hexdigest()
 
-    def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
-        raise InputError(f"{path.name}: labels are not written in this format; end the name in .nii.gz.")
-
 
 def _itk(path: Path) -> Read:
     import SimpleITK as sitk  # noqa: N813 - the usual short name

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 
+ARCHIVE = ".zip"  # what the name of an archive ends in
 MOST_FILES = 100_000
 MOST_BYTES = 8 * 2**30  # of an archive, unpacked
 MOST_RATIO = 300  # of an archive's unpacked to packed size; pixels pack to a half, empty ones to a hundredth
@@ -60,7 +61,7 @@ def quiet() -> Iterator[None]:
 
 def is_archive(path: Path) -> bool:
     """True for a zip archive, by its name and its first bytes."""
-    if path.suffix.lower() != ".zip":
+    if path.suffix.lower() != ARCHIVE:
         return False
     try:
         with open(path, "rb") as file:

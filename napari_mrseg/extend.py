@@ -1,0 +1,69 @@
+"""What a package of your own builds on: networks, steps, file formats, tasks and modalities.
+
+These classes are stable, with all of their public methods and attributes: what is to change or to go warns by
+``DeprecationWarning`` for one minor version first, and new methods come with a default. Each is loaded on first use.
+
+A network or a file format of another package is found by an entry point, e.g. in its ``pyproject.toml``::
+
+    [project.entry-points."napari_mrseg.networks"]
+    mynet = "mypackage.mynet:MyNet"
+
+    [project.entry-points."napari_mrseg.formats"]
+    myformat = "mypackage.myformat:MyFormat"
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mrseg.io.format import Format, Volume
+    from napari_mrseg.models.network import FeatureNetwork, Network
+    from napari_mrseg.steps import Outcome, Step
+    from napari_mrseg.study import Grid, Image, Note, Source
+    from napari_mrseg.tasks import Label, Modality, Region, Task
+
+__all__ = [
+    "FeatureNetwork",
+    "Format",
+    "Grid",
+    "Image",
+    "Label",
+    "Modality",
+    "Network",
+    "Note",
+    "Outcome",
+    "Region",
+    "Source",
+    "Step",
+    "Task",
+    "Volume",
+]
+
+_HOMES = {
+    "Network": "models.network",
+    "FeatureNetwork": "models.network",
+    "Step": "steps",
+    "Outcome": "steps",
+    "Format": "io.format",
+    "Volume": "io.format",
+    "Task": "tasks",
+    "Modality": "tasks",
+    "Region": "tasks",
+    "Label": "tasks",
+    "Grid": "study",
+    "Image": "study",
+    "Source": "study",
+    "Note": "study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"napari_mrseg.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
