@@ -25,6 +25,7 @@ from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard
 from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.measuring import Measuring
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
@@ -34,6 +35,7 @@ from napari_mrseg._qt.preferences import Preferences, colours
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
+from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
@@ -87,8 +89,11 @@ class MrsegDock(QWidget):
         self.annotation = Annotation(viewer, self.session, self.result.words)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
-        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
-        self.ruler = Ruler(viewer, lambda: self.session.task.length_unit)
+        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())), remember=True)
+        self.panel.window_button.follow(self.windowing)
+        self.measuring = Measuring(self, self.panel.lesions, self)
+        self.ruler = Ruler(viewer, lambda: self.measuring)
+        self.status_line = StatusLine(viewer, self.session, self.layers)
         self.saver = Saver(self)
         self.opener = Opener(self)
         self.updates = Updates(
@@ -255,6 +260,7 @@ class MrsegDock(QWidget):
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
+            self.panel.window_button.refresh()
         if "model" in topics:
             self.later(lambda: model_choices(session.task), done=self._list_models)
             self.runbar.show_device(session.device, session.elsewhere)
@@ -279,6 +285,7 @@ class MrsegDock(QWidget):
 
     def _show_legend(self) -> None:
         self.legend.show_measures(self.result.measures())
+        self.measuring.refresh()
 
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
@@ -305,6 +312,7 @@ class MrsegDock(QWidget):
         """Another result came to the front, or the user showed or hid a layer in napari's own list."""
         if not self.updates.opening:
             self.modalities.show_views(self.layers.visible_images())
+            self.panel.window_button.refresh()
             self._measured()
 
     def _moved(self, event: Any = None) -> None:
@@ -343,6 +351,7 @@ class MrsegDock(QWidget):
         panel.compare_button.clicked.connect(self.compare_asked)
         panel.keys_button.clicked.connect(self.show_keys)
         panel.planes_button.clicked.connect(self.show_three_planes)
+        panel.measure_button.toggled.connect(lambda _: self.measuring.refresh())
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -420,6 +429,8 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.fit,
         dock.windowing,
         dock.ruler,
+        dock.measuring,
+        dock.status_line,
     )
 
     def end() -> None:

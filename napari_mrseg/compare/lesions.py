@@ -1,4 +1,4 @@
-"""Lesions one by one: volume, centre and RANO diameters of each, what the user corrects, and their table as CSV."""
+"""What is measured: lesions one by one with their RANO diameters, and distances; with corrections and undo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from napari_mrseg.tasks import Combination, Region, Task
 
 MEASURABLE_MM = 10.0
 """A lesion counts for the sum if both diameters are at least this long (RANO: Wen 2010)."""
+Place = tuple[float, ...]
+Item = TypeVar("Item", "Lesion", "Distance")
 COLUMNS = (
     "case", "combination", "region", "lesion", "volume_mL", "long_mm", "short_mm", "product_mm2", "measurable",
     "centre_R_mm", "centre_A_mm", "centre_S_mm", "axial_slice", "corrected",
@@ -97,53 +100,121 @@ def region_to_measure(task: Task, combination: Combination) -> Region:
     return task.regions[-1 if inner else 0]
 
 
-class LesionTable:
-    """The lesions of one result as the user reads them: taken out, corrected, and all of it undone step by step."""
+class _Steps(Generic[Item]):
+    """Things that can be changed, and every change undone."""
 
-    def __init__(self, lesions: Iterable[Lesion], grid: Grid) -> None:
-        self.lesions = tuple(lesions)
-        self.grid = grid
-        self._before: list[tuple[Lesion, ...]] = []
-
-    @property
-    def sum_mm2(self) -> float:
-        """Sum of the products of all measurable lesions, mm²."""
-        return sum(one.diameters.product_mm2 for one in self.lesions if one.measurable)
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self.items: tuple[Item, ...] = tuple(items)
+        self._before: list[tuple[Item, ...]] = []
 
     @property
     def changed(self) -> bool:
         """True if there is a step to undo."""
         return bool(self._before)
 
+    def undo(self) -> bool:
+        """Take back the last change. False if there is none."""
+        if not self._before:
+            return False
+        self.items = self._before.pop()
+        return True
+
+    def delete(self, numbers: Iterable[int]) -> bool:
+        """Take those of these numbers out; the others keep theirs. False if none was there."""
+        gone = set(numbers)
+        return self._become(one for one in self.items if one.number not in gone)
+
+    def _become(self, items: Iterable[Item]) -> bool:
+        now = tuple(items)
+        if now == self.items:
+            return False
+        self._before.append(self.items)
+        self.items = now
+        return True
+
+
+class LesionTable(_Steps[Lesion]):
+    """The lesions of one result as the user reads them: taken out, corrected, and all of it undone step by step."""
+
+    def __init__(self, lesions: Iterable[Lesion], grid: Grid) -> None:
+        super().__init__(lesions)
+        self.grid = grid
+
+    @property
+    def sum_mm2(self) -> float:
+        """Sum of the products of all measurable lesions, mm²."""
+        return sum(one.diameters.product_mm2 for one in self.items if one.measurable)
+
     def lesion(self, number: int) -> Lesion:
         """The lesion of that number. Raises KeyError if it is not in the table."""
-        found = next((one for one in self.lesions if one.number == number), None)
+        found = next((one for one in self.items if one.number == number), None)
         if found is None:
             raise KeyError(number)
         return found
 
-    def delete(self, numbers: Iterable[int]) -> None:
-        """Take lesions out of the table and of the sum; the others keep their numbers."""
-        gone = set(numbers)
-        self._become(one for one in self.lesions if one.number not in gone)
-
-    def move_end(self, number: int, line: int, end: int, to: Point) -> None:
+    def move_end(self, number: int, line: int, end: int, to: Point) -> bool:
         """Move one end of a diameter, as :meth:`Lesion.moved`."""
         moved = self.lesion(number).moved(line, end, to, self.grid.spacing).ordered()
-        self._become(moved if one.number == number else one for one in self.lesions)
+        return self._become(moved if one.number == number else one for one in self.items)
 
-    def undo(self) -> bool:
-        """Take back the last deletion or correction. False if there is none."""
-        if not self._before:
-            return False
-        self.lesions = self._before.pop()
-        return True
 
-    def _become(self, lesions: Iterable[Lesion]) -> None:
-        now = tuple(lesions)
-        if now != self.lesions:
-            self._before.append(self.lesions)
-            self.lesions = now
+@dataclass(frozen=True)
+class Distance:
+    """A line drawn by hand. ``ends``: two voxel positions, (axis,) each; ``length`` in mm, of images in pixels."""
+
+    number: int
+    ends: tuple[Place, Place]
+    length: float
+
+    def crosses(self, other: Distance) -> bool:
+        """True if both lie in one slice and cut each other there."""
+        ends = np.array([self.ends, other.ends])  # (line, end, axis)
+        for axis in range(ends.shape[-1]):
+            if np.ptp(ends[..., axis]) < 0.5:
+                (a, b), (c, d) = np.delete(ends, axis, axis=-1)
+                return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
+        return False
+
+
+def _turn(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], c: npt.NDArray[np.float64]) -> float:
+    """Positive where a → b → c turns one way, negative the other way."""
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+
+class Distances(_Steps[Distance]):
+    """Lines drawn by hand; ``spacing`` of the voxels their ends are given in."""
+
+    def __init__(self, spacing: Sequence[float]) -> None:
+        super().__init__()
+        self._spacing = np.asarray(spacing, dtype=float)
+        self._last = 0
+
+    def measured(self, number: int, ends: Sequence[Sequence[float]]) -> Distance:
+        """A distance, not yet kept."""
+        one, other = (tuple(float(v) for v in end) for end in ends)
+        return Distance(number, (one, other), float(np.linalg.norm(np.subtract(one, other) * self._spacing)))
+
+    def add(self, ends: Sequence[Sequence[float]]) -> Distance:
+        """Keep a new line; its number is never given again."""
+        self._last += 1
+        made = self.measured(self._last, ends)
+        self._become((*self.items, made))
+        return made
+
+    def move_end(self, number: int, end: int, to: Sequence[float]) -> bool:
+        """Move one end of a line."""
+        return self._become(
+            self.measured(number, [to if i == end else kept for i, kept in enumerate(one.ends)])
+            if one.number == number
+            else one
+            for one in self.items
+        )
+
+    def product(self, number: int) -> tuple[Distance, float] | None:
+        """The last earlier line that crosses this one in its slice, and the product of both lengths; or None."""
+        here = next(one for one in self.items if one.number == number)
+        earlier = [one for one in self.items if one.number < number and one.crosses(here)]
+        return (earlier[-1], earlier[-1].length * here.length) if earlier else None
 
 
 def lesions_csv(lesions: Iterable[Lesion], region: Region, *, case: str, combination: str) -> str:

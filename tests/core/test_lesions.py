@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mrseg.compare.lesions import COLUMNS, LesionTable, lesions_csv, lesions_of, region_to_measure
+from napari_mrseg.compare.lesions import (
+    COLUMNS,
+    Distances,
+    LesionTable,
+    lesions_csv,
+    lesions_of,
+    region_to_measure,
+)
 from napari_mrseg.study import Grid
 from napari_mrseg.tasks import BRATS
 
@@ -60,7 +67,7 @@ def test_no_voxel_is_lost_and_the_order_is_by_volume(seed: int) -> None:
 def test_deleting_and_moving_ends_can_be_undone_step_by_step() -> None:
     """The sum follows; numbers stay; the longer line is the long diameter also after a correction."""
     table = LesionTable(lesions_of(two_lesions(), GRID), GRID)
-    first = table.lesions
+    first = table.items
     whole = first[0].diameters.product_mm2
     assert table.sum_mm2 == pytest.approx(whole)  # the voxel is not measurable
     (p, l), end = first[0].diameters.short_ends  # noqa: E741 - the axes' names
@@ -71,13 +78,13 @@ def test_deleting_and_moving_ends_can_be_undone_step_by_step() -> None:
     assert moved.diameters.short_ends == first[0].diameters.long_ends
     assert table.sum_mm2 == pytest.approx(50 * first[0].diameters.long_mm)
     table.delete([1])
-    assert [one.number for one in table.lesions] == [2]
+    assert [one.number for one in table.items] == [2]
     assert table.sum_mm2 == 0
     with pytest.raises(KeyError):
         table.move_end(1, 0, 0, end)
     assert table.undo()
     assert table.undo()
-    assert table.lesions == first
+    assert table.items == first
     assert not table.changed
     assert not table.undo()
 
@@ -107,3 +114,26 @@ def test_the_csv_holds_a_line_per_lesion() -> None:
     assert float(first["long_mm"]) == pytest.approx(28.3)
     assert (first["axial_slice"], first["measurable"], first["corrected"]) == ("3", "1", "0")
     assert (second["centre_R_mm"], second["centre_A_mm"], second["centre_S_mm"]) == ("-15.0", "-30.0", "12.0")
+
+
+def test_lines_drawn_by_hand_have_lengths_and_crossing_ones_a_product() -> None:
+    """In millimetres of the voxels' spacing; only lines of one slice that cut each other are multiplied."""
+    lines = Distances((2.0, 1.0, 0.5))
+    first = lines.add([(3, 10, 10), (3, 10, 50)])
+    lines.add([(3, 0, 20), (3, 30, 20)])
+    lines.add([(4, 0, 20), (4, 30, 20)])  # another slice
+    lines.add([(3, 40, 20), (3, 50, 20)])  # beside the first
+    assert [one.length for one in lines.items] == pytest.approx([20, 30, 30, 10])
+    assert lines.product(1) is None
+    assert lines.product(2) == (first, pytest.approx(600))
+    assert lines.product(3) is None
+    assert lines.product(4) is None
+    lines.move_end(2, 0, (3, 20, 20))  # now it begins beside the first
+    assert lines.product(2) is None
+    lines.delete([1, 2])
+    assert [one.number for one in lines.items] == [3, 4]
+    assert lines.undo()
+    assert lines.undo()
+    assert lines.product(2) == (first, pytest.approx(600))
+    lines.delete([4])
+    assert lines.add([(0, 0, 0), (1, 0, 0)]).number == 5
