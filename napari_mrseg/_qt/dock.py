@@ -17,6 +17,7 @@ from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
+from napari_mrseg._qt.editing import Editing
 from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.importing import ImportDialog
@@ -92,9 +93,10 @@ class MrsegDock(QWidget):
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())), remember=True)
         self.panel.window_button.follow(self.windowing)
         self.measuring = Measuring(self, self.panel.lesions, self)
+        self.editing = Editing(self, self.panel.edit_tools, self)
         self.ruler = Ruler(viewer, lambda: self.measuring)
         self.status_line = StatusLine(viewer, self.session, self.layers)
-        self.saver = Saver(self)
+        self.saver = Saver(self, lambda: self.measuring.measured)
         self.opener = Opener(self)
         self.updates = Updates(
             study=self._show_study,
@@ -286,6 +288,7 @@ class MrsegDock(QWidget):
     def _show_legend(self) -> None:
         self.legend.show_measures(self.result.measures())
         self.measuring.refresh()
+        self.editing.refresh()
 
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
@@ -430,6 +433,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.windowing,
         dock.ruler,
         dock.measuring,
+        dock.editing,
         dock.status_line,
     )
 

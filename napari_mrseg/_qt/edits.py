@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Labels
+
+from napari_mrseg.io.export import in_file_name
 
 
 def is_edited(layer: Any) -> bool:
@@ -25,9 +29,28 @@ def is_unsaved(copy: Labels) -> bool:
     return bool(about["changes"] != about["saved"])
 
 
-def mark_saved(copy: Labels, changes: int) -> None:
-    """``changes``: those there were when its array was taken for the file."""
-    copy.metadata["mrseg"]["saved"] = changes
+def about_edit(copy: Labels) -> Mapping[str, Any]:
+    """Whose labels the user paints in here: case, combination, model, source."""
+    about: Mapping[str, Any] = copy.metadata["mrseg"]
+    return about
+
+
+def changes_of(copy: Labels) -> int:
+    """A number that each stroke changes."""
+    return int(copy.metadata["mrseg"]["changes"])
+
+
+def mark_saved(copy: Labels, labels: npt.NDArray[Any]) -> None:
+    """``labels``: what is in the file; painting may have gone on while it was written."""
+    about = copy.metadata["mrseg"]
+    if np.array_equal(labels, copy.data):
+        about["saved"] = about["changes"]
+
+
+def edited_name(copy: Labels) -> str:
+    """The name of the file for it, without the ending."""
+    about = about_edit(copy)
+    return f"{in_file_name(str(about['case']))}_{about['key']}_edited"
 
 
 class Edits:

@@ -113,8 +113,7 @@ class Marks(QObject):
         self.centres, self.boxes = {}, {}
         layer = self._layer if self._layer in self._viewer.layers else None
         if not seen:
-            if layer is not None and layer.nshapes:
-                layer.data = []
+            _empty(layer)
             if layer is not None and not self._all:
                 self._viewer.layers.remove(layer)
             return
@@ -122,8 +121,8 @@ class Marks(QObject):
         zoom = self._viewer.scene.camera.zoom
         if layer is None:
             layer = self._made()
-        elif layer.nshapes:
-            layer.data = []
+        else:
+            _empty(layer)
         layer.feature_defaults["length"] = ""
         layer.add(
             shapes,
@@ -180,6 +179,12 @@ class Marks(QObject):
         if active is not None:
             viewer.layers.selection.active = active  # what was painted in or measured before still is
         return made
+
+
+def _empty(layer: Shapes | None) -> None:
+    if layer is not None and layer.nshapes:
+        layer.selected_data = set(range(layer.nshapes))
+        layer.remove_selected()
 
 
 def _box(

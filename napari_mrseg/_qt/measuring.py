@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.edits import about_edit, changes_of
 from napari_mrseg._qt.lesion_panel import LesionPanel, Row
 from napari_mrseg._qt.marks import Mark, Marks
 from napari_mrseg._qt.ruler import Held
@@ -64,6 +65,12 @@ class Measuring(QObject):
         """True while the table is of what is on screen."""
         return not self._working
 
+    @property
+    def measured(self) -> tuple[Region, tuple[Lesion, ...]] | None:
+        """Region and lesions as the user left them; None while nothing is measured."""
+        region = self.region
+        return None if region is None or self.table is None else (region, self.table.items)
+
     # -- what is measured ---------------------------------------------------------------------------------
 
     @property
@@ -72,12 +79,15 @@ class Measuring(QObject):
         task = self._dock.session.task
         if task.ndim != 3:
             return None
-        return task.region(self._asked) if self._asked else region_to_measure(task, self._combination())
+        if self._asked:
+            return task.region(self._asked)
+        shown = self._dock.session.shown if self._dock.layers.copy is None else None
+        return region_to_measure(task, self._combination(), None if shown is None else shown.sizes)
 
     def _combination(self) -> tuple[str, ...]:
         copy, shown = self._dock.layers.copy, self._dock.session.shown
         if copy is not None:
-            return tuple(copy.metadata["mrseg"]["combination"])
+            return tuple(about_edit(copy)["combination"])
         return shown.combination if shown is not None else self._dock.session.combination
 
     def refresh(self) -> None:
@@ -106,7 +116,7 @@ class Measuring(QObject):
         """Identity of the result on screen; None while there is no final one."""
         copy, shown = self._dock.layers.copy, self._dock.session.shown
         if copy is not None:
-            return id(copy), copy.metadata["mrseg"]["changes"], region.name
+            return id(copy), changes_of(copy), region.name
         if shown is None or shown.preview:
             return None
         return shown.digest, shown.combination, shown.model["sha256"], region.name

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.edit_panel import EditPanel
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.lesion_panel import LesionPanel
@@ -101,6 +102,8 @@ class Panel(QWidget):
         )
         self.measure_button.setCheckable(True)
         self.window_button = WindowButton()
+        self.edit_tools = EditPanel(task)
+        self.edit_tools.setVisible(False)
         self.lesions = LesionPanel(task)
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
@@ -134,6 +137,7 @@ class Panel(QWidget):
         column.addWidget(_line())
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(self.edit_tools)
         column.addLayout(_row(self.compare_button, self.planes_button))
         column.addLayout(_row(self.measure_button, self.window_button))
         column.addWidget(self.lesions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -94,10 +94,17 @@ def lesions_of(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[Lesion, ...]:
     return tuple(replace(one, number=number) for number, one in enumerate(found, start=1))
 
 
-def region_to_measure(task: Task, combination: Combination) -> Region:
-    """Enhancing tumour with contrast, the innermost of nested regions; the outermost where one cannot be seen."""
-    inner = task.nested and not task.estimated(combination)
-    return task.regions[-1 if inner else 0]
+def region_to_measure(
+    task: Task, combination: Combination, sizes: Mapping[str, float] | None = None
+) -> Region:
+    """Enhancing tumour with contrast, the innermost of nested regions; the outermost where that is not to be seen.
+
+    ``sizes``: of the result's regions, if known; the outermost one also where the innermost is empty.
+    """
+    inner = task.regions[-1]
+    seen = task.nested and not task.estimated(combination)
+    there = sizes is None or sizes[inner.name] > 0
+    return inner if seen and there else task.regions[0]
 
 
 class _Steps(Generic[Item]):

@@ -100,6 +100,8 @@ def test_the_innermost_region_that_can_be_seen_is_measured() -> None:
     """RANO measures what enhances; without contrast, the whole tumour."""
     assert region_to_measure(BRATS, ("flair", "t1ce")).name == "ET"
     assert region_to_measure(BRATS, ("flair", "t2")).name == "WT"
+    assert region_to_measure(BRATS, ("t1ce",), {"WT": 9.0, "TC": 3.0, "ET": 0.0}).name == "WT"
+    assert region_to_measure(BRATS, ("t1ce",), {"WT": 9.0, "TC": 3.0, "ET": 1.0}).name == "ET"
 
 
 def test_the_csv_holds_a_line_per_lesion() -> None:

@@ -110,7 +110,7 @@ def test_a_copy_of_another_study_is_saved_only_when_it_is_selected(
     assert not asked
     dock.viewer.layers.selection.active = copy
     dock.saver.save_edited()
-    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    saved = out / "sub-01_flair+t1+t1ce+t2_edited.nii.gz"
     qtbot.waitUntil(saved.exists, timeout=PATIENCE)
     assert "sub-01" in asked[0]
     assert "ANOTHER STUDY" in asked[0]
