@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_mrseg._qt.app import open_window
-from napari_mrseg._qt.ruler import DISTANCES
 from napari_mrseg._qt.tour import Tour as Booth
 from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.session import Session
@@ -221,9 +220,26 @@ def inspect(tour: Tour) -> None:
     tour.picture("windowed")
     for _ in range(3):
         tour.key(Qt.Key.Key_R)
-    tour.drag(Qt.KeyboardModifier.ControlModifier, (0.35, 0.35), (0.6, 0.65))
+    button = dock.panel.window_button
+    QTimer.singleShot(1500, button.menu().close)
+    QTimer.singleShot(300, lambda: tour.screen("numbers"))
+    button.showMenu()
+    tour.click(dock.panel.measure_button)
+    tour.until(lambda: dock.measuring.table is not None and dock.measuring.settled, "the lesions")
+    dock.panel.lesions.region_chosen.emit("TC")
+    tour.until(lambda: dock.measuring.table is not None and dock.measuring.settled, "the lesions")
+    dock.panel.lesions.table.selectRow(0)
+    control = Qt.KeyboardModifier.ControlModifier
+    tour.drag(control, (0.2, 0.35), (0.38, 0.65))
+    tour.drag(control, (0.38, 0.35), (0.2, 0.65))
     tour.picture("measured")
-    viewer.layers.remove(DISTANCES)
+    dock.measuring.undo()
+    dock.measuring.undo()
+    tour.click(dock.panel.measure_button)
+    menu = dock.panel.save_button.menu()
+    QTimer.singleShot(1500, menu.close)
+    QTimer.singleShot(300, lambda: tour.screen("menu"))
+    dock.panel.save_button.showMenu()
     below, above = dock.layers.images["flair"], dock.layers.images["t1ce"]
     tour.key(Qt.Key.Key_0)
     above.visible, above.colormap, above.opacity = True, "magma", 0.5

@@ -17,6 +17,7 @@ from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
 from napari_mrseg._qt.card import show_card
 from napari_mrseg._qt.choices import device_choices, model_choices
+from napari_mrseg._qt.editing import Editing
 from napari_mrseg._qt.files import files_of
 from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.importing import ImportDialog
@@ -24,6 +25,7 @@ from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
 from napari_mrseg._qt.leaving import guard, leave
+from napari_mrseg._qt.measuring import Measuring
 from napari_mrseg._qt.opening import Opener
 from napari_mrseg._qt.opening_banner import OpeningBanner
 from napari_mrseg._qt.orientation import OrientationLetters
@@ -36,6 +38,7 @@ from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.settings import follow_look, remember, remembered, remembered_look
+from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
 from napari_mrseg._qt.updates import OVERLAY, Updates
@@ -93,9 +96,13 @@ class MrsegDock(QWidget):
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
-        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
-        self.ruler = Ruler(viewer, lambda: self.session.task.length_unit)
-        self.saver = Saver(self)
+        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())), remember=True)
+        self.panel.window_button.follow(self.windowing)
+        self.measuring = Measuring(self, self.panel.lesions, self)
+        self.editing = Editing(self, self.panel.edit_tools, self)
+        self.ruler = Ruler(viewer, lambda: self.measuring)
+        self.status_line = StatusLine(viewer, self.session, self.layers)
+        self.saver = Saver(self, lambda: self.measuring.measured)
         self.opener = Opener(self)
         self.opening_banner = OpeningBanner(viewer)
         self.worklist = Worklist(self, self.panel.worklist_bar, self)
@@ -277,7 +284,7 @@ class MrsegDock(QWidget):
         """Window and planes as the user had them last, in this window or an earlier one."""
         preset = remembered("window", "usual")
         if preset != "usual":
-            self.windowing.use(preset)
+            self.windowing.set_preset(preset)
         if remembered("planes", False) and self.session.task.ndim == 3 and not self.three_planes.shown:
             with suppress(MrsegError):  # the extra is gone, or this is no window
                 self.three_planes.toggle()
@@ -326,6 +333,7 @@ class MrsegDock(QWidget):
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
+            self.panel.window_button.refresh()
         if "model" in topics:
             self.later(lambda: model_choices(session.task), done=self._list_models)
             self.runbar.show_device(session.device, session.elsewhere)
@@ -350,6 +358,8 @@ class MrsegDock(QWidget):
 
     def _show_legend(self) -> None:
         self.legend.show_measures(self.result.measures())
+        self.measuring.refresh()
+        self.editing.refresh()
 
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
@@ -380,6 +390,7 @@ class MrsegDock(QWidget):
         """Another result came to the front, or the user showed or hid a layer in napari's own list."""
         if not self.updates.opening and self._current():
             self.modalities.show_views(self.layers.visible_images())
+            self.panel.window_button.refresh()
             self._measured()
 
     def _moved(self, event: Any = None) -> None:
@@ -429,6 +440,7 @@ class MrsegDock(QWidget):
         panel.compare_button.clicked.connect(self.compare_asked)
         panel.keys_button.clicked.connect(self.show_keys)
         panel.planes_button.clicked.connect(self.show_three_planes)
+        panel.measure_button.toggled.connect(lambda _: self.measuring.refresh())
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -508,6 +520,9 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.fit,
         dock.windowing,
         dock.ruler,
+        dock.measuring,
+        dock.editing,
+        dock.status_line,
     )
     banner = dock.opening_banner
 

@@ -19,6 +19,8 @@ from napari_mrseg._qt.about import about_of, belongs
 
 Array = npt.NDArray[Any]
 
+from napari_mrseg.io.export import in_file_name
+
 
 @dataclass
 class _Edit:
@@ -76,7 +78,8 @@ def mark_saved(layer: Layer, labels: Array) -> None:
 
 def edited_name(layer: Layer) -> str:
     """The name of the file for it, without the ending."""
-    return f"{about_edit(layer)['key']}_edited"
+    about = about_edit(layer)
+    return f"{in_file_name(str(about['case']))}_{about['key']}_edited"
 
 
 class Edits:

@@ -51,6 +51,7 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(
             key("planes"), "Three planes, linked by a crosshair, or one", _if_there(panel.planes_button)
         ),
+        Shortcut(key("measure"), "Lesions and distances, in a table", panel.measure_button.click),
         Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),
         Shortcut(key("run"), "Run or cancel", dock.runbar.button.click),
         Shortcut(key("edit"), "Edit a copy of the segmentation", dock.edit),

@@ -16,7 +16,8 @@ from napari_mrseg._qt.text_window import text_window
 _SIZE = (520, 640)
 _MOUSE = (
     ("Shift + drag", "Window (sideways) and level (up and down)"),
-    ("Ctrl + drag", "Distance; Delete in its layer takes a line away"),
+    ("Ctrl + drag", "Distance, listed under Measure"),
+    ("Drag an end", "Correct a diameter or a distance"),
     ("Wheel", "Zoom"),
     ("Drag", "Move the picture; turn it in 3-D"),
     ("Ctrl + wheel", "Through the slices"),

@@ -17,11 +17,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.edit_panel import EditPanel
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
+from napari_mrseg._qt.lesion_panel import LesionPanel
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
+from napari_mrseg._qt.window_button import WindowButton
 from napari_mrseg._qt.worklist import WorklistBar
 from napari_mrseg.tasks import Task
 
@@ -99,6 +102,17 @@ class Panel(QWidget):
         self.save_button.setObjectName("save")
         self.save_button.setToolTip(with_key(_SAVE[task.ndim], "save"))
         self.save_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.measure_button = _button(
+            "Measure",
+            with_key("Lesions one by one: volume, two diameters, sum; distances drawn with Ctrl", "measure"),
+        )
+        self.measure_button.setCheckable(True)
+        self.window_button = WindowButton()
+        self.edit_tools = EditPanel(task)
+        self.edit_tools.setVisible(False)
+        self.lesions = LesionPanel(task)
+        self.lesions.setVisible(False)
+        self.measure_button.toggled.connect(self.lesions.setVisible)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
         asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
         for hidden in asked:
@@ -138,7 +152,10 @@ class Panel(QWidget):
         column.addWidget(_line())
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(self.edit_tools)
         column.addLayout(_row(self.compare_button, self.planes_button))
+        column.addLayout(_row(self.measure_button, self.window_button))
+        column.addWidget(self.lesions)
         column.addWidget(self.saved)
         column.addWidget(_line())
         column.addWidget(self.runbar)

@@ -1,26 +1,37 @@
-"""Distances: dragging with Ctrl held draws a line with its length, in a layer of its own."""
+"""Lines drawn and corrected on the picture: a drag with Ctrl held makes one, a drag at an end moves that end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Shapes
 
-from napari_mrseg._qt.about import STUDYS
+from napari_mrseg._qt.marks import DISTANCES
 
-DISTANCES = "Distances"
+__all__ = ["DISTANCES", "Held", "Ruler"]
+
 _LEAST = 4.0  # pixels of dragging; less is a click
-_COLOUR = "#7cfc00"  # of no region, and apart from grey
+Held = tuple[Hashable, int, int]
+"""The end that the pointer is on: whose mark, which line of it, which end."""
+
+
+class Board(Protocol):
+    """Who keeps the lines. Places are in the world's last three axes; ``done``: the button was let go."""
+
+    def end_near(self, position: Sequence[float]) -> Held | None: ...
+
+    def draw(self, start: Sequence[float], end: Sequence[float], *, done: bool) -> None: ...
+
+    def move(self, held: Held, to: Sequence[float], *, done: bool) -> None: ...
 
 
 class Ruler:
-    """In any slice. ``unit``: of the world's axes, "mm" or "px". Lines stay until the user deletes them."""
+    """Turns the mouse's drags into lines, in slices; a brush in hand paints as ever."""
 
-    def __init__(self, viewer: ViewerModel, unit: Callable[[], str]) -> None:
-        self._viewer, self._unit = viewer, unit
+    def __init__(self, viewer: ViewerModel, board: Callable[[], Board]) -> None:
+        self._viewer, self._board = viewer, board
         viewer.mouse_drag_callbacks.append(self._drag)
 
     def close(self) -> None:
@@ -28,56 +39,33 @@ class Ruler:
             self._viewer.mouse_drag_callbacks.remove(self._drag)
 
     def _drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
-        held = set(event.modifiers) == {"Control"}
-        if event.button != 1 or not held or viewer.dims.ndisplay != 2 or not viewer.layers:
+        modifiers = set(event.modifiers)
+        if event.button != 1 or viewer.dims.ndisplay != 2 or not viewer.layers or modifiers - {"Control"}:
             return
-        start, pixel = np.array(event.position, dtype=float), np.array(event.pos, dtype=float)
-        pans, layer, before = viewer.scene.camera.mouse_pan, None, 0
+        board = self._board()
+        active = viewer.layers.selection.active
+        held = None
+        if not modifiers:
+            if active is not None and str(active.mode) != "pan_zoom":
+                return
+            held = board.end_near(event.position)
+            if held is None:
+                return
+        start, pixel = tuple(event.position)[-3:], np.array(event.pos, dtype=float)
+        pans, moved = viewer.scene.camera.mouse_pan, False
         viewer.scene.camera.mouse_pan = False
         yield
         try:
             while True:
-                if layer is None and np.linalg.norm(np.array(event.pos) - pixel) >= _LEAST:
-                    layer = self._layer(len(start))
-                    before = layer.nshapes
-                if layer is not None:
-                    self._draw(layer, before, np.stack([start, np.array(event.position, dtype=float)]))
-                if (
-                    event.type != "mouse_move"
-                ):  # let go: moves are passed on at a limited rate, this one always
+                moved = moved or np.linalg.norm(np.array(event.pos) - pixel) >= _LEAST
+                # Let go: moves are passed on at a limited rate, this one always.
+                done, here = event.type != "mouse_move", tuple(event.position)[-3:]
+                if moved and held is None:
+                    board.draw(start, here, done=done)
+                elif moved and held is not None:
+                    board.move(held, here, done=done)
+                if done:
                     break
                 yield
         finally:
             viewer.scene.camera.mouse_pan = pans
-
-    def _draw(self, layer: Shapes, before: int, line: np.ndarray[Any, Any]) -> None:
-        """``line``: (2, ndim), in place of all lines from the one numbered ``before`` on."""
-        said = f"{np.linalg.norm(line[1] - line[0]):.1f} {self._unit()}"
-        if layer.nshapes > before:
-            layer.selected_data = set(range(before, layer.nshapes))
-            layer.remove_selected()
-        layer.feature_defaults["length"] = said
-        layer.add(line, shape_type="line")
-        layer.selected_data = set()
-        self._viewer.status = f"Distance: {said}"
-
-    def _layer(self, ndim: int) -> Shapes:
-        viewer = self._viewer
-        for layer in viewer.layers:
-            if layer.name == DISTANCES and isinstance(layer, Shapes) and layer.ndim == ndim:
-                return layer
-        active = viewer.layers.selection.active
-        made = Shapes(
-            ndim=ndim,
-            name=DISTANCES,
-            edge_color=_COLOUR,
-            edge_width=1.0,
-            units=None if active is None else active.units[-ndim:],
-            features={"length": np.zeros(0, dtype=object)},
-            text={"string": "{length}", "color": _COLOUR, "size": 14, "anchor": "upper_left"},
-            metadata={"mrseg": {"study": STUDYS}},  # it goes with the study
-        )
-        viewer.add_layer(made)
-        if active is not None:
-            viewer.layers.selection.active = active  # what was painted in or measured before still is
-        return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date as today
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ from napari_mrseg.cli.options import (
     Out,
     Overwrite,
     Paths,
+    Pdf,
     Precision,
     ReferenceFile,
     TaskName,
@@ -98,6 +100,7 @@ def predict(
     file_format: Annotated[
         Format, typer.Option("--format", help="File format of the labels.")
     ] = Format.nifti,
+    pdf: Pdf = False,
     task: TaskName = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -116,9 +119,10 @@ def predict(
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
     """
     from napari_mrseg.compare import dice_to_reference
+    from napari_mrseg.compare.case_report import case_files
     from napari_mrseg.compare.diameters import diameters_of
     from napari_mrseg.inference.engine import Engine
-    from napari_mrseg.io.export import check_outputs, write_results
+    from napari_mrseg.io.export import LESIONS, REPORT_PDF, check_outputs, versions, write_results
     from napari_mrseg.models.store import load_model
 
     if use and every:
@@ -130,17 +134,24 @@ def predict(
     )
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, use, every)
-    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg)
+    reports = (REPORT_PDF, LESIONS) if pdf else ()
+    check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg, extra=reports)
     engine = Engine(loaded, device=device, precision=precision)
+    predictions: Iterable[Prediction] = _predictions(engine, study, combinations)
+    extra: dict[str, bytes] = {}
+    if pdf:
+        predictions = list(predictions)
+        extra = case_files(study, predictions, date=today.today().isoformat(), versions=versions())
     result = write_results(
         study,
-        _predictions(engine, study, combinations),
+        predictions,
         out,
         model=engine.model.info,
         grid=grid,
         overwrite=overwrite,
         dice=dice_to_reference(study),
         diameters=diameters_of,
+        extra_files=extra,
         seg=seg,
     )
     if seg:
@@ -155,6 +166,7 @@ def compare(
     paths: Paths,
     out: Out,
     grid: Grid = None,
+    pdf: Pdf = False,
     task: TaskName = None,
     model: ModelNames = None,
     device: Device = "auto",
@@ -183,6 +195,8 @@ def compare(
     names = list(model or [])
     if len(names) > 2:
         raise InputError("Two models are compared at a time; give --model once or twice.")
+    if pdf and len(names) == 2:
+        raise InputError("--pdf reports one model; give --model once, or leave --pdf out.")
     loaded = given_model(names[0] if names else None, task)
     study = _open(
         paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
@@ -205,6 +219,7 @@ def compare(
         model=engine.model.info,
         grid=grid,
         overwrite=overwrite,
+        pdf=pdf,
     )
     answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
 

@@ -98,6 +98,12 @@ Brain = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Pdf = Annotated[
+    bool,
+    typer.Option(
+        "--pdf", help="Also write report.pdf, two pages with the picture, and lesions.csv, a line per lesion."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")]
 Grid = Annotated[
     str | None,

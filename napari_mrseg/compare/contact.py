@@ -200,6 +200,16 @@ class ContactSheet:
 
     # -- layout -------------------------------------------------------------------------------------------
 
+    def spot(self, axis: int, place: tuple[float, float]) -> tuple[float, float]:
+        """(x, y) pixel of a tile's picture where a place of the slice lies, in voxels along its rows and columns."""
+        rows, columns = (a for a in range(3) if a != axis)
+        step = max(self._length(rows), self._length(columns)) / self._tile
+        y, x = (
+            (voxel - self._view[a].start + 0.5) * self.comparison.spacing[a] / step
+            for a, voxel in zip((rows, columns), place, strict=True)
+        )
+        return x, y
+
     def _plane(self, array: npt.NDArray[np.generic], axis: int, index: int) -> npt.NDArray[np.generic]:
         """One slice, (rows, columns); a 2-D array is its own slice, a last axis of colours stays."""
         return array if array.ndim == 2 else array[(slice(None),) * axis + (index,)]

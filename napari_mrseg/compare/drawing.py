@@ -1,4 +1,4 @@
-"""A flat drawing of boxes, dots, lines, words and pictures, written as SVG or as pixels. No Qt."""
+"""A flat drawing of boxes, dots, lines, words and pictures, written as SVG, as pixels or as a page of PDF. No Qt."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class _Item:
     size: float = 12
     anchor: Anchor = "start"
     pixels: Pixels | None = None
+    bold: bool = False
+    zoom: float = 1.0
 
 
 @dataclass
@@ -62,13 +64,14 @@ class Drawing:
         size: float = 12,
         fill: str = "#222222",
         anchor: Anchor = "start",
+        bold: bool = False,
     ) -> None:
         """Text whose baseline is at ``y``."""
-        self.items.append(_Item("text", (x, y), fill, text=text, size=size, anchor=anchor))
+        self.items.append(_Item("text", (x, y), fill, text=text, size=size, anchor=anchor, bold=bold))
 
-    def picture(self, x: float, y: float, pixels: Pixels) -> None:
-        """(h, w, 3) pixels, drawn h × w large."""
-        self.items.append(_Item("image", (x, y), pixels=pixels))
+    def picture(self, x: float, y: float, pixels: Pixels, zoom: float = 1.0) -> None:
+        """(h, w, 3) pixels, drawn ``zoom`` times h × w large."""
+        self.items.append(_Item("image", (x, y), pixels=pixels, zoom=zoom))
 
     def svg(self) -> str:
         """A self-contained SVG document; pictures are embedded as PNG."""
@@ -114,13 +117,14 @@ def _svg_item(item: _Item) -> str:
     if item.kind == "line":
         return f'<line x1="{at[0]}" y1="{at[1]}" x2="{at[2]}" y2="{at[3]}" stroke="{item.stroke}"/>'
     if item.kind == "image" and item.pixels is not None:
-        h, w = item.pixels.shape[:2]
+        h, w = (n * item.zoom for n in item.pixels.shape[:2])
         return (
-            f'<image x="{at[0]}" y="{at[1]}" width="{w}" height="{h}" '
+            f'<image x="{at[0]}" y="{at[1]}" width="{w:g}" height="{h:g}" '
             f'style="image-rendering:pixelated" href="{data_uri(item.pixels)}"/>'
         )
+    weight = ' font-weight="bold"' if item.bold else ""
     return (
-        f'<text x="{at[0]}" y="{at[1]}" font-size="{item.size:g}" text-anchor="{item.anchor}" {paint}>'
+        f'<text x="{at[0]}" y="{at[1]}" font-size="{item.size:g}" text-anchor="{item.anchor}"{weight} {paint}>'
         f"{escape(item.text)}</text>"
     )
 
@@ -136,7 +140,7 @@ def _paint(item: _Item, image: Image.Image, brush: ImageDraw.ImageDraw, scale: i
         brush.line(at, item.stroke, width=scale)
     elif item.kind == "image" and item.pixels is not None:
         picture = Image.fromarray(item.pixels)
-        size = picture.width * scale, picture.height * scale
+        size = round(picture.width * item.zoom * scale), round(picture.height * item.zoom * scale)
         image.paste(picture.resize(size, Image.Resampling.NEAREST), (round(at[0]), round(at[1])))
     elif item.kind == "text":
         brush.text(

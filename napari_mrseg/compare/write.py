@@ -9,13 +9,23 @@ from datetime import date as today
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mrseg.compare.case_report import case_files
 from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.export import REPORT, TABLE_CSV, TABLE_JSON, check_outputs, versions, write_results
+from napari_mrseg.io.export import (
+    LESIONS,
+    REPORT,
+    REPORT_PDF,
+    TABLE_CSV,
+    TABLE_JSON,
+    check_outputs,
+    versions,
+    write_results,
+)
 from napari_mrseg.io.lock import only_writer
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination
@@ -40,19 +50,21 @@ def write_comparison(
     warnings: Iterable[Note] = (),
     hd95: bool = True,
     date: str | None = None,
+    pdf: bool = False,
 ) -> dict[str, Any]:
     """Write the label files and ``result.json``, and beside them table.csv, table.json and report.html.
 
     ``predictions`` may still be computing. ``combinations`` (default: all that the study allows) are those to
     come, so that what would be in the way is refused before the first one is computed. All files move in
     together, after the last one is made: an error or a cancel leaves the folder as it was. ``hd95``: also
-    measure surface distances to a reference (up to half a second per combination).
+    measure surface distances to a reference (up to half a second per combination). ``pdf``: also write the two pages
+    of :mod:`napari_mrseg.compare.case_report`, and the lesions, of the result with most modalities.
 
     Returns the content of ``result.json``. Raises InputError as ``write_results`` does.
     """
     out = Path(out)
     expected = study.task.combinations(study.present) if combinations is None else tuple(combinations)
-    texts = (TABLE_CSV, TABLE_JSON, REPORT)
+    texts = (TABLE_CSV, TABLE_JSON, REPORT, *((REPORT_PDF, LESIONS) if pdf else ()))
     check_outputs(out, expected, study=study, grid=grid, overwrite=overwrite, extra=texts)
 
     with only_writer(out):
@@ -65,11 +77,14 @@ def write_comparison(
         document = table_document(
             comparison, model=model, versions=versions(), warnings=(*notes_of(comparison), *extra)
         )
-        files = {
+        date = date or today.today().isoformat()
+        files: dict[str, str | bytes] = {
             TABLE_CSV: table_csv(comparison),
             TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            REPORT: report_html(comparison, document, date=date or today.today().isoformat()),
+            REPORT: report_html(comparison, document, date=date),
         }
+        if pdf:
+            files |= case_files(study, done, date=date, versions=versions())
         return write_results(
             study,
             done,

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.dicom.seg import ENDING, encode_seg
 from napari_mrseg.io.formats import format_of, label_ending, said_endings
 from napari_mrseg.io.lock import only_writer
-from napari_mrseg.io.recognise import listed_results
+from napari_mrseg.io.recognise import OURS, listed_results
 from napari_mrseg.study import Note, Source, Study, joined
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
@@ -33,18 +34,32 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 MOST_CODE = 255  # label files are uint8
 TABLE_CSV, TABLE_JSON, REPORT = "table.csv", "table.json", "report.html"
+REPORT_PDF, LESIONS = "report.pdf", "lesions.csv"
 _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
 Measured = Callable[["Prediction"], Mapping[str, Mapping[str, float] | None] | None]
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
 
 
-def label_file(combination: Sequence[str], task: Task, *, seg: bool = False, frames: int = 1) -> str:
+def label_file(
+    combination: Sequence[str], task: Task, *, seg: bool = False, frames: int = 1, case: str = ""
+) -> str:
     """Name of a combination's label file, e.g. ``flair+t1ce.nii.gz``, or ``rgb+depth.png`` of a 2-D task.
 
-    ``seg``: of a DICOM SEG.
+    ``seg``: of a DICOM SEG. ``case``: named too, for a folder that holds results of several.
     """
-    return f"{key(combination)}{ENDING if seg else label_ending(task, frames)}"
+    name = f"{in_file_name(case)}_{key(combination)}{OURS}" if case else key(combination)
+    return f"{name}{ENDING if seg else label_ending(task, frames)}"
+
+
+def result_file(case: str = "") -> str:
+    """Name of the JSON beside the label files."""
+    return f"{in_file_name(case)}_{RESULT}" if case else RESULT
+
+
+def in_file_name(case: str) -> str:
+    """``case`` as files can be called on any system."""
+    return re.sub(r"[^\w.+-]+", "_", case).strip("._")[:120] or "case"
 
 
 def write_labels(
@@ -124,10 +139,12 @@ def check_outputs(
     overwrite: bool = False,
     extra: Iterable[str] = (),
     seg: bool = False,
+    case: str = "",
 ) -> None:
     """Raise InputError now for what :func:`write_results` would refuse later. Writes nothing.
 
     ``extra``: names of other files to come, which ``overwrite`` may replace whoever wrote them. ``seg``: as DICOM SEG.
+    ``case``: as :func:`label_file`.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -144,9 +161,10 @@ def check_outputs(
     if grid is not None and study is not None:
         for combination in wanted:
             _grid_of(combination, grid, study.task)
-    free = [RESULT, *extra]
+    free = [result_file(case), *extra]
     frames = study.grid.shape[0] if study else 1
-    names = [label_file(c, study.task if study else DEFAULT, seg=seg, frames=frames) for c in wanted] + free
+    task = study.task if study else DEFAULT
+    names = [label_file(c, task, seg=seg, frames=frames, case=case) for c in wanted] + free
     there = [name for name in names if (out / name).exists()]
     if study is not None:
         sources = [image.source.path for image in study.images.values()]
@@ -176,9 +194,10 @@ def write_results(
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
     diameters: Measured | None = None,
-    extra_files: Mapping[str, str] = MappingProxyType({}),
+    extra_files: Mapping[str, str | bytes] = MappingProxyType({}),
     seg: bool = False,
     held: bool = False,
+    named: bool = False,
 ) -> dict[str, Any]:
     """Write a label file per prediction and ``result.json`` into ``out``; return the JSON's content.
 
@@ -186,7 +205,8 @@ def write_results(
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
     region, or None; ``diameters`` the two of each. ``seg``: DICOM SEG instead of the task's label files.
-    ``extra_files``: texts by file name that move in together with the rest. With
+    ``named``: the case is in all names, for a folder that holds results of several. ``extra_files``: texts, or
+    contents, by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
     report) is taken away, so that the folder speaks of one run only. ``held``: the caller holds ``out`` already
     (:func:`~.lock.only_writer`).
@@ -196,16 +216,19 @@ def write_results(
     ``grid`` is not among a prediction's modalities.
     """
     out = Path(out)
-    check_outputs(out, study=study, overwrite=overwrite, extra=extra_files)
+    case = study.case if named else ""
+    check_outputs(out, study=study, overwrite=overwrite, extra=extra_files, case=case)
     done: list[Prediction] = []
     entries: list[dict[str, Any]] = []
     with nullcontext() if held else only_writer(out), _aside(out) as temporary:
         for prediction in predictions:
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")
-            check_outputs(out, [prediction.combination], study=study, grid=grid, overwrite=overwrite, seg=seg)
+            check_outputs(
+                out, [prediction.combination], study=study, grid=grid, overwrite=overwrite, seg=seg, case=case
+            )
             frames = study.grid.shape[0]
-            name = label_file(prediction.combination, study.task, seg=seg, frames=frames)
+            name = label_file(prediction.combination, study.task, seg=seg, frames=frames, case=case)
             source = study.images[_grid_of(prediction.combination, grid, study.task)].source
             if seg:
                 encoded = encode_seg(prediction.labels, source, study.task, prediction.combination, model)
@@ -218,6 +241,7 @@ def write_results(
             done.append(prediction)
         if not done:
             raise ValueError("There is no prediction to write.")
+        reports = [name for name in extra_files if name in (REPORT_PDF, LESIONS)]
         document = {
             "task": study.task.name,
             "model": {field: model.get(field) for field in ("name", "version", "sha256")},
@@ -227,17 +251,20 @@ def write_results(
             "versions": versions(),
             "steps": _steps(study, done),
             "predictions": entries,
+            **({"reports": reports} if reports else {}),
             "warnings": _warnings(study, done, warnings),
         }
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        for name, content in {**extra_files, RESULT: text}.items():
+        result = result_file(case)
+        for name, content in {**extra_files, result: text}.items():
             # A folder's name may hold bytes that are no text.
-            _write_bytes(temporary / name, content.encode("utf-8", "replace"))
-        names = [*dict.fromkeys(str(e["file"]) for e in entries), *extra_files, RESULT]
+            packed = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+            _write_bytes(temporary / name, packed)
+        names = [*dict.fromkeys(str(e["file"]) for e in entries), *extra_files, result]
         sources = [image.source.path for image in study.images.values()]
         stale = [
             name
-            for name in _earlier(out, study.task)
+            for name in (_earlier_of(out, case) if named else _earlier(out, study.task))
             if name not in names and not any(_same_file(out / name, source) for source in sources)
         ]
         _move_in(temporary, names, out, stale)
@@ -250,6 +277,8 @@ def _earlier(out: Path, task: Task) -> list[str]:
     ours = {label_file(c, task, **kind) for c in task.combinations() for kind in kinds}  # type: ignore[arg-type]
     found = sorted(ours & listed_results(out))
     try:
+        said = json.loads((out / RESULT).read_text(encoding="utf-8"))
+        found += [name for name in said.get("reports", ()) if name in (REPORT_PDF, LESIONS)]
         result, table = (
             json.loads((out / name).read_text(encoding="utf-8")) for name in (RESULT, TABLE_JSON)
         )
@@ -259,6 +288,16 @@ def _earlier(out: Path, task: Task) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # the table beside it, if any, is not of that run
     return [name for name in found if (out / name).is_file()]
+
+
+def _earlier_of(out: Path, case: str) -> list[str]:
+    """Label files that the case's own result.json in ``out`` lists."""
+    try:
+        said = json.loads((out / result_file(case)).read_text(encoding="utf-8"))["predictions"]
+        names = [str(entry["file"]) for entry in said]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [n for n in names if n.startswith(f"{in_file_name(case)}_") and OURS in n and (out / n).is_file()]
 
 
 def versions() -> dict[str, str]:

@@ -23,6 +23,7 @@ from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict
 from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
 from napari_mrseg.tasks import DEFAULT, Task
 
+OURS = "_mrseg"  # ends the names of label files that also name their case
 REFERENCE = "reference"
 
 _OTHER_FORMATS = (".mnc", ".mnc2", ".par", ".rec", ".vtk", ".npy")
@@ -360,18 +361,22 @@ def _sidecar(path: Path) -> tuple[Timing, bool] | None:
 
 def _looks_like_output(path: Path, task: Task) -> bool:
     name = stem(path).lower()
-    name, edited = name.removesuffix("_edited"), name.endswith("_edited")
+    if name.endswith(("_edited", OURS)):
+        return True
     parts = name.split("+")
-    return edited or (len(parts) > 1 and all(part in task.names for part in parts))
+    return len(parts) > 1 and all(part in task.names for part in parts)
 
 
 def listed_results(folder: Path) -> frozenset[str]:
-    """Names of the label files that a result.json in ``folder`` lists as ours."""
-    try:
-        document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return frozenset(str(p["file"]) for p in document["predictions"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return frozenset()
+    """Names of the label files that a result.json, or one of a case (``CASE_result.json``), lists as ours."""
+    found: set[str] = set()
+    for path in [folder / "result.json", *sorted(folder.glob("*_result.json"))]:
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            found |= {str(p["file"]) for p in document["predictions"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return frozenset(found)
 
 
 def _folders_with_images(folder: Path, task: Task) -> list[str]:

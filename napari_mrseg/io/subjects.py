@@ -240,7 +240,9 @@ def _code(path: Path, task: Task) -> str:
         if re.fullmatch(r"[a-z]{2,}", text) and text not in _COUNTED:
             named = True
             found += [word] if joined else []
-        elif (named and re.fullmatch(r"0\d{3}|\d{5}|\d{7}", word)) or (re.fullmatch(r"\d{5}", before) and re.fullmatch(r"\d{3}", word)):
+        elif (named and re.fullmatch(r"0\d{3}|\d{5}|\d{7}", word)) or (
+            re.fullmatch(r"\d{5}", before) and re.fullmatch(r"\d{3}", word)
+        ):
             found.append(word)
         before = word
     return "-".join(found)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.spatial.distance import cdist
 
-from napari_mrseg.compare.diameters import diameters
+from napari_mrseg.compare.diameters import Diameters, diameters
 
 
 def ellipse(a: float, b: float, angle: float, mm: tuple[float, float]) -> np.ndarray:
@@ -62,3 +66,75 @@ def test_the_largest_part_counts_and_one_voxel_has_its_width() -> None:
     assert found is not None
     assert found.long_mm == pytest.approx(2 * math.sqrt(2), rel=0.01)  # the diagonal of one voxel of 2 mm
     assert diameters(single * False, (1, 1, 1)) is None
+
+
+def searched(mask: np.ndarray, mm: tuple[float, float]) -> tuple[float, float]:
+    """Both diameters of one slice, (P, L) bool, by trying every pair of corners of all its voxels, and across the
+    longest one every line through a corner, cut at the edges of every voxel."""
+    width = np.array(mm)
+    centres = np.argwhere(mask) * width
+    square = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]) * width
+    corners = np.unique(np.round((centres[:, None] + square).reshape(-1, 2), 9), axis=0)
+    between = cdist(corners, corners)
+    longest = between.max()
+    starts = (centres[:, None] + square).reshape(-1, 2)
+    ends = (centres[:, None] + np.roll(square, -1, axis=0)).reshape(-1, 2)
+    best = 0.0
+    for i, j in np.argwhere(np.triu(between >= longest - 1e-6)):
+        along = (corners[j] - corners[i]) / longest
+        side = np.array([-along[1], along[0]])
+        t0, t1, s0, s1 = starts @ along, ends @ along, starts @ side, ends @ side
+        for t in np.unique(np.round(corners @ along, 9)):
+            on = (np.minimum(t0, t1) <= t + 1e-7) & (np.maximum(t0, t1) >= t - 1e-7)
+            part = np.where(np.abs(t1 - t0) < 1e-9, 0.0, (t - t0) / np.where(t1 == t0, 1.0, t1 - t0))
+            cut = s0 + np.clip(part, 0, 1) * (s1 - s0)
+            reach = np.concatenate(
+                [cut[on], s0[on & (np.abs(t0 - t) < 1e-7)], s1[on & (np.abs(t1 - t) < 1e-7)]]
+            )
+            best = max(best, float(np.ptp(reach)))
+    return float(longest), best
+
+
+def equal_to_search(mask: np.ndarray, spacing: tuple[float, float, float], found: Diameters | None) -> None:
+    """``mask``: one lesion. The slice has the largest product of all, and both diameters are those of the search."""
+    assert found is not None
+    every = {int(i): searched(mask[i], spacing[1:]) for i in np.flatnonzero(mask.any((1, 2)))}
+    long, short = every[found.slice]
+    assert found.long_mm == pytest.approx(long, abs=1e-4)
+    assert found.short_mm == pytest.approx(short, abs=1e-4)
+    assert found.product_mm2 == pytest.approx(max(a * b for a, b in every.values()), abs=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_made_lesions_have_the_diameters_of_an_exhaustive_search(seed: int) -> None:
+    """Ragged, hollow, concave, of voxels of any width: long and short diameter are equal to those of the search."""
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.normal(size=(5, 16, 16)), 1.5)
+    mask = noise > np.quantile(noise, rng.uniform(0.6, 0.95))
+    parts, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    mask = parts == np.bincount(parts[mask]).argmax()
+    spacing = (3.0, float(rng.uniform(0.5, 2)), float(rng.uniform(0.5, 2)))
+    if seed % 5 == 0:  # many lines of one length
+        spacing = (1.0, 1.0, 1.0)
+        mask[2, 4:12, 4:12] = True
+    equal_to_search(mask, spacing, diameters(mask, spacing))
+
+
+@pytest.mark.real
+def test_real_references_have_the_diameters_of_an_exhaustive_search(real_data: Path) -> None:
+    """Each enhancing lesion of each BraTS reference of at least 50 voxels, in the slice that was chosen."""
+    tried = 0
+    for path in sorted(real_data.glob("BraTS2021_*/*_seg.nii.gz")):
+        labels = np.asarray(nib.load(path).dataobj).transpose(2, 1, 0)
+        parts, _ = ndimage.label(labels == 4, np.ones((3, 3, 3)))
+        for code, box in enumerate(ndimage.find_objects(parts), start=1):
+            mask = parts[box] == code
+            if np.count_nonzero(mask) < 50:
+                continue
+            found = diameters(mask, (1, 1, 1))
+            assert found is not None
+            long, short = searched(mask[found.slice], (1, 1))
+            assert found.long_mm == pytest.approx(long, abs=1e-4), path.name
+            assert found.short_mm == pytest.approx(short, abs=1e-4), path.name
+            tried += 1
+    assert tried >= 5

@@ -308,7 +308,7 @@ def test_one_result_is_on_screen_and_it_is_named_measured_drawn_and_saved(
     assert copy.opacity == pytest.approx(0.3)
     assert "NOT DRAWN: oedema" in dock.viewer.canvas.overlays.text.text
     dock.panel.save_button.click()
-    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    saved = out / "case-1_flair+t1+t1ce+t2_edited.nii.gz"
     qtbot.waitUntil(saved.exists, timeout=PATIENCE)
     assert [file.name for file in out.iterdir()] == [saved.name]
     read = study.images["flair"].source.to_ipl(np.asarray(nib.load(saved).dataobj))
@@ -521,13 +521,14 @@ def test_saved_twice_asks_before_it_replaces(
     dock.open([make_study()])
     until_final(qtbot, dock)
     dock.saver.save_shown()
-    qtbot.waitUntil(lambda: (out / "result.json").exists(), timeout=PATIENCE)
-    assert (out / "flair+t1+t1ce+t2.nii.gz").exists()
+    qtbot.waitUntil(lambda: (out / "case-1_result.json").exists(), timeout=PATIENCE)
+    assert (out / "case-1_flair+t1+t1ce+t2_mrseg.nii.gz").exists()
     assert not asked
-    time = (out / "result.json").stat().st_mtime_ns
+    time = (out / "case-1_result.json").stat().st_mtime_ns
     dock.saver.save_shown()
-    assert "flair+t1+t1ce+t2.nii.gz" in asked[0]
-    assert (out / "result.json").stat().st_mtime_ns == time
+    assert "case-1_flair+t1+t1ce+t2_mrseg.nii.gz" in asked[0]
+    assert "of case case-1 (flair+t1+t1ce+t2; tiny 0.0), saved on " in asked[0]
+    assert (out / "case-1_result.json").stat().st_mtime_ns == time
 
 
 def test_the_model_drop_down_takes_another_model(qtbot: QtBot, dock: MrsegDock) -> None:

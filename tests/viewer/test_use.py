@@ -178,10 +178,14 @@ def test_a_distance_is_drawn_by_dragging(qtbot: QtBot, dock: MrsegDock, make_stu
     assert DISTANCES not in viewer.layers
     for end in (QPoint(380, 360), QPoint(300, 340)):
         drag(qtbot, native, QPoint(300, 300), end, control)
-    layer = viewer.layers[DISTANCES]
-    lengths = [float(str(said).split()[0]) for said in layer.features["length"]]
+    assert DISTANCES in viewer.layers
+    assert dock.measuring.distances is not None
+    lengths = [one.length for one in dock.measuring.distances.items]
     assert lengths == pytest.approx([100 / zoom, 40 / zoom], abs=0.06)
-    assert all(str(said).endswith(" mm") for said in layer.features["length"])
+    said = [str(text) for text in viewer.layers[DISTANCES].features["length"] if text]
+    assert said == [f"D{n}: {length:.1f} mm" for n, length in enumerate(lengths, start=1)]
+    drag(qtbot, native, QPoint(380, 360), QPoint(460, 420))  # by its end
+    assert dock.measuring.distances.items[0].length == pytest.approx(200 / zoom, abs=0.06)
     assert viewer.scene.camera.center == pytest.approx(camera)
     viewer.window.resize(900, 700)
     qtbot.waitUntil(lambda: viewer.scene.camera.zoom < zoom, timeout=PATIENCE)  # still fitted to the canvas
@@ -286,8 +290,8 @@ def test_save_by_mouse_and_read_back(
     dock.open([folder])
     until_final(qtbot, dock)
     click(qtbot, dock.panel.save_button)
-    saved = out / "flair+t1+t1ce+t2.nii.gz"
-    qtbot.waitUntil(lambda: (out / "result.json").exists(), timeout=PATIENCE)
+    saved = out / "case-1_flair+t1+t1ce+t2_mrseg.nii.gz"
+    qtbot.waitUntil(lambda: (out / "case-1_result.json").exists(), timeout=PATIENCE)
     scan, labels = nib.load(folder / "case-1_flair.nii.gz"), nib.load(saved)
     assert np.array_equal(labels.affine, scan.affine)
     source = dock.session.study.images["flair"].source  # type: ignore[union-attr]
@@ -297,7 +301,7 @@ def test_save_by_mouse_and_read_back(
     assert copy is not None
     copy.data_setitem((np.array([0]), np.array([0]), np.array([0])), 3)
     dock.saver.save_edited()
-    edited = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    edited = out / "case-1_flair+t1+t1ce+t2_edited.nii.gz"
     qtbot.waitUntil(edited.exists, timeout=PATIENCE)
     read = source.to_ipl(np.asarray(nib.load(edited).dataobj))
     assert read[0, 0, 0] == 3
@@ -428,7 +432,7 @@ def test_paint_toggle_undo_save_and_reopen(
     assert np.array_equal(overlay(dock), prediction)
     assert np.array_equal(copy.data, strokes[0])
     dock.saver.save_edited()
-    saved = out / "flair+t1+t1ce+t2_edited.nii.gz"
+    saved = out / "case-1_flair+t1+t1ce+t2_edited.nii.gz"
     qtbot.waitUntil(lambda: bool(dock.panel.saved.text()), timeout=PATIENCE)
     assert np.array_equal(overlay(dock), prediction)
     turned = tmp_path / "turned"
@@ -480,8 +484,7 @@ def test_the_status_bar_does_not_speak_of_an_older_result(
         said = str(dock.viewer.status)
         assert "none yet" not in said
         if over:
-            assert dock.layers.prediction is not None
-            assert dock.layers.prediction.name[:12] in said
+            assert said == dock.status_line.words(dock.viewer.cursor.position)
         else:
             assert said == "Ready"
 
@@ -631,10 +634,13 @@ def test_a_real_study_as_a_new_user(
     out.mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(out))
     click(qtbot, dock.panel.save_button)
-    qtbot.waitUntil(lambda: (out / "result.json").exists(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: (out / f"{folder.name}_result.json").exists(), timeout=PATIENCE)
     study = dock.session.study
     assert study is not None
-    scan, saved = nib.load(study.images["flair"].source.path), nib.load(out / "flair+t1+t2.nii.gz")
+    scan, saved = (
+        nib.load(study.images["flair"].source.path),
+        nib.load(out / f"{study.case}_flair+t1+t2_mrseg.nii.gz"),
+    )
     for name in ("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b"):
         assert np.array_equal(scan.header[name], saved.header[name]), name
     assert saved.shape == scan.shape

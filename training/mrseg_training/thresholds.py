@@ -161,7 +161,12 @@ def means(rows: Sequence[Mapping[str, Any]], only: Iterable[str] | None = None) 
 
 
 def counted(
-    model: Path | str, data: Path, subjects: Sequence[str] | None = None, *, device: str = "auto", say: Say = silent
+    model: Path | str,
+    data: Path,
+    subjects: Sequence[str] | None = None,
+    *,
+    device: str = "auto",
+    say: Say = silent,
 ) -> list[Counts]:
     """The counts of every combination of the subjects under ``data``. Raises InputError if there are none."""
     loaded = load_model(model)

@@ -30,8 +30,12 @@ def encode_seg(
     task: Task,
     combination: Sequence[str],
     model: Mapping[str, Any],
+    *,
+    edited: bool = False,
 ) -> bytes:
     """The file's content. ``labels_ipl``: (I, P, L) codes on the grid of ``source``, a series.
+
+    ``edited``: they were changed by hand, and the file says so.
 
     Raises InputError if ``source`` is none, or its files are no longer there.
     """
@@ -66,7 +70,7 @@ def encode_seg(
                 segment_label=f"{region.name}: {region.title}",
                 segmented_property_category=_code(("49755003", "SCT", "Morphologically Abnormal Structure")),
                 segmented_property_type=_code(region.code or ("52988006", "SCT", "Lesion")),
-                algorithm_type="AUTOMATIC",
+                algorithm_type="SEMIAUTOMATIC" if edited else "AUTOMATIC",
                 algorithm_identification=algorithm,
                 display_color=_colour(region, task),
             )
@@ -92,7 +96,7 @@ def encode_seg(
                 software_versions=version("napari-mrseg"),
                 device_serial_number="0",
                 content_label="RESEARCH_ONLY",
-                content_description=f"{who}, {'+'.join(combination)}"[:64],
+                content_description=f"{'edited, ' if edited else ''}{who}, {'+'.join(combination)}"[:64],
                 series_description="MRSeg, research use only",
                 omit_empty_frames=bool(masks.any()),
             )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 - the usual short name
 
 SPACING = 2.0  # mm; lengths in voxels below are of this size, and scaled for others
-PACKED = 16  # steps of a robust standard deviation that a packed brain is kept in: less than any scanner's noise
+PACKED = (
+    16  # steps of a robust standard deviation that a packed brain is kept in: less than any scanner's noise
+)
 MEDIAN = 8.0  # where the brain's median lies, so that all of it is above 0
 
 
