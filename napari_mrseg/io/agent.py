@@ -39,7 +39,7 @@ class Weighed:
 
 
 def weigh(votes: Iterable[Vote]) -> Weighed:
-    """The side that the votes are on. Silence yields to words; words against words leave it open."""
+    """The side that the votes are on. Silence yields to words and makes nothing sure; words against words leave it open."""
     every = list(votes)
     loud = [v for v in every if v.weight == 2] or [v for v in every if v.weight == 0] or every
     sides = {v.side for v in loud}
@@ -47,8 +47,7 @@ def weigh(votes: Iterable[Vote]) -> Weighed:
         return Weighed("", False, ", but ".join(dict.fromkeys(v.reason for v in loud)))
     (side,) = sides
     agreeing = [v for v in every if v.side == side]
-    counted = {v.source for v in agreeing if v.weight}
-    sure = any(v.weight == 2 for v in agreeing) and len(counted) > 1
+    sure = len({v.source for v in agreeing if v.weight == 2}) > 1
     return Weighed(side, sure, " and ".join(dict.fromkeys(v.reason for v in agreeing)))
 
 
@@ -102,7 +101,7 @@ _AGENT = _set("""
     kontrastli kontrastaine tehosteaine tehostettu tehoste tehosteen tehostetta
     kontraszt kontrasztos kontrasztanyag σκιαγραφικο σκιαγραφικου kontras صبغة
 """)
-_AGENT_STEMS = tuple(_set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ injec injek iniez inyec"))
+_AGENT_STEMS = tuple(_set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ tehoste injec injek iniez inyec"))
 _WITH = _set("with w avec con mit com z ze s с со met med kanssa με cu dengan ile")
 _WITHOUT = _set("""
     without no non not none wo w/o sans ohne kein keine keinen ohen senza sin sem bez без zonder geen uten ingen utan uden
@@ -110,17 +109,18 @@ _WITHOUT = _set("""
 """)
 _BEFORE = _set("oncesi sebelum пре pre before avant vor prima antes przed pred до перед voor vooraf før fore foer ennen πριν προ inainte")
 _AFTER = _set("""
-    post after apres nach dopo despues depois apos tras po после na etter efter jalkeen μετα dupa setelah sonrasi пост
+    post after apres nach dopo despues depois apos tras pos po после na etter efter jalkeen μετα dupa setelah sonrasi пост
 """)
 # Words that alone say there was none; or one.
 _NATIVE = _set("""
-    native nativ nativo nativa natif natywny natywne natywnie nativni nativne nativny нативный нативно natief blanco
+    plain native nativ натив nativo nativa natif natywny natywne natywnie nativni nativne nativny нативный нативно natief blanco
     unenhanced nonenhanced noncontrast noncontrasted nonenh uncontrasted kontrastsiz kontrastsız kontrastfrei bezkontrastu
     smdc precontrast  tehosteeton неконтрастное бесконтрастное
 """)
+_NATIVE_STEMS = tuple(_set("нативн natywn nativn"))
 _ENHANCED = _set("cmdc postcontrast postgd")
 _FILLING = _set("""
-    the of any an a de del di du des d la le les lo il el iv ev i v agent agents media medium mezzo medio produit gabe
+    the of any an a de del di du des d la le les lo il el do da dos das al alla della dello dell vom von des der dem iv ev i v agent agents media medium mezzo medio produit gabe
     administration dose dosis ml mmol dtpa und and zat by substance substancia substanta podaniu podaniem введения
 """)
 _JOINING = _set("and et und e y i и o og och en & or ou oder ve si")
@@ -169,7 +169,7 @@ _JOINED: tuple[tuple[str, str], ...] = tuple(
         (
             (fold(text), sign)
             for sign, texts in {
-                PRE: "增强前 增強前 増強前 造影前 注射前 平扫 平掃 非增强 非增強 未增强 非造影 无造影 無造影 未造影 単純 单纯 조영전 조영제전 비조영 無增強",
+                PRE: "增强前 增強前 増強前 造影なし 造影無し 조영없음 造影前 注射前 平扫 平掃 非增强 非增強 未增强 非造影 无造影 無造影 未造影 単純 单纯 조영전 조영제전 비조영 無增強",
                 POST: "增强后 增強後 増強後 增强 增強 増強 造影後 造影后 造影剂 造影剤 造影 注射后 注射後 打药 조영후 조영증강 조영제 조영 ガドリニウム",
                 BOTH: "平扫+增强 平扫增强 单纯造影 単純造影 平扫及增强",
                 "": "血管造影",
@@ -179,10 +179,8 @@ _JOINED: tuple[tuple[str, str], ...] = tuple(
         key=lambda pair: -len(pair[0]),
     )
 )
-_SCRIPTS = re.compile(
-    r"[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[\ue000-\ue002]"
-    r"|[^\W_\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
-)
+_CJK = r"\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SCRIPTS = re.compile(rf"[{_CJK}]+|[\ue000-\ue002]|[^\W_{_CJK}]+")
 
 _Kind = Literal["agent", "with", "without", "before", "after", "native", "enhanced", "filling", "joining", ""]
 
@@ -196,6 +194,7 @@ def hear(text: str) -> Words:
     text = re.sub(rf"(?<![^\W_])(pre|post)[\s_.-]*({_OTHER_POST})(?![^\W_])", r"\1\2", text)
     text = re.sub(r"(?<![a-z])(native)[\s_.-]*(space|res|resolution|grid)(?![a-z])", r"\1\2", text)
     text = re.sub(r"(?<![a-z])((?:[a-z]\.){2,})", lambda m: m[0] if m[0] in ("p.i.", "p.c.") else m[0].replace(".", "") + " ", text)
+    text = re.sub(rf"(?<=[{_CJK}])[\s_]+(?=[{_CJK}])", "", text)
     quoted: list[str] = []
 
     def sign(match: re.Match[str]) -> str:
@@ -239,6 +238,8 @@ def _kind(word: str) -> _Kind:
     for kind, known in _KINDS:
         if word in known:
             return kind
+    if word.startswith(_NATIVE_STEMS):
+        return "native"
     return "agent" if word.startswith(_AGENT_STEMS) else ""
 
 
@@ -314,6 +315,8 @@ def _kind_here(words: Sequence[Word], at: int) -> _Kind:
         return "agent" if scan and after != "spine" else ""
     if word == "s":  # Spanish and Portuguese without, Czech with
         return "with" if after.startswith("kontrast") else "without" if _kind(after) == "agent" else ""
+    if word == "utan" and before.startswith("kontraszt"):  # Swedish without, Hungarian after
+        return "after"
     if word in ("cm", "km") and re.fullmatch(r"\d+", before):
         return ""
     if word in ("no", "na", "i", "v") and re.fullmatch(r"\d+", after):

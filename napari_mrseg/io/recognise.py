@@ -19,7 +19,7 @@ from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_en
 from napari_mrseg.io.frames import frames_in, unpaired
 from napari_mrseg.io.picture import Picture
 from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, made_from, verdict_of
-from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
+from napari_mrseg.io.words import Claim, common_ends, find_claims, is_one_word, words_of
 from napari_mrseg.study import Note
 from napari_mrseg.tasks import DEFAULT, Task
 
@@ -370,10 +370,10 @@ def _by_name(
     verdict = verdict_of(words, task, common, claims)
     sidecar = _Sidecar.beside(path)
     if sidecar is None:
-        return decide(verdict, Timing(), _of_pair(path, said), task)
+        return decide(verdict, Timing(), _of_pair(path, said, task), task)
     if sidecar.made:
         return Verdict(None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt)
-    votes = [*sidecar.votes(stem(path)), *_of_pair(path, said)]
+    votes = [*sidecar.votes(stem(path)), *_of_pair(path, said, task)]
     written = verdict_of(words_of(sidecar.text), task)
     if written.other or written.made:
         near = (verdict.role,) if verdict.role else verdict.doubt
@@ -383,19 +383,23 @@ def _by_name(
     return decide(verdict, sidecar.timing, votes, task)
 
 
-def _of_pair(path: Path, said: Mapping[Path, Words]) -> list[Vote]:
-    """What follows from a scan beside it whose name differs in words of an agent alone ("x_t1" and "x_t1ce")."""
-    own = [w for w in said[path] if w not in SIDES]
-    beside = [p for p, words in said.items() if p != path and [w for w in words if w not in SIDES] == own]
-    if len(beside) != 1 or not own:
+def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
+    """What follows for "x_t1" from "x_t1ce" beside it: two names alike but for one word, as data sets write them."""
+    own = said[path]
+    if side_of(own):
         return []
-    (pair,) = beside
-    mine, other = side_of(said[path]), side_of(said[pair])
-    if mine == "post" and other in ("", "pre"):
-        return [Vote("pair", "post", f"{pair.name} beside it is the same without one")]
-    if mine in ("", "pre") and other == "post":
-        return [Vote("pair", "pre", f"{pair.name} beside it is the same after one")]
-    return []
+    pair = [
+        p for p, words in said.items()
+        if side_of(words) == "post"
+        and [w for w in words if w not in SIDES] == list(own)
+        and any(is_one_word(c, words) for c in find_claims(words, task))
+    ]
+    if not pair:
+        return []
+    return [
+        Vote("pair", "pre", f"{pair[0].name} beside it is the one after an agent"),
+        Vote("word", "pre", "both are named as in data sets"),
+    ]
 
 
 @dataclass(frozen=True)

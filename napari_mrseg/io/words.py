@@ -130,7 +130,8 @@ def words_of(stem: str) -> Words:
     # Right after what it is, or "T1w" and a word apart would leave a doubt.
     side = side_of(agents)
     sign = {"post": POST, "pre": PRE, "both": BOTH}.get(side)
-    return words if sign is None else (*words, Word(sign, _said(agents)))
+    formal = len(agents) == 1 and agents[0].said.startswith("ce-")  # a label of its own, as good as "t1ce"
+    return words if sign is None else (*words, Word(sign, "" if formal else _said(agents)))
 
 
 def _label(value: str) -> Word:

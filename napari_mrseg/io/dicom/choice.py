@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_mrseg.io.agent import SIDES, Side, Vote, weigh
+from napari_mrseg.io.agent import Side, Vote, weigh
 from napari_mrseg.io.dicom import case_of, names_study
 from napari_mrseg.io.dicom.index import Export, Series, index
 from napari_mrseg.io.dicom.role import agent_votes, description_of, judge, protocol_of
 from napari_mrseg.io.verdict import Verdict
-from napari_mrseg.io.words import siblings, words_of
+from napari_mrseg.io.words import siblings
 from napari_mrseg.tasks import Task
 
 FINER_MM = 0.5  # slices must differ by more to be called finer
@@ -94,8 +94,8 @@ def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
 def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
     """What follows for ``series`` from when the others were taken, and what they say: an agent, once given, stays.
 
-    Later than a scan after an agent is after it. Earlier than a scan without one is without it; so is one that says so,
-    or the like of a scan, taken before that scan after an agent.
+    Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be before
+    a scan after an agent proves nothing: there may be two.
     """
     if series not in told:
         return []
@@ -106,16 +106,7 @@ def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
     after = next((s for s in told if s.moment > when and told[s] == "pre"), None)
     if after is not None:
         votes.append(Vote("time", "pre", f"it was taken earlier than {after.path.name}, which is without an agent"))
-    pair = [s for s in told if s.moment > when and told[s] == "post" and (told[series] == "pre" or _alike(s, series))]
-    if pair:
-        votes.append(Vote("time", "pre", f"it was taken before {pair[0].path.name}, which is after an agent"))
     return votes
-
-
-def _alike(a: Series, b: Series) -> bool:
-    """True if the descriptions differ in words of an agent alone."""
-    x, y = ([w for w in words_of(description_of(s)) if w not in SIDES] for s in (a, b))
-    return bool(x) and sorted(x) == sorted(y)
 
 
 def _chosen(series: tuple[Series, ...], task: Task) -> tuple[tuple[Series, Verdict], ...]:
