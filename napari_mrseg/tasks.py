@@ -154,6 +154,7 @@ class Task:
     outermost: int | None = None
     reference_names: tuple[str, ...] = ("seg", "mask", "label", "labels", "dseg", "reference")
     doubtful_names: tuple[str, ...] = ()
+    made_names: tuple[str, ...] = ()
     other_names: tuple[str, ...] = ()
     organ_names: tuple[str, ...] = ()
     finding_names: tuple[str, ...] = ()
@@ -309,7 +310,7 @@ BRATS = Task(
         Modality(
             "t1",
             "T1",
-            ("t1", "t1n", "t1w", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage"),
+            ("t1", "t1n", "t1w", "t1wi", "t1pre", "t1-pre", "t1_pre", "t1native", "mprage", "t1加权"),
             weighting="T1",
             tail=(-1.0, 0.25),
             rise=(-0.25, 9.0),
@@ -320,16 +321,8 @@ BRATS = Task(
             "T1ce",
             (
                 *("t1ce", "t1c", "t1gd", "t1post", "t1-post", "t1_post", "t1-ce", "t1_ce", "t1_c"),
-                *("t1-gd", "t1_gd", "t1contrast", "t1_contrast", "t1_with_contrast"),
-                *("t1_mprage_contrast", "mprage_contrast", "t1_enhanced", "t1_postgd"),
-                *("t1_gadolinium", "t1wce", "t1w-ce", "t1w_ce", "t1wpost", "t1w_post", "t1_gad"),
-                *("t1gad", "postcontrast", "ce-gad_t1w", "ce-gadolinium_t1w", "ce-gd_t1w"),
-                *("ce-gado_t1w", "t1km", "t1_km"),
-                # Words for contrast in other languages, and agents, apart from "T1": asked about.
-                *(f"t1_{word}" for word in ("contraste", "contrasto", "kontrast", "mdc", "gado")),
-                *(f"t1_{agent}" for agent in ("gadovist", "gadavist", "dotarem", "prohance", "magnevist")),
-                *(f"t1_{agent}" for agent in ("multihance", "omniscan", "clariscan", "vueway", "elucirem")),
-                *(f"t1_{agent}" for agent in ("gadobutrol", "gadoterate", "kontrastmittel")),
+                *("t1-gd", "t1_gd", "t1contrast", "t1_contrast", "t1_enhanced", "t1wce", "t1wpost", "t1gad"),
+                *("postcontrast", "t1km", "t1_km"),  # what else means an agent, io/agent.py knows
             ),
             weighting="T1",
             agent=True,
@@ -340,7 +333,7 @@ BRATS = Task(
         Modality(
             "t2",
             "T2",
-            ("t2", "t2w", "t2tse", "t2_tse"),
+            ("t2", "t2w", "t2wi", "t2tse", "t2_tse", "t2加权"),
             weighting="T2",
             tail=(-0.1, 1.0),
             rise=(-9.0, 0.5),
@@ -380,9 +373,24 @@ BRATS = Task(
     ),
     outermost=2,
     reference_names=("seg", "mask", "label", "labels", "dseg", "reference", "segmentation", "segm", "gt"),
-    doubtful_names=("star", "gre", "hemo", "stir", "fa", "md", "trace", "phase", "mag"),
+    doubtful_names=("star", "gre", "hemo", "stir", "fa", "md", "trace", "mag"),
+    # Parts of a complex or an MP2RAGE signal, and what a program made: asked about, whatever else is known.
+    made_names=(
+        *("phase", "real", "uni", "unit1", "synthetic", "synth", "synthmr", "syntheticmr", "symri", "magic"),
+        *("fake", "generated", "virtual", "gan", "translated", "imputed", "deepfake", "synthetisch"),
+        *("synthetique", "sintetico", "sintetica", "syntetyczny", "синтетический"),
+    ),
     other_names=(
-        *("swi", "swan", "tof", "mra", "map", "mapping", "ratio", "difference", "subtraction"),
+        *("swi", "swan", "tof", "mra", "map", "mapping", "ratio", "difference", "differences", "subtraction"),
+        # What shows a change between two scans, in the languages of those who name series.
+        *("subtracted", "subtract", "subtr", "subtrac", "subtraktion", "subtrahiert", "subtractie", "soustraction"),
+        *("soustraite", "sottrazione", "sottratta", "sottratto", "resta", "sustraccion", "substraccion", "subtracao"),
+        *("subtraido", "odejmowanie", "subtrakcja", "odejmowany", "subtrakce", "subtraktsioon", "subtraksjon", "subtraktio"),
+        *("vahennys", "kivonas", "scadere", "cikarma", "subtraksiyon", "вычитание", "субтракция", "разность", "αφαιρεση"),
+        *("减影", "減影", "剪影", "差分", "サブトラクション", "감산", "differenz", "differenza", "diferencia", "diferenca"),
+        *("roznica", "verschil", "minus", "dynamic", "dyn", "dynamisch", "dynamique", "dinamico"),
+        *("dinamica", "dynamika", "twist", "tricks", "phasepart", "realpart", "ph", "pha", "imaginary", "imag", "inv", "dir"),
+        *("roi", "minip", "t2star", "t1rho", "mrv", "mrangio", "血管造影"),
         *("localizer", "localiser", "scout", "survey", "calibration", "fieldmap", "shim", "mip", "bold"),
         *(
             "adc",
@@ -428,6 +436,12 @@ BRATS = Task(
             "vessel",
             "vessels",
         ),
+        *("deface", "defaced", "defacing", "defacemask", "face", "facemask", "mideface", "pydeface", "skullstrip", "stripped"),
+        *("braintissue", "parenchyma", "intracranial", "icv", "scalp", "body", "air", "background", "foreground", "fov"),
+        *("brainstem", "cerebellum", "thalamus", "amygdala", "putamen", "caudate", "striatum", "cortex", "lobe", "lobes"),
+        *("atlas", "eye", "eyes", "orbit", "orbits", "globe", "optic", "chiasm", "nerve", "cochlea", "pituitary"),
+        *("lung", "lungs", "liver", "kidney", "kidneys", "spleen", "heart", "prostate", "breast", "bone", "spine", "cord"),
+        *("gehirn", "hirn", "schadel", "cerveau", "crane", "cervello", "cranio", "cerebro", "craneo", "mozg", "czaszka", "мозг"),
     ),
     finding_names=("tumor", "tumour", "lesion", "lesions", "glioma", "gbm", "brats", "wt", "tc", "et", "gtv"),
     brain_from=("t1", "t1ce", "flair", "t2"),

@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.agent import IN_WORDS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
-from napari_mrseg.io.dicom.choice import judge_export
+from napari_mrseg.io.dicom.choice import judge_beside, judge_export
 from napari_mrseg.io.dicom.files import is_archive
 from napari_mrseg.io.dicom.index import look_up
-from napari_mrseg.io.dicom.role import judge
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.frames import frames_in, unpaired
 from napari_mrseg.io.picture import Picture
 from napari_mrseg.io.subjects import Several, several_subjects
-from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, verdict_of
-from napari_mrseg.io.words import Claim, common_ends, find_claims, words_of
+from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, made_from, verdict_of
+from napari_mrseg.io.words import Claim, common_ends, find_claims, is_one_word, words_of
+from napari_mrseg.study import Note
 from napari_mrseg.tasks import DEFAULT, Task
 
 OURS = "_mrseg"  # ends the names of label files that also name their case
 REFERENCE = "reference"
+UNSURE = "contrast_unsure"  # the note's code
+MOST_SHOWN = 3  # files set aside that are named one by one
 
 _OTHER_FORMATS = (".mnc", ".mnc2", ".par", ".rec", ".vtk", ".npy")
 _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto", "automatic"})
@@ -39,7 +42,7 @@ class Found:
     """One file and its ``role``: a modality's name, ``"reference"`` or None (left aside).
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
-    decide, or the one that it may not show after all; the role is then None. ``confidence``: see
+    decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question``, ``near``: see
     :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
     """
 
@@ -50,6 +53,8 @@ class Found:
     doubt: tuple[str, ...] = ()
     confidence: Confidence = ""
     undecided: bool = False
+    question: str = ""
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,26 @@ class Recognition:
         if not any(self.of(name) for name in task.names) and not sentences:
             sentences.append(self._nothing(task))
         return tuple(sentences)
+
+    def notes(self, task: Task) -> tuple[Note, ...]:
+        """What the user should check though the files can be used: a contrast on one word only, and what was set aside."""
+        asked = [
+            Note(UNSURE, f"{f.path.name} {f.question}{f.path.name}.", f.role, f.path.name, mend="assign")
+            for f in self.files
+            if f.question and f.role and not f.explicit
+        ]
+        return (*asked, *self._aside(task))
+
+    def _aside(self, task: Task) -> Iterator[Note]:
+        """What named a modality and is not used, with the reason, one note a modality."""
+        for name in task.names:
+            left = [f for f in self.files if f.role is None and name == next(iter(f.near or f.doubt), None)]
+            if not left:
+                continue
+            shown = "; ".join(f"{f.path.name} ({f.reason})" for f in left[:MOST_SHOWN])
+            more = f"; and {len(left) - MOST_SHOWN} more" if len(left) > MOST_SHOWN else ""
+            what = f"Not used as {task.modality(name).title}: {shown}{more}."
+            yield Note("set_aside", what, name if self.of(name) else None, mend="assign")
 
     def _nothing(self, task: Task) -> str:
         first = task.modalities[0]
@@ -209,13 +234,13 @@ def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
     wanted = dict.fromkeys(look_up(Path(os.path.abspath(path))) for path in paths)
     studies = dict.fromkeys(series.study for series in wanted)
     refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
-    files = tuple(_found(series.path, judge(series, task)) for series in wanted)
+    files = tuple(_found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items())
     return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
 
 
 def _found(path: Path, verdict: Verdict) -> Found:
-    undecided = verdict.role is None and not verdict.other
-    return Found(path, verdict.role, verdict.reason, False, verdict.doubt, verdict.confidence, undecided)
+    v, undecided = verdict, verdict.role is None and not verdict.other
+    return Found(path, v.role, v.reason, False, v.doubt, v.confidence, undecided, v.question, v.near)
 
 
 def _is_container(path: Path) -> bool:
@@ -304,59 +329,140 @@ def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:
     """Roles of files by their names, compared with one another. ``chosen``: the user named these files."""
     written = {} if chosen else {folder: listed_results(folder) for folder in {p.parent for p in paths}}
-    claims = {path: find_claims(words_of(stem(path)), task) for path in paths if is_readable(path, task)}
-    common = common_ends([words_of(stem(path)) for path, found in claims.items() if found])
+    said = {path: words_of(stem(path)) for path in paths if is_readable(path, task)}
+    claims = {path: find_claims(words, task) for path, words in said.items()}
+    common = common_ends([said[path] for path, found in claims.items() if found])
     result = []
     for path in paths:
-        if not is_readable(path, task):
+        if path not in said:
             found = Found(path, None, f"this format is not read; convert it to {label_ending(task)}")
         elif path.name in written.get(path.parent, ()) or _looks_like_output(path, task):
             found = Found(path, None, "an earlier result of this program")
         else:
-            found = _role(path, claims[path], common, task)
+            reference = _as_reference(path, said[path], claims[path], common, task)
+            found = reference or _found(path, _by_name(path, said, claims[path], common, task))
         result.append(found)
     return result
 
 
-def _role(path: Path, claims: list[Claim], common: tuple[int, int], task: Task) -> Found:
-    words = words_of(stem(path))
+def _as_reference(
+    path: Path, words: Words, claims: list[Claim], common: tuple[int, int], task: Task
+) -> Found | None:
+    """The file as a segmentation, if its name says that it is one."""
     # Words that all scans begin with are a patient's or a study's name ("mask-trial_t1").
     shared = common[0] if any(c.start >= common[0] for c in claims) else 0
-    reference = [w for w in words[shared:] if w in task.reference_names]
-    if reference:
-        organs = [w for w in words[shared:] if w in task.organ_names]
-        if organs and set(words[shared:]).isdisjoint(task.finding_names):
-            return Found(path, None, f"“{organs[0]}” in its name: a mask of that, not a reference")
-        note = ", named as computed by a program" if is_computed(path) else ""
-        return Found(path, REFERENCE, f"word “{reference[-1]}”{note}")
-    verdict = verdict_of(words, task, common, claims)
-    taken = _sidecar(path)
-    if taken is not None:
-        verdict = decide(verdict, *taken, task)
-    return _found(path, verdict)
-
-
-def _sidecar(path: Path) -> tuple[Timing, bool] | None:
-    """How the scan was taken, and whether after an agent, from the JSON file beside it (BIDS, dcm2niix; seconds)."""
-    try:
-        said = json.loads((path.parent / f"{stem(path)}.json").read_text(encoding="utf-8"))
-        sequence = str(said.get("ScanningSequence") or "")
-        agent = str(said.get("ContrastBolusIngredient") or said.get("ContrastBolusAgent") or "")
-    except (OSError, ValueError, AttributeError):
+    own = [part for word in words[shared:] for part in _parts_of_mask(word, task)]
+    reference = [w for w in own if w in task.reference_names]
+    if not reference:
         return None
+    organs = [w for w in own if w in task.organ_names]
+    if organs and set(own).isdisjoint(task.finding_names):
+        return Found(path, None, f"“{organs[0]}” in its name: a mask of that, not a reference")
+    note = ", named as computed by a program" if is_computed(path) else ""
+    return Found(path, REFERENCE, f"word “{reference[-1]}”{note}")
 
-    def ms(name: str) -> float | None:
-        value = said.get(name)
-        return 1000 * float(value) if isinstance(value, (int, float)) else None
 
-    timing = Timing(
-        ms("EchoTime"),
-        ms("RepetitionTime"),
-        ms("InversionTime"),
-        gradient="GR" in sequence and "SE" not in sequence,
-        planar="EP" in sequence,
-    )
-    return timing, agent.strip().lower() not in ("", "no", "none")
+def _parts_of_mask(word: str, task: Task) -> tuple[str, ...]:
+    """("deface", "mask") of "defacemask": an organ or a finding, and that it is a segmentation."""
+    for end in task.reference_names:
+        start = word.removesuffix(end)
+        if start != word and start in (*task.organ_names, *task.finding_names):
+            return start, end
+    return (word,)
+
+
+def _by_name(
+    path: Path, said: Mapping[Path, Words], claims: list[Claim], common: tuple[int, int], task: Task
+) -> Verdict:
+    """What the file shows by its name, by the JSON file beside it, and by the scan beside it that is its pair."""
+    words = said[path]
+    verdict = verdict_of(words, task, common, claims)
+    sidecar = _Sidecar.beside(path)
+    if sidecar is None:
+        return decide(verdict, Timing(), _of_pair(path, said, task), task)
+    if sidecar.made:
+        return Verdict(None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt)
+    votes = [*sidecar.votes(stem(path)), *_of_pair(path, said, task)]
+    written = verdict_of(words_of(sidecar.text), task)
+    if written.other or written.made:
+        near = (verdict.role,) if verdict.role else verdict.doubt
+        return replace(written, reason=f"of the sidecar, {written.reason}", near=near)
+    if not (verdict.role or verdict.doubt or verdict.other):
+        verdict = replace(written, one_word=False, heard=verdict.heard)
+    return decide(verdict, sidecar.timing, votes, task)
+
+
+def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
+    """What follows for "x_t1" from "x_t1ce" beside it: two names alike but for one word, as data sets write them."""
+    own = said[path]
+    if side_of(own):
+        return []
+    pair = [
+        p for p, words in said.items()
+        if side_of(words) == "post"
+        and [w for w in words if w not in SIDES] == list(own)
+        and any(is_one_word(c, words) for c in find_claims(words, task))
+    ]
+    if not pair:
+        return []
+    return [
+        Vote("pair", "pre", f"{pair[0].name} beside it is the one after an agent"),
+        Vote("word", "pre", "both are named as in data sets"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Sidecar:
+    """The JSON file beside a scan (BIDS, dcm2niix): how it was taken, what is said of it, why it is no scan."""
+
+    timing: Timing
+    agent: Vote | None
+    description: str
+    protocol: str
+    made: str
+
+    @classmethod
+    def beside(cls, path: Path) -> _Sidecar | None:
+        try:
+            said = json.loads((path.parent / f"{stem(path)}.json").read_text(encoding="utf-8"))
+            sequence = str(said.get("ScanningSequence") or "")
+        except (OSError, ValueError, AttributeError):
+            return None
+
+        def ms(name: str) -> float | None:
+            value = said.get(name)
+            return 1000 * float(value) if isinstance(value, (int, float)) else None
+
+        timing = Timing(
+            ms("EchoTime"),
+            ms("RepetitionTime"),
+            ms("InversionTime"),
+            gradient="GR" in sequence and "SE" not in sequence,
+            planar="EP" in sequence,
+        )
+        kinds = said.get("ImageType") or ()
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        kinds = [part for kind in kinds for part in re.split(r"[\\/]", str(kind).upper())]
+        agents = [tag_vote(said.get(f"ContrastBolus{name}")) for name in ("Agent", "Ingredient")]
+        known = [vote for vote in agents if vote is not None]
+        sides = {vote.side for vote in known}
+        agent = known[0] if len(sides) == 1 else replace(known[0], side="both") if known else None
+        texts = [str(said.get(name) or "") for name in ("SeriesDescription", "ProtocolName")]
+        return cls(timing, agent, texts[0], texts[1], made_from(kinds))
+
+    @property
+    def text(self) -> str:
+        """What people wrote of the scan."""
+        return self.description or self.protocol
+
+    def votes(self, name: str) -> list[Vote]:
+        """What tag and description say of an agent; of a description that the file is named after, nothing new."""
+        found = [] if self.agent is None else [self.agent]
+        side = side_of(hear(self.text))
+        mine, its = (re.sub(r"[\W_]+", "", fold(text)) for text in (name, self.text))
+        if side and not (its in mine or mine in its):
+            found.append(Vote("description", side, f"the description beside it says {IN_WORDS[side]}"))
+        return found
 
 
 def _looks_like_output(path: Path, task: Task) -> bool:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from napari_mrseg.io.words import Claim, Words, find_claims, is_denied, is_negated, qualifiers, unsaid
-from napari_mrseg.tasks import Task
+from napari_mrseg.io.agent import IN_WORDS, SIDES, Side, Vote, Words, folded, weigh
+from napari_mrseg.io.words import (
+    PLANES,
+    Claim,
+    find_claims,
+    is_one_word,
+    qualifiers,
+    siblings,
+    side_inside,
+    unsaid,
+)
+from napari_mrseg.tasks import Modality, Task
 
 Confidence = Literal["", "likely", "sure"]
 
@@ -25,20 +35,32 @@ _ACQUIRED = {  # of enhanced files, Acquisition Contrast
 }
 
 
+_MADE = {  # of ImageType, what is computed from other images
+    *("ADC", "FA", "TRACEW", "MIP", "MINIP", "PROJECTION IMAGE", "SUBTRACTION", "SUB", "SUBTRACT", "DIFFERENCE"),
+    *("PERFUSION", "MEAN", "T1 MAP", "T2 MAP", "T1MAP", "T2MAP", "SYNTHETIC", "COMPUTED", "CALCULATED", "RATIO"),
+}
+_PARTS = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A modality's name or None, the reason, and the modalities between which it is open (or which it may not be).
 
-    ``other``: it is known to be something else. ``negated``: the name denies a contrast agent. ``confidence``: "likely"
-    where one source says so, "sure" where the name and the way it was taken agree, or the user said it.
+    ``other``: it is known to be something else. ``confidence``: "likely" where one source says so, "sure" where two do,
+    or the user said it. ``made``: a word of the name says that a program made it, or a part of it. ``heard``: what the name says of an agent, ``one_word`` with the modality in one word ("t1ce").
+    ``question``: what the user should check, though the file is used; ``near``: what it claimed to be when set aside.
     """
 
     role: str | None
     reason: str
     doubt: tuple[str, ...] = ()
     other: bool = False
-    negated: bool = False
     confidence: Confidence = ""
+    heard: Side = ""
+    one_word: bool = False
+    made: bool = False
+    question: str = ""
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,23 @@ class Timing:
         return ""
 
 
+def made_from(kinds: Iterable[str]) -> str:
+    """Why an image of these kinds (ImageType, in capitals) is no scan of its own, or nothing."""
+    there = set(kinds)
+    made = next((kind for kind in sorted(_MADE) if kind in there), None)
+    if made:
+        return f"computed from other series ({made})"
+    if there & _PARTS and not there & {"M", "MAGNITUDE"}:
+        return "phase or a part of the complex signal, not its magnitude"
+    return ""
+
+
+def is_derived(kinds: Iterable[str]) -> bool:
+    """True for a reformatted or filtered copy of a series, as ImageType says."""
+    there = set(kinds)
+    return "DERIVED" in there and bool(there & {"SECONDARY", "MPR", "REFORMATTED", "AVERAGE"})
+
+
 def verdict_of(
     words: Words, task: Task, common: tuple[int, int] = (0, 0), claims: Sequence[Claim] | None = None
 ) -> Verdict:
@@ -101,91 +140,154 @@ def verdict_of(
         claims = own or claims
     names = tuple(dict.fromkeys(c.modality for c in claims))
     inside = range(common[0], len(words) - common[1])
+    heard = side_inside(words, common)
+    other = _other(words, inside, claims, task)
     if not names:
-        other = next((words[i] for i in inside if _bare(words[i]) in task.other_names), None)
-        if other is not None:
+        if other:
             return Verdict(None, f"its name says “{other}”: another sequence or a map", other=True)
-        known = ", ".join(f"“{w}”" for w in words[:4])
-        return Verdict(None, f"no word of the name ({known}) is a known modality or reference word")
+        known = ", ".join(f"“{w.said}”" for w in words[:4] if w.said)
+        reason = f"no word of the name ({known}) is a known modality or reference word"
+        return Verdict(None, reason, heard=heard)
+    claimed = " and ".join(f"“{c.text}”" for c in claims)
     if len(names) > 1:
-        said = " and ".join(f"“{c.text}”" for c in claims)
-        other = next((words[i] for i in inside if _bare(words[i]) in task.other_names), None)
-        if other is not None:
-            return Verdict(None, f"its name says {said} and “{other}”: another sequence or a map", other=True)
-        return Verdict(None, f"its name says {said}", doubt=names)
+        if other:
+            reason = f"its name says {claimed} and “{other}”: another sequence or a map"
+            return Verdict(None, reason, other=True, near=names)
+        return Verdict(None, f"its name says {claimed}", doubt=names, heard=heard)
+    (name,) = names
+    said = f"its name says “{claims[0].text}”"
+    if other:
+        reason = f"{said} and “{other}”: another sequence or a map, no plain {name}"
+        return Verdict(None, reason, other=True, near=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
-    apart = qualifiers(task)
-    negated = False
+    for known in (task.made_names, task.doubtful_names):
+        word = next((words[i] for i in inside if i not in used and _bare(words[i]) in folded(known)), None)
+        if word:
+            made = known is task.made_names
+            return Verdict(None, f"{said} and “{word.said}”", doubt=(name,), heard=heard, made=made)
+    for i in inside:
+        instead, bases = qualifiers(task).get(words[i], ("", frozenset()))
+        if name in bases and i not in used:
+            return Verdict(None, f"{said} and “{words[i].said}”", doubt=(name, instead), heard=heard)
+    pair = siblings(task, name)
+    if pair is not None and heard:
+        both = tuple(m.name for m in pair)
+        apart = [words[i] for i in inside if words[i] in SIDES and i not in used]
+        quoted = "".join(f" and “{w.said}”" for w in apart if w.said)
+        # "T1 axial Gd": a word of an agent apart from the modality's is doubted unless something else agrees.
+        if heard == "both" or (heard == "post" and name == pair[0].name):
+            return Verdict(None, f"{said}{quoted}", doubt=both, heard=heard)
+    beside = unsaid(words, used, common)
+    listed = [f"“{w}”" for w in beside]
+    text = f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else "".join(listed)
+    also = f", beside {text}" if beside else ""
+    one_word = any(is_one_word(c, words) for c in claims)
+    reason = f"word “{claims[0].text}”{also}"
+    return Verdict(name, reason, confidence="likely", heard=heard, one_word=one_word)
+
+
+def _other(words: Words, inside: range, claims: Sequence[Claim], task: Task) -> str:
+    """The word by which it is another sequence, a difference or a map, as it stood in the name; or nothing."""
+    used = {i for c in claims for i in range(c.start, c.stop)}
     for i in inside:
         if i in used:
             continue
-        said = f"its name says “{claims[0].text}” and “{words[i]}”"
-        other_one, bases = apart.get(words[i], ("", frozenset()))
-        if names[0] in bases:
-            negated = negated or is_negated(words, i)
-            if not is_negated(words, i):
-                return Verdict(None, said, doubt=(names[0], other_one))
-        if _bare(words[i]) in task.other_names:
-            return Verdict(None, f"{said}: another sequence or a map, no plain {names[0]}", other=True)
-        if _bare(words[i]) in task.doubtful_names:
-            return Verdict(None, said, doubt=(names[0],))
-    beside = unsaid(words, used, common)
-    quoted = [f"“{w}”" for w in beside]
-    listed = f"{', '.join(quoted[:-1])} and {quoted[-1]}" if len(quoted) > 1 else "".join(quoted)
-    also = f", beside {listed}" if beside else ""
-    negated = negated or is_denied(words)
-    return Verdict(names[0], f"word “{claims[0].text}”{also}", negated=negated, confidence="likely")
+        known = _is_subtraction(words, i, used) if words[i] == "sub" else _bare(words[i]) in folded(task.other_names)
+        if known and (words[i] != "sub" or "subtraction" in task.other_names):
+            return words[i].said or str(words[i])
+    return ""
+
+
+def _is_subtraction(words: Words, i: int, used: set[int]) -> bool:
+    """"Sub" behind or right before a modality; before a number it is a subject's ("sub_01_t1", "t1_sub-01")."""
+    after = words[i + 1] if i + 1 < len(words) else ""
+    if re.match(r"[a-z]{0,4}\d", after) and i + 1 not in used:
+        return False
+    return any(u < i for u in used) or i + 1 in used or after in PLANES
 
 
 def _bare(word: str) -> str:
     return re.sub(r"\d+d?$", "", word)
 
 
-def decide(said: Verdict, timing: Timing, agent: bool, task: Task) -> Verdict:
-    """What a name says (``said``) beside how the scan was taken and whether an agent was given."""
+def decide(
+    said: Verdict,
+    timing: Timing,
+    votes: Sequence[Vote],
+    task: Task,
+    source: str = "name",
+    own: Vote | None = None,
+) -> Verdict:
+    """What a name says (``said``) beside how the scan was taken, and what else is known of an agent (``votes``).
+
+    ``source``: what the name is, a file's name or a series' description; ``own``: what it says of an agent, if that is
+    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an agent
+    makes another modality of it, two sources agree whether one was given.
+    """
+    if said.other or said.made:
+        return said
     taken = timing.weighting
-    fitting = [m for m in task.modalities if taken and m.weighting == taken]
-    if said.other:
-        return said
     named = [said.role] if said.role else list(said.doubt)
-    if not taken or not any(m.weighting for m in task.modalities):
-        if said.role and agent:
-            return _with_agent(said, task, said.role)
+    reason, timed = said.reason, False
+    candidates = named
+    if taken and any(m.weighting for m in task.modalities):
+        names = [m.name for m in task.modalities if m.weighting == taken]
+        if not names:  # times of no modality of the task: a proton density, a T2*
+            if said.role is None:
+                return Verdict(None, f"{taken}-weighted by its times ({timing})", near=tuple(named))
+            doubt = (said.role,)
+            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
+        candidates = [name for name in named if name in names] if named else names
+        if not candidates:
+            doubt = (*named, *names[:1])
+            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
+        timed = bool(named)
+        too = " too" if said.role else ""
+        reason = (
+            f"{said.reason}; {taken} by its times{too} ({timing})"
+            if named
+            else f"its name does not say; {taken} by its times ({timing})"
+        )
+    if not candidates:
         return said
-    if not fitting:
-        # Times of no modality of the task: a proton density, a T2*.
-        if said.role is None:
-            return Verdict(None, f"{taken}-weighted by its times ({timing})")
-        return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=(said.role,))
-    names = [m.name for m in fitting]
-    if not named:
-        chosen = [m.name for m in fitting if m.agent == agent] or names
-        how = " and an agent was given" if agent and any(m.agent for m in fitting) else ""
-        reason = f"its name does not say; {taken} by its times ({timing}){how}"
-        return Verdict(chosen[0], reason, confidence="likely")
-    kept = [name for name in named if name in names]
-    if not kept:
-        return Verdict(
-            None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=(*named, *names[:1])
-        )
-    if len(kept) == 1:
-        sure = Verdict(kept[0], f"{said.reason}; {taken} by its times too ({timing})", confidence="sure")
-        return _with_agent(sure, task, kept[0]) if agent and not said.negated else sure
-    # The name has a word for an agent apart from the modality's ("T1 SE +C"), and the times agree with the modality.
-    after = [name for name in kept if task.modality(name).agent]
-    if len(after) == 1:
-        given = "; an agent was given" if agent else ""
-        confidence: Confidence = "sure" if agent else "likely"
-        return Verdict(
-            after[0], f"{said.reason}; {taken} by its times ({timing}){given}", confidence=confidence
-        )
-    return Verdict(None, f"{said.reason}; {taken} by its times ({timing})", doubt=tuple(kept))
+    pair = siblings(task, candidates[0])
+    if pair is None or not set(candidates) <= {m.name for m in pair}:
+        if len(candidates) > 1:
+            return replace(said, reason=reason)
+        if not timed and said.role is None and named:
+            return said
+        return Verdict(candidates[0], reason, confidence="sure" if timed else "likely", heard=said.heard)
+    if len(said.doubt) == 1 and not timed:  # "T1 GRE": an agent says nothing of what it may be
+        return said
+    return _with_agent(said, reason, timed, [own or _own_vote(said, source), *votes], pair, source)
 
 
-def _with_agent(sure: Verdict, task: Task, role: str) -> Verdict:
-    """The same weighting after an agent, where the task has it."""
-    own = task.modality(role)
-    after = [m for m in task.modalities if m.weighting and m.weighting == own.weighting and m.agent]
-    if own.agent or not after:
-        return sure
-    return replace(sure, role=after[0].name, reason=f"{sure.reason}; an agent was given")
+def _own_vote(said: Verdict, source: str) -> Vote:
+    """What a name says of an agent; its silence says that there was none."""
+    if said.heard:
+        return Vote(source, said.heard, f"its {source} says {IN_WORDS[said.heard]}")
+    return Vote(source, "pre", f"its {source} says nothing of an agent", 1)
+
+
+def _with_agent(
+    said: Verdict, reason: str, timed: bool, votes: Sequence[Vote], pair: tuple[Modality, Modality], source: str
+) -> Verdict:
+    """The one of the ``pair`` (before, after an agent) that all sources together speak for."""
+    every = list(votes)
+    if said.one_word and source == "name":
+        every.append(Vote("word", said.heard, "its name has it in one word, as data sets do"))
+    found = weigh(every)
+    both = tuple(m.name for m in pair)
+    # A word for an agent apart from the modality's decides nothing alone: "T1 axial Gd".
+    if not found.side or (said.doubt and not timed and len(votes) == 1):
+        why = reason if len(votes) == 1 else f"{reason}; {found.reason}"
+        return Verdict(None, why, doubt=both, heard=said.heard)
+    role, instead = (pair[1], pair[0]) if found.side == "post" else (pair[0], pair[1])
+    also = "".join(f"; {v.reason}" for v in votes[1:] if v.side == found.side)
+    if found.sure and (timed or said.role is not None or said.doubt):
+        return Verdict(role.name, reason + also, confidence="sure", heard=said.heard, one_word=said.one_word)
+    alone = ", and nothing else does" if any(v.weight == 2 for v in every) else ""
+    question = f"was taken for {role.title} because {found.reason}{alone}; if it is {instead.title}, say {instead.name}="
+    return Verdict(
+        role.name, reason + also, confidence="likely", heard=said.heard, one_word=said.one_word, question=question
+    )

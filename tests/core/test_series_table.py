@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_mrseg.io.agent import tag_vote
 from napari_mrseg.io.verdict import Timing, Verdict, decide, verdict_of
 from napari_mrseg.io.words import words_of
 from napari_mrseg.tasks import BRATS
@@ -56,4 +57,5 @@ def test_a_series_is_what_its_name_and_times_say(row: tuple[str, str, bool, str]
     """The modality, set aside, or asked about."""
     name, how, agent, expected = row
     said = verdict_of(words_of(name), BRATS)
-    assert outcome(decide(said, TIMES[how], agent, BRATS)) == expected
+    votes = [tag_vote("Gadovist")] if agent else []
+    assert outcome(decide(said, TIMES[how], votes, BRATS)) == expected

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from napari_mrseg.io.agent import IN_WORDS, Vote, fold, side_of, tag_vote
+from napari_mrseg.io.dicom.index import _NAMES as NAMES
 from napari_mrseg.io.dicom.index import FEW_SLICES, Series
-from napari_mrseg.io.verdict import Timing, Verdict, decide, verdict_of
+from napari_mrseg.io.verdict import Timing, Verdict, decide, is_derived, made_from, verdict_of
 from napari_mrseg.io.words import words_of
 from napari_mrseg.tasks import Task
 
-_MAPS = (
-    "ADC",
-    "FA",
-    "TRACEW",
-    "MIP",
-    "PROJECTION IMAGE",
-    "SUBTRACTION",
-    "SUB",
-    "PERFUSION",
-    "MEAN",
-    "T1 MAP",
-    "T2 MAP",
-)
-_NO_AGENT = ("", "no", "none", "n", "without", "ohne", "nil")
+DESCRIPTION, PROTOCOL = "description", "protocol"
 
 
 def timing_of(series: Series) -> Timing:
@@ -38,28 +31,117 @@ def timing_of(series: Series) -> Timing:
     )
 
 
-def has_agent(series: Series) -> bool:
-    """True if the file says that a contrast agent was given before."""
-    if len(series.header.get("ContrastBolusAgentSequence") or ()):  # of enhanced files
-        return True
-    agent = series.header.get("ContrastBolusAgent")
-    return agent is not None and str(agent).strip().lower() not in _NO_AGENT
+def description_of(series: Series) -> str:
+    """What people wrote of it, whole: the patient's name is hidden where it is shown, not where it is judged."""
+    return _text(series, "SeriesDescription") or _text(series, "ProtocolName")
 
 
-def judge(series: Series, task: Task) -> Verdict:
-    """What the series shows, why, and whether that is in doubt."""
+def protocol_of(series: Series) -> str:
+    """The protocol's name, where it says something else than the description."""
+    text, description = _text(series, "ProtocolName"), description_of(series)
+    return "" if fold(text) in fold(description) or fold(description) in fold(text) else text
+
+
+def agent_votes(series: Series, *, protocol: bool = True) -> list[Vote]:
+    """What tag, description and protocol say of an agent, without what follows from other series.
+
+    ``protocol``: whether its name is this series' own; one that all series share is the examination's.
+    """
+    votes = [tag_of(series), _heard(DESCRIPTION, description_of(series), series)]
+    if protocol:
+        # "BRAIN W/WO CONTRAST" speaks of the visit, "T1 POST" of the series.
+        own = _heard(PROTOCOL, protocol_of(series), series)
+        votes.append(own if own and own.side != "both" else None)
+    return [vote for vote in votes if vote]
+
+
+def tag_of(series: Series) -> Vote | None:
+    """What the agent's tag says."""
+    items = series.header.get("ContrastBolusAgentSequence") or ()  # of enhanced files
+    meanings = [str(item.get("CodeMeaning") or "contrast") for item in items]
+    return tag_vote(" ".join(meanings) if meanings else series.header.get("ContrastBolusAgent"))
+
+
+def judge(series: Series, task: Task, votes: Sequence[Vote] = (), *, protocol: bool = True) -> Verdict:
+    """What the series shows, why, and whether that is in doubt.
+
+    ``votes``: what is known of an agent from other series; ``protocol``: as for :func:`agent_votes`.
+    """
+    return _without_names(_judged(series, task, votes, protocol), series)
+
+
+def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -> Verdict:
+    said = verdict_of(words_of(description_of(series)), task)
+    second = verdict_of(words_of(protocol_of(series)), task)
+    near = (said.role,) if said.role else said.doubt or said.near
     if series.refusal:
-        return Verdict(None, series.refusal)
+        return Verdict(None, series.refusal, near=near)
     if len(series.frames) < FEW_SLICES:
         return Verdict(None, f"{len(series.frames)} slices only: a localiser or a picture")
-    kinds = set(series.image_type)
-    if "LOCALIZER" in kinds:
+    if "LOCALIZER" in series.image_type:
         return Verdict(None, "a localiser")
-    shown = next((kind for kind in _MAPS if kind in kinds), None)
-    if shown:
-        return Verdict(None, f"computed from other series ({shown})")
-    if kinds & {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"} and not kinds & {"M", "MAGNITUDE"}:
-        return Verdict(None, "phase or a part of the complex signal, not its magnitude")
+    made = made_from(series.image_type)
+    if made:
+        return Verdict(None, made, near=near)
     if (series.number_of("DiffusionBValue") or 0) > 0:
         return Verdict(None, "diffusion-weighted")
-    return decide(verdict_of(words_of(series.words), task), timing_of(series), has_agent(series), task)
+    timing = timing_of(series)
+    if not (said.role or said.doubt or said.other):
+        said = second  # the description names no modality
+    elif said.role and second.role and not timing.weighting and _weighting(said, task) != _weighting(second, task):
+        reason = f"its description says “{said.role}” and its protocol “{second.role}”"
+        return Verdict(None, reason, doubt=(said.role, second.role))
+    every = agent_votes(series, protocol=protocol)
+    silence = Vote(DESCRIPTION, "pre", f"its {DESCRIPTION} says nothing of an agent", 1)
+    own = next((v for v in every if v.source == DESCRIPTION), silence)
+    others = [v for v in every if v.source != DESCRIPTION]
+    found = decide(said, timing, [*others, *votes], task, DESCRIPTION, own)
+    if found.role and is_derived(series.image_type) and not found.question:
+        question = f"was computed from another series; if there is a better one, say {found.role}="
+        found = replace(found, confidence="likely", question=question)
+    return found
+
+
+def _weighting(verdict: Verdict, task: Task) -> str:
+    return task.modality(verdict.role or "").weighting
+
+
+def _heard(source: str, text: str, series: Series) -> Vote | None:
+    """What a text says of an agent; with weight 0 where it says so by what is the patient's name as well."""
+    side = side_of(words_of(text))
+    bare = re.sub("|".join(map(re.escape, names_of(series))) or r"(?!)", " ", fold(text))
+    without = side_of(words_of(bare))
+    if side and without and side != without:
+        side = "both"
+    if not side:
+        return None
+    by_name = "" if without else ", by a word that is the patient's name as well"
+    return Vote(source, side, f"its {source} says {IN_WORDS[side]}{by_name}", 2 if without else 0)
+
+
+def names_of(series: Series) -> list[str]:
+    """The words of the patient's name and number, in lower case, the longest first."""
+    words = {
+        word
+        for name in NAMES
+        for word in re.split(r"[\s^=,_\\]+", fold(str(series.header.get(name) or "")))
+        if len(word) > 1
+    }
+    return sorted(words, key=lambda word: (-len(word), word))
+
+
+def _without_names(verdict: Verdict, series: Series) -> Verdict:
+    """The verdict with no word of the patient's name in what is quoted."""
+    names = [name for name in names_of(series) if len(name) > 2]
+    if not names:
+        return verdict
+    pattern = re.compile("|".join(map(re.escape, names)), re.IGNORECASE)
+
+    def hidden(text: str) -> str:
+        return re.sub("“[^”]*”", lambda quoted: pattern.sub("…", quoted[0]), text)
+
+    return replace(verdict, reason=hidden(verdict.reason), question=hidden(verdict.question))
+
+
+def _text(series: Series, name: str) -> str:
+    return " ".join(str(series.header.get(name) or "").split())
