@@ -171,9 +171,9 @@ class Editing(QObject):
 
         Of images only the frame on screen is changed. A stroke that comes meanwhile wins.
         """
-        copy = self._copy
-        if copy is None or self._busy:
+        if self._copy is None or self._busy:
             return
+        copy: Labels = self._copy
         first, last = 0, len(copy.data)
         if self._dock.session.task.ndim == 2:
             first = round(float(self._dock.viewer.dims.point[-3]))

@@ -40,7 +40,8 @@ def placed(
         if within is not None:
             low, high = (np.asarray(corner, dtype=float) for corner in within)
             seen = ((tried - halves[number] >= low) & (tried + halves[number] <= high)).all(1)
-            free = free & seen if (free & seen).any() else free
+            both = np.asarray(free & seen, dtype=bool)
+            free = both if both.any() else free
         centres[number] = tried[int(free.argmax())]  # the nearest; with none free, the first
     return centres
 
