@@ -73,8 +73,7 @@ def _free(
     apart = (np.abs(tried[:, None] - others[None]) >= (half + halves)[None]).any(-1).all(-1)
     for start, end in lines:
         apart &= ~_cuts(tried - half, tried + half, start, end)
-    free: npt.NDArray[np.bool_] = apart
-    return free
+    return np.asarray(apart, dtype=bool)
 
 
 def _cuts(
