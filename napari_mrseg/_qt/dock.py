@@ -333,7 +333,6 @@ class MrsegDock(QWidget):
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
-            self.panel.window_button.refresh()
         if "model" in topics:
             self.later(lambda: model_choices(session.task), done=self._list_models)
             self.runbar.show_device(session.device, session.elsewhere)
@@ -390,7 +389,6 @@ class MrsegDock(QWidget):
         """Another result came to the front, or the user showed or hid a layer in napari's own list."""
         if not self.updates.opening and self._current():
             self.modalities.show_views(self.layers.visible_images())
-            self.panel.window_button.refresh()
             self._measured()
 
     def _moved(self, event: Any = None) -> None:

@@ -171,9 +171,10 @@ class Editing(QObject):
 
         Of images only the frame on screen is changed. A stroke that comes meanwhile wins.
         """
-        copy = self._copy
-        if copy is None or self._busy:
-            return
+        if self._copy is not None and not self._busy:
+            self._compute(self._copy, work)
+
+    def _compute(self, copy: Labels, work: Callable[[_Array, int], _Array]) -> None:
         first, last = 0, len(copy.data)
         if self._dock.session.task.ndim == 2:
             first = round(float(self._dock.viewer.dims.point[-3]))
@@ -190,7 +191,8 @@ class Editing(QObject):
         def done(found: tuple[Any, _Array]) -> None:
             self._busy = False
             where, values = found
-            if copy is not self._dock.layers.copy:
+            there = self._dock.layers.copy is copy
+            if not there:
                 pass  # another result is in front: what was asked for is off the screen
             elif changes_of(copy) != changes:
                 self._dock.say(

@@ -38,6 +38,11 @@ class Mark:
     text: str
     colour: str
 
+    def same_as(self, other: Mark) -> bool:
+        """True if it looks the same."""
+        looks = (self.key, self.text, self.colour) == (other.key, other.text, other.colour)
+        return looks and np.array_equal(self.lines, other.lines)
+
 
 class Marks(QObject):
     """Draws those marks that lie in the slice on screen, in a layer of its own that napari does not edit."""
@@ -73,8 +78,10 @@ class Marks(QObject):
 
     def show(self, marks: Sequence[Mark]) -> None:
         """Draw these and no others."""
-        self._all = tuple(marks)
-        self._draw()
+        before, self._all = self._all, tuple(marks)
+        same = len(before) == len(self._all) and all(map(Mark.same_as, before, self._all))
+        if not same or (self._all and self._layer not in self._viewer.layers):
+            self._draw()
 
     @property
     def seen(self) -> list[Mark]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from qtpy.QtCore import QObject
@@ -152,6 +152,9 @@ class Measuring(QObject):
 
     def show(self) -> None:
         """Bring table and lines up to date."""
+        if self.panel.isHidden():
+            self._show_marks()
+            return
         task, region = self._dock.session.task, self.region
         estimated = region is not None and region in task.estimated(self._combination())
         self.panel.show_rows(
@@ -296,7 +299,8 @@ class Measuring(QObject):
         self._show_marks()
 
     def move(self, held: Held, to: Sequence[float], *, done: bool) -> None:
-        (kind, number), line, end = held  # type: ignore[misc]  # our own marks' keys
+        mine, line, end = held
+        kind, number = cast("tuple[str, int]", mine)  # our own marks' keys
         place = np.asarray(to) / self._spacing
         if kind == LESION and self.table is not None:
             moved: Lesion | Distance = self.table.lesion(number).moved(line, end, place[1:], self._spacing)

@@ -57,7 +57,7 @@ class Ruler:
         yield
         try:
             while True:
-                moved = moved or np.linalg.norm(np.array(event.pos) - pixel) >= _LEAST
+                moved = moved or float(np.linalg.norm(np.array(event.pos) - pixel)) >= _LEAST
                 # Let go: moves are passed on at a limited rate, this one always.
                 done, here = event.type != "mouse_move", tuple(event.position)[-3:]
                 if moved and held is None:

@@ -32,7 +32,7 @@ class _Part:
     """Files to be written into a folder. ``words``: what they are called when they are there."""
 
     names: tuple[str, ...]
-    write: Callable[[Path, bool], None]
+    write: Callable[[Path, bool], object]
     words: str
 
 
@@ -228,7 +228,7 @@ class Saver:
         result = result_file(case)
         return _Part(
             (*names, result),
-            lambda folder, there: session.save(folder, chosen, overwrite=there, named=True) and None,
+            lambda folder, there: session.save(folder, chosen, overwrite=there, named=True),
             f"{names[0] if len(names) == 1 else f'{len(names)} label files'} and {result}",
         )
 

@@ -40,12 +40,14 @@ class Windowing:
         viewer.mouse_drag_callbacks.append(self._drag)
         if remember:
             viewer.layers.events.inserted.connect(self._inserted)
+            viewer.layers.events.removed.connect(self._changed)
 
     def close(self) -> None:
         if self._drag in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._drag)
         if self._remember:
             self._viewer.layers.events.inserted.disconnect(self._inserted)
+            self._viewer.layers.events.removed.disconnect(self._changed)
 
     @property
     def image(self) -> Image | None:
@@ -116,20 +118,26 @@ class Windowing:
             QSettings("napari-mrseg", "dock").setValue(
                 f"window/{contrast}", f"{(low - usual) / width:.4f} {(high - usual) / width:.4f}"
             )
+
+    def _changed(self, event: Any = None) -> None:
         self.on_changed()
 
     def _inserted(self, event: Any) -> None:
         """A scan comes: its window is as the user last set it for this contrast."""
         image = event.value
         contrast = _contrast(image) if isinstance(image, Image) else ""
-        kept = QSettings("napari-mrseg", "dock").value(f"window/{contrast}", "") if contrast else ""
-        try:
-            low, high = (float(part) for part in str(kept).split())
-        except ValueError:
+        if not contrast:
             return
+        try:
+            kept = str(QSettings("napari-mrseg", "dock").value(f"window/{contrast}", "0 1"))
+            low, high = (float(part) for part in kept.split())
+        except ValueError:
+            low, high = 0.0, 1.0
         if isfinite(low) and isfinite(high) and low < high and (low, high) != (0.0, 1.0):
             usual, width = _usual(image)
             _set(image, usual + low * width, usual + high * width)
+        for source in (image.events.contrast_limits, image.events.visible):
+            source.connect(self._changed)
         self.on_changed()
 
 

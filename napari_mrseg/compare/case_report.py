@@ -66,13 +66,8 @@ class CaseReport:
 def with_labels(result: Prediction, labels: npt.NDArray[np.uint8]) -> Prediction:
     """The result with a label map that was edited by hand; it has no probabilities."""
     everywhere = tuple(slice(0, n) for n in labels.shape)
-    nothing = np.zeros((len(result.task.regions), *labels.shape), dtype=np.bool_).view(np.int8)[:, :0]
-    return replace(
-        result,
-        labels=np.array(labels, dtype=np.uint8),
-        box=everywhere,
-        probabilities=nothing.astype(np.float16),
-    )
+    nothing = np.zeros((len(result.task.regions), *(0 for _ in labels.shape)), np.float16)
+    return replace(result, labels=np.array(labels, dtype=np.uint8), box=everywhere, probabilities=nothing)
 
 
 def report_pdf(report: CaseReport) -> bytes:

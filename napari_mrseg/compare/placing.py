@@ -40,7 +40,8 @@ def placed(
         if within is not None:
             low, high = (np.asarray(corner, dtype=float) for corner in within)
             seen = ((tried - halves[number] >= low) & (tried + halves[number] <= high)).all(1)
-            free = free & seen if (free & seen).any() else free
+            both = np.asarray(free & seen, dtype=bool)
+            free = both if both.any() else free
         centres[number] = tried[int(free.argmax())]  # the nearest; with none free, the first
     return centres
 
@@ -72,8 +73,7 @@ def _free(
     apart = (np.abs(tried[:, None] - others[None]) >= (half + halves)[None]).any(-1).all(-1)
     for start, end in lines:
         apart &= ~_cuts(tried - half, tried + half, start, end)
-    free: npt.NDArray[np.bool_] = apart
-    return free
+    return np.asarray(apart, dtype=bool)
 
 
 def _cuts(

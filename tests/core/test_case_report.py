@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_comparison import prediction, smooth, study
+from synthetic_comparison import TWO, prediction, smooth, study
 
 from napari_mrseg.compare.case_report import (
     CaseReport,
@@ -151,6 +151,19 @@ def test_a_page_is_what_the_drawing_says_when_a_reader_renders_it(tmp_path: Path
         ["pdftotext", "a.pdf", "-"], cwd=tmp_path, check=True, capture_output=True
     ).stdout.decode()
     assert "(Größe) 3 × 4 mm², a\\b" in text
+
+
+def test_images_have_a_report_without_lesions() -> None:
+    """Sizes in pixels and one row of pictures; no diameters, no sides of a patient."""
+    subject = study(task=TWO, shape=(1, 40, 50))
+    found = prediction(subject, subject.present, np.full((2, 1, 40, 50), 0.6))
+    content = report_pdf(CaseReport(subject, found, DATE))
+    said = words(content)
+    assert content.count(b"/Subtype /Image") == 2
+    assert "px" in said
+    assert "Diameters" not in said
+    assert "patient" not in said
+    assert set(case_files(subject, [found], date=DATE, versions={})) == {"report.pdf"}
 
 
 def test_lines_are_wrapped_to_their_width() -> None:
