@@ -93,6 +93,7 @@ _COUNTED = frozenset(  # words whose number counts scans, slices or settings, no
     ]
 )
 _SETTING = re.compile(r"[23]d|[137]t|t[12].*|")  # follows such a word, and is none of its values
+_LONG = re.compile(r"0\d{3}|\d{5}|\d{7}|\d{5} \d{3}")
 _DIGITS = re.compile(r"\d+")
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:\d{4}|\d{6})?(?!\d)")
 _BIDS = re.compile(r"(?<![a-z0-9])(sub|ses)-([a-z0-9]+)")
@@ -240,11 +241,10 @@ def _code(path: Path, task: Task) -> str:
         if re.fullmatch(r"[a-z]{2,}", text) and text not in _COUNTED:
             named = True
             found += [word] if joined else []
-        elif named and re.fullmatch(r"0\d{3}|\d{5}|\d{7}", word):
+            before = ""
+        elif named and _LONG.fullmatch(f"{before}{word}"):
             found.append(word)
-        elif re.fullmatch(r"\d{5}", before) and re.fullmatch(r"\d{3}", word):  # BraTS: person, then session
-            found.append(word)
-        before = word
+            before = f"{word} " if len(word) == 5 else ""  # BraTS: five digits, then three of the session
     return "-".join(found)
 
 
