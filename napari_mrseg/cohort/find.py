@@ -157,7 +157,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
     if ours:
         say(f"Left out, since it holds results of this program: {_some(ours)}.")
     if linked:
-        say(f"{len(linked)} scans are links out of {root.name} and are taken in: {_some(linked)}.")
+        say(f"Links to scans outside {root.name}, which are taken in: {_some(linked)}.")
 
 
 def _is_copy(folder: Path) -> bool:

@@ -145,11 +145,12 @@ def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Severa
     scans = [
         found for found in used if found.role != REFERENCE
     ]  # a mask may be named after the day it was drawn
-    for kind, key, of in (
+    sources: tuple[tuple[str, Callable[[Path], str], Sequence[Found]], ...] = (
         ("subjects", lambda path: _named(path, _SUBJECT, task), used),
         ("sessions", lambda path: _named(path, _SESSION, task) or _course(path), used),
         ("dates", _date, scans),
-    ):
+    )
+    for kind, key, of in sources:
         groups: dict[str, list[Found]] = {}
         for found in of:
             groups.setdefault(key(found.path), []).append(found)
