@@ -98,12 +98,13 @@ def _some(things: Sequence[str], between: str = ", ") -> str:
 
 def _folded(name: str) -> str:
     """Equal for names that some file system takes as one."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _safe(name: str) -> str:
     """As a folder can be called on any system."""
-    text = re.sub(r"[^\w.+-]+", "_", name.replace("/", "__").replace("\\", "__")).strip("._")
+    text = unicodedata.normalize("NFC", name)
+    text = re.sub(r"[^\w.+-]+", "_", text.replace("/", "__").replace("\\", "__")).strip("._")
     return text[:120] or "study"
 
 
@@ -156,7 +157,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
     if ours:
         say(f"Left out, since it holds results of this program: {_some(ours)}.")
     if linked:
-        say(f"{len(linked)} scans are links out of {root.name} and are taken in: {_some(linked)}.")
+        say(f"Links to scans outside {root.name}, which are taken in: {_some(linked)}.")
 
 
 def _is_copy(folder: Path) -> bool:

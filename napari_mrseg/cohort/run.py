@@ -140,7 +140,8 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
     cohort's or one of other settings, or if a run that goes on makes one of these studies from other files.
     """
     told = {"order": order.told()}
-    if out.exists() and not (out / PLAN).is_file() and any(p.name not in (RUNS, LOCK) for p in out.iterdir()):
+    there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.exists() else []
+    if there and PLAN not in there:
         raise InputError(f"{out.name} is not empty and holds no cohort; use another folder.")
     out.mkdir(parents=True, exist_ok=True)
     mine = {one.name: [str(Path(s)) for s in one.sources] for one in studies}
@@ -153,10 +154,10 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
                     f"Another run is writing into {out.name}, and makes {name} from other files; wait until it has "
                     f"ended, or use another folder (if none is going on, delete {out.name}/{RUNS})."
                 )
-        for folder in (STUDIES, RUNS):
-            (out / folder).mkdir(exist_ok=True)
         plan = told | {"studies": list(mine)}
         write_bytes(out / PLAN, json.dumps(plan, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+        for folder in (STUDIES, RUNS):
+            (out / folder).mkdir(exist_ok=True)
         run = out / RUNS / uuid.uuid4().hex
         lock = taken(run.with_suffix(".lock"), out.name)
         assert lock is not None  # nobody else knows its name
@@ -191,14 +192,14 @@ def _alone(out: Path) -> Iterator[None]:
 def _others(out: Path) -> list[dict[str, list[str]]]:
     """Studies that runs in ``out`` hold at the moment, with their sources; what a killed run left is taken away."""
     found = []
-    for path in (out / RUNS).glob("*.json"):
-        lock = taken(path.with_suffix(".lock"), out.name)
+    for run in sorted({path.with_suffix("") for path in (out / RUNS).glob("*")}):
+        lock = taken(run.with_suffix(".lock"), out.name)
         if lock is not None:
-            path.unlink(missing_ok=True)
+            run.with_suffix(".json").unlink(missing_ok=True)
             given_back(lock)
             continue
         with suppress(OSError, ValueError):  # it ended just now
-            found.append(json.loads(path.read_text(encoding="utf-8")))
+            found.append(json.loads(run.with_suffix(".json").read_text(encoding="utf-8")))
     return found
 
 

@@ -93,6 +93,7 @@ _COUNTED = frozenset(  # words whose number counts scans, slices or settings, no
     ]
 )
 _SETTING = re.compile(r"[23]d|[137]t|t[12].*|")  # follows such a word, and is none of its values
+_LONG = re.compile(r"0\d{3}|\d{5}|\d{7}|\d{5} \d{3}")
 _DIGITS = re.compile(r"\d+")
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:\d{4}|\d{6})?(?!\d)")
 _BIDS = re.compile(r"(?<![a-z0-9])(sub|ses)-([a-z0-9]+)")
@@ -144,11 +145,12 @@ def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Severa
     scans = [
         found for found in used if found.role != REFERENCE
     ]  # a mask may be named after the day it was drawn
-    for kind, key, of in (
+    sources: tuple[tuple[str, Callable[[Path], str], Sequence[Found]], ...] = (
         ("subjects", lambda path: _named(path, _SUBJECT, task), used),
         ("sessions", lambda path: _named(path, _SESSION, task) or _course(path), used),
         ("dates", _date, scans),
-    ):
+    )
+    for kind, key, of in sources:
         groups: dict[str, list[Found]] = {}
         for found in of:
             groups.setdefault(key(found.path), []).append(found)
@@ -240,11 +242,10 @@ def _code(path: Path, task: Task) -> str:
         if re.fullmatch(r"[a-z]{2,}", text) and text not in _COUNTED:
             named = True
             found += [word] if joined else []
-        elif (named and re.fullmatch(r"0\d{3}|\d{5}|\d{7}", word)) or (
-            re.fullmatch(r"\d{5}", before) and re.fullmatch(r"\d{3}", word)
-        ):
+            before = ""
+        elif named and _LONG.fullmatch(f"{before}{word}"):
             found.append(word)
-        before = word
+            before = f"{word} " if len(word) == 5 else ""  # BraTS: five digits, then three of the session
     return "-".join(found)
 
 

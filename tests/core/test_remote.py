@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -218,6 +219,97 @@ def test_a_session_goes_on_here_when_the_server_goes_away(served: Served) -> Non
     assert here.device == "cpu"
     assert shown.device != here.device
     session.close()
+
+
+@pytest.mark.parametrize("name", ["tiny", "other"])
+def test_another_model_on_the_server_is_said(name: str, served: Served, tmp_path: Path) -> None:
+    """The server comes back with other weights, of another name or of the same: its result is refused, not shown under
+    the old one's name; whoever asks anew gets the new one's.
+    """
+    remote, subject = RemoteEngine(served.address, TOKEN), study()
+    before = list(remote.run(subject, ("t1",)))[-1]
+    served.stop()
+    other = Engine(model(tmp_path, name=name, seed=3), device="cpu")
+    served.app = make_app(other, TOKEN, name="gpubox")
+    served.start()
+    with pytest.raises(InputError, match=r"now runs another model than tiny 0\.0"):
+        list(remote.run(subject, ("t1",)))
+    with pytest.raises(InputError, match="enter its address again"):
+        list(remote.run_all(subject, [("t1",), ("t2",)]))
+    adopted = RemoteEngine(served.address, TOKEN)
+    after = list(adopted.run(subject, ("t1",)))[-1]
+    assert after.model["sha256"] == adopted.model.sha256 == other.model.sha256 != before.model["sha256"]
+
+
+def test_a_model_that_cannot_do_what_the_old_one_could_is_said_too(
+    served: Served, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal is the new model's: the sentence is about the model, not about the request."""
+    remote = RemoteEngine(served.address, TOKEN)
+    monkeypatch.setattr("napari_mrseg.remote.server._asked", _refusing)
+    monkeypatch.setattr(engine.model, "sha256", "f" * 64)
+    with pytest.raises(InputError, match="now runs another model"):
+        list(remote.run(study(), ("t1",)))
+
+
+def _refusing(*_: object) -> object:
+    raise ValueError("images must be of rgb, depth")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("moment", ["upload", "request", "run"])
+def test_a_client_that_drops_is_one_line(
+    moment: str,
+    reset: bool,
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the middle of an upload, of a request and of a run: one line without a traceback; the next one is answered."""
+    image = study().images["t1"]
+    digest, content = wire.digest_of(image), wire.encode_image(image)
+    run = json.dumps(asked(images={"t1": digest})).encode()
+    run_all = Engine.run_all
+
+    def slow(self: Engine, *arguments: object, check, **rest: object):
+        for _ in range(100):
+            check()
+            time.sleep(0.05)
+        yield from run_all(self, *arguments, check=check, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "run_all", slow)
+    served = Served(engine)
+    try:
+        with httpx.Client(base_url=served.address, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            assert client.put(f"/scans/{digest}", content=content).status_code == 204
+            what, sent, whole = {
+                "upload": (f"PUT /scans/{'0' * 64}", content[:500], 10**6),
+                "request": ("POST /runs", run[:9], len(run)),
+                "run": ("POST /runs", run, len(run)),
+            }[moment]
+            with caplog.at_level(logging.INFO):
+                with socket.create_connection(("127.0.0.1", served.port)) as raw:
+                    lines = [f"{what} HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}"]
+                    head = "\r\n".join([*lines, f"Content-Length: {whole}", "", ""])
+                    raw.sendall(head.encode() + sent)
+                    if moment == "run":
+                        raw.recv(10)
+                    else:
+                        time.sleep(0.2)
+                    if reset:
+                        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                for _ in range(400):
+                    lines = [r.getMessage() for r in caplog.records if r.name == "mrseg.serve"]
+                    if any("left" in line for line in lines):
+                        break
+                    time.sleep(0.05)
+                assert [line.rsplit(" ", 2)[0] for line in lines] == [
+                    f"{what.split('/')[0]}{what.split('/')[1]} left"
+                ]
+                assert not [r for r in caplog.records if r.exc_info or r.levelno > logging.INFO]
+            assert client.get("/about").status_code == 200
+    finally:
+        served.stop()
 
 
 def test_what_is_wrong_with_address_token_or_certificate_is_said(served: Served, tmp_path: Path) -> None:
