@@ -24,6 +24,7 @@ from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.memory import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_results
+from napari_mrseg.openings import settled
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, get_task, key
 
@@ -182,6 +183,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
             onto=order.onto,
             brain=order.brain,  # type: ignore[arg-type]
         )
+        study = settled(study)
         combinations = _combinations(study, engine, order.use)
         predictions = list(engine.run_all(study, combinations))
         model = engine.model.info

@@ -75,7 +75,7 @@ def fold(text: str) -> str:
     """Lower case, without accents; wide and narrow forms, and the many kinds of dashes, alike."""
     text = unicodedata.normalize("NFKD", text)
     text = "".join(c for c in text if not unicodedata.combining(c)).casefold()
-    return re.sub("[\u2010-\u2015\u2212]", "-", text)
+    return re.sub("[\u2010-\u2015\u2212]", "-", text).replace("ı", "i")
 
 
 @lru_cache(maxsize=64)
@@ -101,13 +101,17 @@ _AGENT = _set("""
     kontrastli kontrastaine tehosteaine tehostettu tehoste tehosteen tehostetta
     kontraszt kontrasztos kontrasztanyag σκιαγραφικο σκιαγραφικου kontras صبغة
 """)
-_AGENT_STEMS = tuple(_set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ tehoste injec injek iniez inyec"))
+_AGENT_STEMS = tuple(
+    _set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ tehoste injec injek iniez inyec")
+)
 _WITH = _set("with w avec con mit com z ze s с со met med kanssa με cu dengan ile")
 _WITHOUT = _set("""
     without no non not none wo w/o sans ohne kein keine keinen ohen senza sin sem bez без zonder geen uten ingen utan uden
     ilman χωρις fara nelkul tanpa yok nie brak нет nao nessun nessuno aucun aucune ningun nil never zero
 """)
-_BEFORE = _set("oncesi sebelum пре pre before avant vor prima antes przed pred до перед voor vooraf før fore foer ennen πριν προ inainte")
+_BEFORE = _set(
+    "oncesi sebelum пре pre before avant vor prima antes przed pred до перед voor vooraf før fore foer ennen πριν προ inainte"
+)
 _AFTER = _set("""
     post after apres nach dopo despues depois apos tras pos po после na etter efter jalkeen μετα dupa setelah sonrasi пост
 """)
@@ -129,13 +133,23 @@ _LAST: Mapping[str, str] = {
     **dict.fromkeys(_set("with mit avec after apres nach dopo despues"), POST),
     **dict.fromkeys(_set("ohne sans avant antes prima"), PRE),
 }
-_ALONE: Mapping[str, str] = {"post": POST, "пост": POST, "pre": PRE, "пре": PRE, "before": PRE, "without": PRE, "wo": PRE}
+_ALONE: Mapping[str, str] = {
+    "post": POST,
+    "пост": POST,
+    "pre": PRE,
+    "пре": PRE,
+    "before": PRE,
+    "without": PRE,
+    "wo": PRE,
+}
 # What such a word may be glued to ("mprageKM", "T1postGd"), and words that only look glued.
 _GLUED = _set("""
     t1 t1w t1wi mprage mpr spgr fspgr bravo vibe flash tfe ffe se tse fse space cube vista ax axial sag sagittal cor coronal tra
     3d 2d iso fs fatsat brain head
 """)
-_WHOLE = _set("trace since nonce space conform once prescan postcode preset concat since sans-serif nose postal nativespace nativegrid nativeres nativeresolution")
+_WHOLE = _set(
+    "trace since nonce space conform once prescan postcode preset concat since sans-serif nose postal nativespace nativegrid nativeres nativeresolution"
+)
 # "Post" of these is no agent's.
 _OTHER_POST = (
     r"op|operative|operatively|surgery|surgical|processed|processing|process|proc|treatment|therapy|tx|rt|radiation|chemo|"
@@ -193,7 +207,11 @@ def hear(text: str) -> Words:
     text = re.sub(r"(?<=t2)\s?\*", "star", text)
     text = re.sub(rf"(?<![^\W_])(pre|post)[\s_.-]*({_OTHER_POST})(?![^\W_])", r"\1\2", text)
     text = re.sub(r"(?<![a-z])(native)[\s_.-]*(space|res|resolution|grid)(?![a-z])", r"\1\2", text)
-    text = re.sub(r"(?<![a-z])((?:[a-z]\.){2,})", lambda m: m[0] if m[0] in ("p.i.", "p.c.") else m[0].replace(".", "") + " ", text)
+    text = re.sub(
+        r"(?<![a-z])((?:[a-z]\.){2,})",
+        lambda m: m[0] if m[0] in ("p.i.", "p.c.") else m[0].replace(".", "") + " ",
+        text,
+    )
     text = re.sub(rf"(?<=[{_CJK}])[\s_]+(?=[{_CJK}])", "", text)
     quoted: list[str] = []
 
@@ -321,7 +339,9 @@ def _kind_here(words: Sequence[Word], at: int) -> _Kind:
         return ""
     if word in ("no", "na", "i", "v") and re.fullmatch(r"\d+", after):
         return ""
-    if word in ("iv", "kl") and (_kind(before) in ("with", "without", "before", "after") or _kind(after) == "agent"):
+    if word in ("iv", "kl") and (
+        _kind(before) in ("with", "without", "before", "after") or _kind(after) == "agent"
+    ):
         return "agent" if _kind(after) != "agent" else "filling"
     return _kind(word)
 
@@ -353,7 +373,9 @@ _EMPTY = _set("""
     other various see protocol anonymous k.a. ka keine_angabe
 """)
 _YES = _set("yes y ja oui si sim sí tak да j true given administered used applied ok 1 は 是 有")
-_NO = _set("no n none nein non nie nee nej ei нет false off nil not 0 zero never 无 無 なし 否 keine kein keins aucun aucune nessuno ninguno")
+_NO = _set(
+    "no n none nein non nie nee nej ei нет false off nil not 0 zero never 无 無 なし 否 keine kein keins aucun aucune nessuno ninguno"
+)
 
 
 def tag_vote(value: object) -> Vote | None:
@@ -369,7 +391,9 @@ def tag_vote(value: object) -> Vote | None:
     side = side_of(words)
     if all(word in _NO for word in plain):
         # A bare zero or letter is as often a default as an answer.
-        return None if plain in (["n"], ["0"]) else Vote("tag", "pre", "its agent tag says that none was given")
+        return (
+            None if plain in (["n"], ["0"]) else Vote("tag", "pre", "its agent tag says that none was given")
+        )
     if set(plain) <= _EMPTY:
         return None
     # "None given", "not applicable", "no agent": a denial whatever follows it.
@@ -381,7 +405,7 @@ def tag_vote(value: object) -> Vote | None:
         return Vote("tag", "both", "its agent tag says both that there was an agent and that there was none")
     if side == "pre" or denied:
         return Vote("tag", "pre", "its agent tag says that none was given")
-    if side == "post" or set(plain) & _YES and set(plain) <= _YES | _FILLING:
+    if side == "post" or (set(plain) & _YES and set(plain) <= _YES | _FILLING):
         return Vote("tag", "post", "an agent was given by its tag")
     if any(re.fullmatch(r"\d+(ml|cc|mmol)?", word) for word in plain) and set(plain) & {"ml", "cc", "mmol"}:
         return Vote("tag", "post", "an agent was given by its tag")

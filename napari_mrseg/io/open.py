@@ -157,7 +157,9 @@ def build(
             notes += [replace(note, modality=name, file=_file(found.path, note)) for note in doubts]
     done, said = apply_steps(images, steps, task)
     simulated = (recognition.folder / SIMULATED).is_file()
-    study = Study(task, recognition.case, done, notes=(*recognition.notes(task), *notes, *said), simulated=simulated)
+    study = Study(
+        task, recognition.case, done, notes=(*recognition.notes(task), *notes, *said), simulated=simulated
+    )
     return _with_reference(study, recognition.of(REFERENCE), reader, labels)
 
 

@@ -225,7 +225,9 @@ def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
     wanted = dict.fromkeys(look_up(Path(os.path.abspath(path))) for path in paths)
     studies = dict.fromkeys(series.study for series in wanted)
     refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
-    files = tuple(_found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items())
+    files = tuple(
+        _found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items()
+    )
     return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
 
 
@@ -372,7 +374,9 @@ def _by_name(
     if sidecar is None:
         return decide(verdict, Timing(), _of_pair(path, said, task), task)
     if sidecar.made:
-        return Verdict(None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt)
+        return Verdict(
+            None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt
+        )
     votes = [*sidecar.votes(stem(path)), *_of_pair(path, said, task)]
     written = verdict_of(words_of(sidecar.text), task)
     if written.other or written.made:
@@ -389,7 +393,8 @@ def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
     if side_of(own):
         return []
     pair = [
-        p for p, words in said.items()
+        p
+        for p, words in said.items()
         if side_of(words) == "post"
         and [w for w in words if w not in SIDES] == list(own)
         and any(is_one_word(c, words) for c in find_claims(words, task))

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from napari_mrseg.io.agent import IN_WORDS, SIDES, Side, Vote, Words, folded, weigh
-from napari_mrseg.io.words import PLANES, Claim, find_claims, is_one_word, qualifiers, siblings, side_inside, unsaid
+from napari_mrseg.io.words import (
+    PLANES,
+    Claim,
+    find_claims,
+    is_one_word,
+    qualifiers,
+    siblings,
+    side_inside,
+    unsaid,
+)
 from napari_mrseg.tasks import Modality, Task
 
 Confidence = Literal["", "likely", "sure"]
@@ -27,8 +36,30 @@ _ACQUIRED = {  # of enhanced files, Acquisition Contrast
 
 
 _MADE = {  # of ImageType, what is computed from other images
-    *("ADC", "FA", "TRACEW", "MIP", "MINIP", "PROJECTION IMAGE", "SUBTRACTION", "SUB", "SUBTRACT", "DIFFERENCE"),
-    *("PERFUSION", "MEAN", "T1 MAP", "T2 MAP", "T1MAP", "T2MAP", "SYNTHETIC", "COMPUTED", "CALCULATED", "RATIO"),
+    *(
+        "ADC",
+        "FA",
+        "TRACEW",
+        "MIP",
+        "MINIP",
+        "PROJECTION IMAGE",
+        "SUBTRACTION",
+        "SUB",
+        "SUBTRACT",
+        "DIFFERENCE",
+    ),
+    *(
+        "PERFUSION",
+        "MEAN",
+        "T1 MAP",
+        "T2 MAP",
+        "T1MAP",
+        "T2MAP",
+        "SYNTHETIC",
+        "COMPUTED",
+        "CALCULATED",
+        "RATIO",
+    ),
 }
 _PARTS = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
 
@@ -183,14 +214,18 @@ def _other(words: Words, inside: range, claims: Sequence[Claim], task: Task) -> 
     for i in inside:
         if i in used:
             continue
-        known = _is_subtraction(words, i, used) if words[i] == "sub" else _bare(words[i]) in folded(task.other_names)
+        known = (
+            _is_subtraction(words, i, used)
+            if words[i] == "sub"
+            else _bare(words[i]) in folded(task.other_names)
+        )
         if known and (words[i] != "sub" or "subtraction" in task.other_names):
             return words[i].said or str(words[i])
     return ""
 
 
 def _is_subtraction(words: Words, i: int, used: set[int]) -> bool:
-    """"Sub" behind or right before a modality; before a number it is a subject's ("sub_01_t1", "t1_sub-01")."""
+    """ "Sub" behind or right before a modality; before a number it is a subject's ("sub_01_t1", "t1_sub-01")."""
     after = words[i + 1] if i + 1 < len(words) else ""
     if re.match(r"[a-z]{0,4}\d", after) and i + 1 not in used:
         return False
@@ -261,7 +296,12 @@ def _own_vote(said: Verdict, source: str) -> Vote:
 
 
 def _with_agent(
-    said: Verdict, reason: str, timed: bool, votes: Sequence[Vote], pair: tuple[Modality, Modality], source: str
+    said: Verdict,
+    reason: str,
+    timed: bool,
+    votes: Sequence[Vote],
+    pair: tuple[Modality, Modality],
+    source: str,
 ) -> Verdict:
     """The one of the ``pair`` (before, after an agent) that all sources together speak for."""
     every = list(votes)
@@ -280,5 +320,10 @@ def _with_agent(
     alone = ", and nothing else does" if any(v.weight == 2 for v in every) else ""
     question = f"was taken for {role.title} because {found.reason}{alone}; if it is {instead.title}, say {instead.name}="
     return Verdict(
-        role.name, reason + also, confidence="likely", heard=said.heard, one_word=said.one_word, question=question
+        role.name,
+        reason + also,
+        confidence="likely",
+        heard=said.heard,
+        one_word=said.one_word,
+        question=question,
     )

@@ -88,7 +88,12 @@ def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -
     timing = timing_of(series)
     if not (said.role or said.doubt or said.other):
         said = second  # the description names no modality
-    elif said.role and second.role and not timing.weighting and _weighting(said, task) != _weighting(second, task):
+    elif (
+        said.role
+        and second.role
+        and not timing.weighting
+        and _weighting(said, task) != _weighting(second, task)
+    ):
         reason = f"its description says “{said.role}” and its protocol “{second.role}”"
         return Verdict(None, reason, doubt=(said.role, second.role))
     every = agent_votes(series, protocol=protocol)
