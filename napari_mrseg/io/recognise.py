@@ -40,8 +40,8 @@ class Found:
     """One file and its ``role``: a modality's name, ``"reference"`` or None (left aside).
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
-    decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question``, ``near``: see
-    :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
+    decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question`` and
+    ``near``: see :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
     """
 
     path: Path
@@ -107,7 +107,7 @@ class Recognition:
         return tuple(sentences)
 
     def notes(self, task: Task) -> tuple[Note, ...]:
-        """What the user should check though the files can be used: a contrast on one word only, and what was set aside."""
+        """What to check though the files can be used: a contrast on one word only, and what was set aside."""
         asked = [
             Note(UNSURE, f"{f.path.name} {f.question}{f.path.name}.", f.role, f.path.name, mend="assign")
             for f in self.files

@@ -69,7 +69,8 @@ class Verdict:
     """A modality's name or None, the reason, and the modalities between which it is open (or which it may not be).
 
     ``other``: it is known to be something else. ``confidence``: "likely" where one source says so, "sure" where two do,
-    or the user said it. ``made``: a word of the name says that a program made it, or a part of it. ``heard``: what the name says of an agent, ``one_word`` with the modality in one word ("t1ce").
+    or the user said it. ``made``: a word of the name says that it is a part, or that a program made it. ``heard``: what
+    the name says of an agent, ``one_word`` with the modality in one word ("t1ce").
     ``question``: what the user should check, though the file is used; ``near``: what it claimed to be when set aside.
     """
 
@@ -247,8 +248,8 @@ def decide(
     """What a name says (``said``) beside how the scan was taken, and what else is known of an agent (``votes``).
 
     ``source``: what the name is, a file's name or a series' description; ``own``: what it says of an agent, if that is
-    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an agent
-    makes another modality of it, two sources agree whether one was given.
+    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an
+    agent makes another modality of it, two sources agree whether one was given.
     """
     if said.other or said.made:
         return said
@@ -318,7 +319,8 @@ def _with_agent(
     if found.sure and (timed or said.role is not None or said.doubt):
         return Verdict(role.name, reason + also, confidence="sure", heard=said.heard, one_word=said.one_word)
     alone = ", and nothing else does" if any(v.weight == 2 for v in every) else ""
-    question = f"was taken for {role.title} because {found.reason}{alone}; if it is {instead.title}, say {instead.name}="
+    mend = f"if it is {instead.title}, say {instead.name}="
+    question = f"was taken for {role.title} because {found.reason}{alone}; {mend}"
     return Verdict(
         role.name,
         reason + also,

@@ -1,4 +1,4 @@
-"""No contrast is "sure" and wrong: a seeded generator of series and files, by words, languages, tags, names and order."""
+"""No contrast is "sure" and wrong: series and files by a seeded generator of words, languages, tags, names and order."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def visit(rng: random.Random) -> list[Case]:
 
 
 def test_no_wrong_contrast_is_sure_in_2000_series_and_what_says_enough_is_recognised() -> None:
-    """One source of a visit may lie and any may be silent: none is sure and wrong, and 95 % of those told twice are right."""
+    """One source of a visit may lie, any may be silent: none is sure and wrong, 95 % of those told twice are right."""
     rng = random.Random(35)
     count: Counter[str] = Counter()
     while count["all"] < 2000:
@@ -307,7 +307,7 @@ def test_tags_of_many_places() -> None:
 
 
 def test_votes() -> None:
-    """Two sources of one side are sure, one is not, silence counts for nothing, and words against words leave it open."""
+    """Two sources of one side are sure, one or silence is not, and words against words leave it open."""
     tag, word, silence = (
         Vote("tag", "post", "t"),
         Vote("description", "post", "d"),
@@ -331,14 +331,15 @@ def alone(description: str, **tags: object) -> tuple[str | None, str, bool]:
 @pytest.mark.parametrize(
     ("patient", "description"),
     [
-        ("Post^Emily", "T1 MPRAGE POST"), ("Pre^Anna", "AX T1 PRE"), ("Gado^Luigi", "T1 SE GADO"), ("Native^Sun", "T1 native"),
+        ("Post^Emily", "T1 MPRAGE POST"), ("Pre^Anna", "AX T1 PRE"), ("Gado^Luigi", "T1 SE GADO"),
+        ("Native^Sun", "T1 native"),
         ("Plain^Jo", "T1 plain"), ("Inj^K", "T1 inj"), ("Kontrast^B", "t1_tse KONTRAST"),
     ],
 )  # fmt: skip
 def test_a_word_that_is_the_patients_name_makes_nothing_sure(
     patient: str, description: str, tag: str
 ) -> None:
-    """It is judged with the description, but only a tag and another word make the contrast sure; nothing shows the name."""
+    """It is judged with the description, but only other sources make the contrast sure; nothing shows the name."""
     series = make_series(1, 5, description=description, tag=tag, patient=patient)
     (verdict,) = judge_beside([series], BRATS).values()
     assert verdict.confidence != "sure"
@@ -352,7 +353,8 @@ def test_a_word_that_is_the_patients_name_makes_nothing_sure(
     ("patient", "description", "times", "role"),
     [
         ("Dark^John", "T2 DARK FLUID", (90, 9000, 2500), "flair"), ("Flair^Al", "T1 SE Flair", (9, 600, None), "t1"),
-        ("Star^M", "T2 TSE", (95, 5000, None), "t2"), ("Fluid^X", "t2_tirm_tra_dark-fluid", (90, 9000, 2500), "flair"),
+        ("Star^M", "T2 TSE", (95, 5000, None), "t2"),
+        ("Fluid^X", "t2_tirm_tra_dark-fluid", (90, 9000, 2500), "flair"),
         ("Post^E", "AX T2 Post", (95, 5000, None), "t2"),
     ],
 )  # fmt: skip
@@ -548,13 +550,17 @@ def test_masks_of_other_things_are_never_the_reference(name: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "role"),
     [
-        ("sub-01_acq-preGd_T1w", "t1"), ("sub-01_acq-nocontrast_T1w", "t1"), ("T1_C-", "t1"), ("sub-01_acq-post_T1w", "t1ce"),
+        ("sub-01_acq-preGd_T1w", "t1"), ("sub-01_acq-nocontrast_T1w", "t1"), ("T1_C-", "t1"),
+        ("sub-01_acq-post_T1w", "t1ce"),
         ("sub-01_acq-KM_T1w", "t1ce"), ("sub-01_acq-mprageKM_T1w", "t1ce"), ("sub-01_acq-withoutgad_T1w", "t1"),
-        ("sub-01_ce-none_T1w", "t1"), ("sub-01_ce-no_T1w", "t1"), ("sub-01_ce-pre_T1w", "t1"), ("sub-01_ce-clariscan_T1w", "t1ce"),
+        ("sub-01_ce-none_T1w", "t1"), ("sub-01_ce-no_T1w", "t1"), ("sub-01_ce-pre_T1w", "t1"),
+        ("sub-01_ce-clariscan_T1w", "t1ce"),
         ("sub-01_acq-ohneKM_T1w", "t1"), ("sub-01_acq-sansgado_T1w", "t1"), ("sub-01_acq-postGadovist_T1w", "t1ce"),
-        ("T1_GD-", "t1"), ("T1_KM-", "t1"), ("T1_GAD+", "t1ce"), ("T1WI+C", "t1ce"), ("T1_IV+", "t1ce"), ("T1_CM", "t1ce"),
+        ("T1_GD-", "t1"), ("T1_KM-", "t1"), ("T1_GAD+", "t1ce"), ("T1WI+C", "t1ce"), ("T1_IV+", "t1ce"),
+        ("T1_CM", "t1ce"),
         ("T1_p.i.", "t1ce"), ("T1增强", "t1ce"), ("T1平扫", "t1"), ("T1_造影", "t1ce"), ("T1 с контрастом", "t1ce"),
-        ("T1_avec_injection", "t1ce"), ("T1_inj", "t1ce"), ("T1_po_kontraście", "t1ce"), ("T1_unenhanced", "t1"), ("T1-noGd", "t1"),
+        ("T1_avec_injection", "t1ce"), ("T1_inj", "t1ce"), ("T1_po_kontraście", "t1ce"),
+        ("T1_unenhanced", "t1"), ("T1-noGd", "t1"),
     ],
 )  # fmt: skip
 def test_names_of_files_say_yes_and_no(name: str, role: str, tmp_path: Path) -> None:
@@ -624,7 +630,7 @@ def test_a_plain_t1_that_nothing_else_tells_is_asked_about(names: Sequence[str],
 def test_what_a_sidecar_says(
     sidecar: dict[str, object], role: str | None, confidence: str, tmp_path: Path
 ) -> None:
-    """Tag, description and kind of image in the JSON file beside "T1_pre" agree, say nothing, contradict or set it aside."""
+    """What the JSON file beside "T1_pre" says agrees, is nothing, contradicts or sets it aside."""
     (tmp_path / "T1_pre.nii.gz").touch()
     (tmp_path / "T1_pre.json").write_text(json.dumps(sidecar))
     (found,) = recognise(tmp_path).files

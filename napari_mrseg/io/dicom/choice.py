@@ -97,8 +97,8 @@ def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
 def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
     """What follows for ``series`` from when the others were taken, and what they say: an agent, once given, stays.
 
-    Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be before
-    a scan after an agent proves nothing: there may be two.
+    Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be
+    before a scan after an agent proves nothing: there may be two.
     """
     if series not in told:
         return []
