@@ -145,12 +145,12 @@ _ALONE: Mapping[str, str] = {
     "пре": PRE,
     "before": PRE,
 }
-# What such a word may be glued to ("mprageKM", "T1postGd"), and words that only look glued.
-_GLUED = _set("""
-    t1 t1w t1wi mprage mpr spgr fspgr bravo vibe flash tfe ffe se tse fse space cube vista ax axial sag sagittal cor
-    coronal tra
-    3d 2d iso fs fatsat brain head
+# Words of scanners; what such a word may be glued to ("mprageKM", "T1postGd"); and words that only look glued.
+SCANNERS = _set("""
+    mprage mpr spgr fspgr bravo vibe flash tfe ffe se tse fse cube vista ax axial sag sagittal cor coronal tra
+    3d 2d iso fs fatsat
 """)
+_GLUED = SCANNERS | _set("t1 t1w t1wi space brain head")
 _WHOLE = _set(
     "trace since nonce space conform once prescan postcode preset concat nose postal nativespace nativegrid nativeres "
     "nativeresolution"

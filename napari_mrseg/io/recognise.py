@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.agent import IN_WORDS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
+from napari_mrseg.io.agent import IN_WORDS, SCANNERS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
 from napari_mrseg.io.dicom.choice import judge_beside, judge_export
 from napari_mrseg.io.dicom.files import is_archive
@@ -109,7 +109,7 @@ class Recognition:
     def notes(self, task: Task) -> tuple[Note, ...]:
         """What to check though the files can be used: a contrast on one word only, and what was set aside."""
         asked = [
-            Note(UNSURE, f"{f.path.name} {f.question}{f.path.name}.", f.role, f.path.name, mend="assign")
+            Note(UNSURE, f"{f.path.name} {_asking(f)}.", f.role, f.path.name, mend="assign")
             for f in self.files
             if f.question and f.role and not f.explicit
         ]
@@ -372,7 +372,8 @@ def _by_name(
     verdict = verdict_of(words, task, common, claims)
     sidecar = _Sidecar.beside(path)
     if sidecar is None:
-        return decide(verdict, Timing(), _of_pair(path, said, task), task)
+        found = decide(verdict, Timing(), _of_pair(path, said, task), task)
+        return replace(found, question="") if _is_plain(path, said, claims) else found
     if sidecar.made:
         return Verdict(
             None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt
@@ -385,6 +386,20 @@ def _by_name(
     if not (verdict.role or verdict.doubt or verdict.other):
         verdict = replace(written, one_word=False, heard=verdict.heard)
     return decide(verdict, sidecar.timing, votes, task)
+
+
+def _is_plain(path: Path, said: Mapping[Path, Words], claims: Sequence[Claim]) -> bool:
+    """True for "case-7_t1": a data set's name, which means no agent, and nothing beside it speaks of one.
+
+    A series' name that a converter took from a scanner ("AX_T1_SE") means neither.
+    """
+    words = said[path]
+    own = [range(c.start, c.stop) for c in claims]
+    beside = [w for i, w in enumerate(words) if not any(i in r for r in own)]
+    told = any(side_of(other) == "post" for p, other in said.items() if p != path)
+    return (
+        len(own) == 1 and len(own[0]) == 1 and not told and not SCANNERS & set(beside) and not side_of(words)
+    )
 
 
 def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
@@ -485,6 +500,11 @@ def _folders_with_images(folder: Path, task: Task) -> list[str]:
         ][:3]
     except OSError:
         return []
+
+
+def _asking(found: Found) -> str:
+    """Its question, which may end in "say t1ce=": the file belongs there."""
+    return f"{found.question}{found.path.name}" if found.question.endswith("=") else found.question
 
 
 def _same(a: Path, b: Path) -> bool:

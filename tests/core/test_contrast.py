@@ -1,4 +1,4 @@
-"""No contrast is "sure" and wrong: series and files by a seeded generator of words, languages, tags, names and order."""
+"""No contrast is "sure" and wrong: series by a seeded generator of words, languages, tags, names and order; files."""
 
 from __future__ import annotations
 
@@ -511,7 +511,7 @@ def test_words_that_only_look_like_it(name: str, tmp_path: Path) -> None:
     """Subjects' names, operations and native space are neither a difference nor an agent."""
     (tmp_path / f"{name}.nii.gz").touch()
     (found,) = recognise(tmp_path).files
-    assert (found.role, bool(found.question)) == ("t1", True)
+    assert (found.role, found.confidence) == ("t1", "likely")
 
 
 MASKS = (
@@ -596,11 +596,12 @@ def test_data_sets_open_without_a_question(names: Sequence[str], tmp_path: Path)
 @pytest.mark.parametrize(
     "names",
     [
-        ("T1", "FLAIR"),
+        ("AX_T1_SE", "FLAIR"),
         ("COR_T1", "AX_T1_POST"),
         ("a_T1", "b_t1ce"),
-        ("T1w", "T2w"),
+        ("t1_mprage_tra", "t2_tse"),
         ("post_T1", "post_FLAIR"),
+        ("T1", "FLAIR_post_contrast"),
     ],
 )
 def test_a_plain_t1_that_nothing_else_tells_is_asked_about(names: Sequence[str], tmp_path: Path) -> None:
@@ -611,6 +612,18 @@ def test_a_plain_t1_that_nothing_else_tells_is_asked_about(names: Sequence[str],
     (plain,) = found.of("t1")
     assert plain.confidence == "likely"
     assert any(note.code == UNSURE and note.modality == "t1" for note in found.notes(BRATS))
+
+
+@pytest.mark.parametrize(
+    "names", [("T1", "FLAIR"), ("T1w", "T2w"), ("case-7_t1",), ("study1_T1W", "study1_T2W")]
+)
+def test_a_data_sets_plain_t1_is_likely_and_not_asked_about(names: Sequence[str], tmp_path: Path) -> None:
+    """By convention it is without an agent; with more modalities beside it, the warnings stay the same."""
+    for name in names:
+        (tmp_path / f"{name}.nii.gz").touch()
+    found = recognise(tmp_path)
+    assert found.of("t1")[0].confidence == "likely"
+    assert found.notes(BRATS) == ()
 
 
 @pytest.mark.parametrize(
