@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from threading import Lock, Thread
 
 from napari_mrseg.errors import Cancelled, MrsegError
+from napari_mrseg.study import Study
 from napari_mrseg.tasks import Task
 
 
@@ -168,6 +169,27 @@ def held_in_words(found: Sequence[tuple[Path, str]]) -> str:
         shown = names[:_NAMED] + ([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])
         parts.append(f"{len(names)} {several} ({', '.join(shown)})")
     return f"It holds {' and '.join(parts)}." if parts else ""
+
+
+def settled(study: Study) -> Study:
+    """``study`` without the question whether an agent was given, where the images themselves answer it.
+
+    The look is one source more: with an agent, vessels are brighter than in the scan without one. Looks at the images
+    only if there is a question.
+    """
+    from napari_mrseg.inference.suggest import enhanced
+    from napari_mrseg.io.recognise import UNSURE
+
+    asked = {note.modality for note in study.notes if note.code == UNSURE}
+    answered = {
+        name
+        for pair in study.task.enhanced
+        if asked & set(pair) and set(pair) <= set(study.images)
+        if enhanced(study.images[pair[0]], study.images[pair[1]])
+        for name in pair
+    }
+    notes = tuple(n for n in study.notes if n.code != UNSURE or n.modality not in answered)
+    return study if len(notes) == len(study.notes) else replace(study, notes=notes)
 
 
 def suggested_roles(paths: Sequence[str | Path], task: Task) -> dict[str, str]:

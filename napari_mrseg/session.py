@@ -20,7 +20,7 @@ from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.openings import Opening, Openings
+from napari_mrseg.openings import Opening, Openings, settled
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
@@ -198,8 +198,8 @@ class Session:
 
         again = {} if asked.assigned else recall(asked.paths, self.task)
         roles = asked.assigned or again
-        study = open_study(
-            asked.paths, task=self.task, assign=roles, reading=opening.reading, **asked.options
+        study = settled(
+            open_study(asked.paths, task=self.task, assign=roles, reading=opening.reading, **asked.options)
         )
         if asked.assigned:
             remember(asked.paths, asked.assigned, self.task)

@@ -17,13 +17,19 @@ def file_kinds(task: Task) -> str:
 
 def files_of(session: Session) -> tuple[FileChoice, ...]:
     """What is in use comes from the study itself; files left aside are listed too, to be chosen."""
+    from napari_mrseg.io.recognise import UNSURE
+
     study = session.study
     if study is None:
         return ()
     sources = {name: image.source for name, image in study.images.items()}
     if study.reference is not None:
         sources[REFERENCE] = study.reference.source
-    used = tuple(FileChoice(str(s.path), s.path.name, role, s.reason) for role, s in sources.items())
+    asked = {note.modality: note.message for note in study.notes if note.code == UNSURE}
+    used = tuple(
+        FileChoice(str(s.path), s.path.name, role, s.reason, asked.get(role, ""))
+        for role, s in sources.items()
+    )
     there = {choice.path for choice in used}
     return used + tuple(f for f in _aside(session) if f.path not in there)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -23,16 +23,22 @@ from napari_mrseg.tasks import Combination, Task
 
 REFERENCE = "reference"
 _NONE = "— not found —"
+BLINK_MS = 700
+_BLINK = "QComboBox { background: #7a4a00; color: #fff2da; }"  # the colours of what is stale
 
 
 @dataclass(frozen=True)
 class FileChoice:
-    """A file that was found: its ``path``, short ``name``, ``role`` and the ``reason`` for it."""
+    """A file that was found: its ``path``, short ``name``, ``role`` and the ``reason`` for it.
+
+    ``question``: what the user should check of that role, or nothing.
+    """
 
     path: str
     name: str
     role: str | None
     reason: str
+    question: str = ""
 
 
 class ModalityList(QWidget):
@@ -50,6 +56,7 @@ class ModalityList(QWidget):
         self.views: dict[str, QRadioButton] = {}
         self.combos: dict[str, QComboBox] = {}
         self._keys: dict[str, QLabel] = {}
+        self._asked: frozenset[tuple[str, str]] = frozenset()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
@@ -96,10 +103,24 @@ class ModalityList(QWidget):
                 f"{with_key(f'Switch {modality.title} on or off', str(row))}\n{reason}" if there else reason
             )
             self._fill(name, found, open_)
+        self._ask(by_role)
         reference = by_role.get(REFERENCE)
         self._fill(REFERENCE, reference, open_)
         for widget in (self._reference_label, self.combos[REFERENCE]):
             widget.setVisible(open_)
+
+    def _ask(self, by_role: Mapping[str | None, FileChoice]) -> None:
+        """Let the row of each modality that should be checked blink once; not again while it stays as it is."""
+        asked = {
+            name: by_role[name] for name in self._task.names if name in by_role and by_role[name].question
+        }
+        for name, file in asked.items():
+            combo = self.combos[name]
+            combo.setToolTip(f"{combo.toolTip()}\n{file.question}")
+            if (name, file.path) not in self._asked:
+                combo.setStyleSheet(_BLINK)
+                QTimer.singleShot(BLINK_MS, combo, lambda combo=combo: combo.setStyleSheet(""))
+        self._asked = frozenset((name, file.path) for name, file in asked.items())
 
     def show_combination(self, combination: Combination) -> None:
         for name, check in self.checks.items():

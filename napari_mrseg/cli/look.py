@@ -262,18 +262,21 @@ def _open(
     use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
+    from napari_mrseg.openings import settled
     from napari_mrseg.study import joined
 
     names = None if use is None else _names(use, task)  # a file that is not used is not even read
-    study = open_study(
-        paths,
-        task=task,
-        reference=wanted_reference(reference, no_reference),
-        assume_ras=assume_ras,
-        use=names,
-        labels=labels,
-        onto="" if onto is None else task.modality(onto).name,
-        brain=brain.value,
+    study = settled(
+        open_study(
+            paths,
+            task=task,
+            reference=wanted_reference(reference, no_reference),
+            assume_ras=assume_ras,
+            use=names,
+            labels=labels,
+            onto="" if onto is None else task.modality(onto).name,
+            brain=brain.value,
+        )
     )
     for note in joined(study.notes):
         say(f"Warning: {note.message}")

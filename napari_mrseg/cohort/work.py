@@ -26,6 +26,7 @@ from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.memory import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_results
+from napari_mrseg.openings import settled
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Combination, Task, get_task, key
 
@@ -211,6 +212,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
         )
         if listed.case and study.case != listed.case:
             raise RuntimeError("its export changed while the run went on; run the same again")
+        study = settled(study)
         combinations = _combinations(study, engine, order.use)
         predictions = list(engine.run_all(study, combinations))
         model = engine.model.info

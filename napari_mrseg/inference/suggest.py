@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from napari_mrseg.inference.plausibility import Look, look_at, vessels
+from napari_mrseg.inference.plausibility import EXCHANGED, Look, look_at, vessels
 from napari_mrseg.prepare import measure
 from napari_mrseg.study import Image
 from napari_mrseg.tasks import Task
@@ -49,6 +49,12 @@ def _by_vessels(found: list[str | None], looks: Sequence[Look | None], task: Tas
         elif after in there:
             found[there[after]] = None  # without the other there is nothing to tell the agent by
     return found
+
+
+def enhanced(after: Image, before: Image) -> bool:
+    """True if vessels are clearly brighter in ``after``, as an agent makes them; False also where it cannot be told."""
+    a, b = _look(after), _look(before)
+    return a is not None and b is not None and vessels(a, b) > EXCHANGED
 
 
 def _look(image: Image) -> Look | None:

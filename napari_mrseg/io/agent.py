@@ -39,7 +39,7 @@ class Weighed:
 
 
 def weigh(votes: Iterable[Vote]) -> Weighed:
-    """The side that the votes are on. Silence yields to words and makes nothing sure; words against words leave it open."""
+    """The side that the votes are on. Silence makes nothing sure, and words against words leave it open."""
     every = list(votes)
     loud = [v for v in every if v.weight == 2] or [v for v in every if v.weight == 0] or every
     sides = {v.side for v in loud}
@@ -75,7 +75,7 @@ def fold(text: str) -> str:
     """Lower case, without accents; wide and narrow forms, and the many kinds of dashes, alike."""
     text = unicodedata.normalize("NFKD", text)
     text = "".join(c for c in text if not unicodedata.combining(c)).casefold()
-    return re.sub("[\u2010-\u2015\u2212]", "-", text)
+    return re.sub("[\u2010-\u2015\u2212]", "-", text).replace("ı", "i")
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +90,8 @@ def _set(text: str) -> frozenset[str]:
 
 # An agent, or that there is contrast. One line for English and what all languages share, then one a language.
 _AGENT = _set("""
-    contrast kontrast gd gad gado ce cm km mdc pdc gdpc enh enhanced enhancing-agent inj injected injection dtpa dota gbca
+    contrast kontrast gd gad gado ce cm km mdc pdc gdpc enh enhanced enhancing-agent inj injected injection dtpa
+    dota gbca
     gadovist gadavist dotarem prohance magnevist multihance omniscan clariscan vueway elucirem artirem optimark
     eovist primovist ablavar vasovist pixxoscan dotagraf magnograf cyclolux magnegita omnigad
     kontrastmittel kontrastmittelgabe kontrastverstarkt kontrastverstaerkt injektion
@@ -101,47 +102,68 @@ _AGENT = _set("""
     kontrastli kontrastaine tehosteaine tehostettu tehoste tehosteen tehostetta
     kontraszt kontrasztos kontrasztanyag σκιαγραφικο σκιαγραφικου kontras صبغة
 """)
-_AGENT_STEMS = tuple(_set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ tehoste injec injek iniez inyec"))
+_AGENT_STEMS = tuple(
+    _set("contrast kontrast contrst gado контраст kontraszt σκιαγραφ tehoste injec injek iniez inyec")
+)
 _WITH = _set("with w avec con mit com z ze s с со met med kanssa με cu dengan ile")
 _WITHOUT = _set("""
-    without no non not none wo w/o sans ohne kein keine keinen ohen senza sin sem bez без zonder geen uten ingen utan uden
+    without no non not none wo w/o sans ohne kein keine keinen ohen senza sin sem bez без zonder geen uten ingen
+    utan uden
     ilman χωρις fara nelkul tanpa yok nie brak нет nao nessun nessuno aucun aucune ningun nil never zero
 """)
-_BEFORE = _set("oncesi sebelum пре pre before avant vor prima antes przed pred до перед voor vooraf før fore foer ennen πριν προ inainte")
+_BEFORE = _set(
+    "pre before avant vor prima antes przed pred до перед пре voor vooraf før fore foer ennen πριν προ inainte oncesi "
+    "sebelum"
+)
 _AFTER = _set("""
-    post after apres nach dopo despues depois apos tras pos po после na etter efter jalkeen μετα dupa setelah sonrasi пост
+    post after apres nach dopo despues depois apos tras pos po после na etter efter jalkeen μετα dupa setelah
+    sonrasi пост
 """)
 # Words that alone say there was none; or one.
 _NATIVE = _set("""
-    plain native nativ натив nativo nativa natif natywny natywne natywnie nativni nativne nativny нативный нативно natief blanco
-    unenhanced nonenhanced noncontrast noncontrasted nonenh uncontrasted kontrastsiz kontrastsız kontrastfrei bezkontrastu
-    smdc precontrast  tehosteeton неконтрастное бесконтрастное
+    plain native nativ натив nativo nativa natif natief blanco smdc tehosteeton неконтрастное бесконтрастное
+    unenhanced nonenhanced noncon precon noncontrast noncontrasted nonenh uncontrasted precontrast
+    kontrastsiz kontrastsız kontrastfrei bezkontrastu
 """)
 _NATIVE_STEMS = tuple(_set("нативн natywn nativn"))
-_ENHANCED = _set("cmdc postcontrast postgd")
+_ENHANCED = _set("cmdc postcontrast postgd postcon")
 _FILLING = _set("""
-    the of any an a de del di du des d la le les lo il el do da dos das al alla della dello dell vom von des der dem iv ev i v agent agents media medium mezzo medio produit gabe
+    the of any an a de del di du des d la le les lo il el do da dos das al alla della dello dell vom von des der dem
+    iv ev i v agent agents media medium mezzo medio produit gabe
     administration dose dosis ml mmol dtpa und and zat by substance substancia substanta podaniu podaniem введения
 """)
 _JOINING = _set("and et und e y i и o og och en & or ou oder ve si")
 # Alone they speak of the agent only as the last word ("T1 mit", "AX T1 with"); the others, anywhere.
 _LAST: Mapping[str, str] = {
     **dict.fromkeys(_set("with mit avec after apres nach dopo despues"), POST),
-    **dict.fromkeys(_set("ohne sans avant antes prima"), PRE),
+    **dict.fromkeys(_set("without wo ohne sans avant antes prima"), PRE),
 }
-_ALONE: Mapping[str, str] = {"post": POST, "пост": POST, "pre": PRE, "пре": PRE, "before": PRE, "without": PRE, "wo": PRE}
-# What such a word may be glued to ("mprageKM", "T1postGd"), and words that only look glued.
-_GLUED = _set("""
-    t1 t1w t1wi mprage mpr spgr fspgr bravo vibe flash tfe ffe se tse fse space cube vista ax axial sag sagittal cor coronal tra
-    3d 2d iso fs fatsat brain head
+_ALONE: Mapping[str, str] = {
+    "post": POST,
+    "пост": POST,
+    "pre": PRE,
+    "пре": PRE,
+    "before": PRE,
+}
+# Words of scanners; what such a word may be glued to ("mprageKM", "T1postGd"); and words that only look glued.
+SCANNERS = _set("""
+    mprage mpr spgr fspgr bravo vibe flash tfe ffe se tse fse cube vista ax axial sag sagittal cor coronal tra
+    3d 2d iso fs fatsat
 """)
-_WHOLE = _set("trace since nonce space conform once prescan postcode preset concat since sans-serif nose postal nativespace nativegrid nativeres nativeresolution")
+_GLUED = SCANNERS | _set("t1 t1w t1wi space brain head")
+_WHOLE = _set(
+    "trace since nonce space conform once prescan postcode preset concat nose postal nativespace nativegrid nativeres "
+    "nativeresolution"
+)
 # "Post" of these is no agent's.
 _OTHER_POST = (
     r"op|operative|operatively|surgery|surgical|processed|processing|process|proc|treatment|therapy|tx|rt|radiation|chemo|"
     r"biopsy|resection|stroke|trauma|traumatic|natal|mortem|ictal|ablation|partum"
 )
-_SHORT = r"(?:cm|km|c|k|ce|gd|gad|gado|iv|i\.v\.|inj|injection|mdc|pdc|contrast|contraste|contrasto|kontrast|contrast[ _]media)"
+_SHORT = (
+    r"(?:cm|km|c|k|ce|gd|gad|gado|iv|i\.v\.|inj|injection|mdc|pdc|contrast|contraste|contrasto|kontrast|"
+    r"contrast[ _]media)"
+)
 _T1 = r"(?:(?<![^\W_])|(?<=t1)|(?<=t1w)|(?<=t1wi))"
 _SIGNS = re.compile(
     rf"""
@@ -169,8 +191,10 @@ _JOINED: tuple[tuple[str, str], ...] = tuple(
         (
             (fold(text), sign)
             for sign, texts in {
-                PRE: "增强前 增強前 増強前 造影なし 造影無し 조영없음 造影前 注射前 平扫 平掃 非增强 非增強 未增强 非造影 无造影 無造影 未造影 単純 单纯 조영전 조영제전 비조영 無增強",
-                POST: "增强后 增強後 増強後 增强 增強 増強 造影後 造影后 造影剂 造影剤 造影 注射后 注射後 打药 조영후 조영증강 조영제 조영 ガドリニウム",
+                PRE: "增强前 增強前 増強前 造影なし 造影無し 造影前 注射前 平扫 平掃 非增强 非增強 無增強 "
+                "未增强 非造影 无造影 無造影 未造影 単純 单纯 조영전 조영제전 비조영 조영없음",
+                POST: "增强后 增強後 増強後 增强 增強 増強 造影後 造影后 造影剂 造影剤 造影 注射后 注射後 打药 "
+                "ガドリニウム 조영후 조영증강 조영제 조영",
                 BOTH: "平扫+增强 平扫增强 单纯造影 単純造影 平扫及增强",
                 "": "血管造影",
             }.items()
@@ -193,7 +217,11 @@ def hear(text: str) -> Words:
     text = re.sub(r"(?<=t2)\s?\*", "star", text)
     text = re.sub(rf"(?<![^\W_])(pre|post)[\s_.-]*({_OTHER_POST})(?![^\W_])", r"\1\2", text)
     text = re.sub(r"(?<![a-z])(native)[\s_.-]*(space|res|resolution|grid)(?![a-z])", r"\1\2", text)
-    text = re.sub(r"(?<![a-z])((?:[a-z]\.){2,})", lambda m: m[0] if m[0] in ("p.i.", "p.c.") else m[0].replace(".", "") + " ", text)
+    text = re.sub(
+        r"(?<![a-z])((?:[a-z]\.){2,})",
+        lambda m: m[0] if m[0] in ("p.i.", "p.c.") else m[0].replace(".", "") + " ",
+        text,
+    )
     text = re.sub(rf"(?<=[{_CJK}])[\s_]+(?=[{_CJK}])", "", text)
     quoted: list[str] = []
 
@@ -280,29 +308,27 @@ def _pieces(token: str) -> list[str]:
 
 
 def _phrases(words: Sequence[Word]) -> Words:
-    """``words`` with each phrase about an agent made one."""
+    """``words`` with each phrase about an agent made one: the longest that means something, from the left."""
     kinds = [_kind_here(words, i) for i in range(len(words))]
     found: list[Word] = []
     at = 0
     while at < len(words):
-        stop = at
-        while stop < len(words) and kinds[stop]:
-            stop += 1
-        while stop > at and kinds[stop - 1] in ("filling", "joining"):
-            stop -= 1
-        start = at
-        while start < stop and kinds[start] in ("filling", "joining"):
-            start += 1
-        sign = _meant(words[start:stop], kinds[start:stop], last=stop == len(words)) if start < stop else ""
-        if not sign:
-            # A shorter phrase may begin later.
+        longest = at
+        while longest < len(words) and kinds[longest]:
+            longest += 1
+        for stop in range(longest, at, -1):
+            phrase = kinds[at:stop]
+            if phrase[0] in ("filling", "joining") or phrase[-1] in ("filling", "joining"):
+                continue
+            sign = _meant(words[at:stop], phrase, last=stop == len(words))
+            if sign:
+                said = " ".join(word.said for word in words[at:stop] if word.said)
+                found.append(Word(sign, said))
+                at = stop
+                break
+        else:
             found.append(words[at])
             at += 1
-            continue
-        found += words[at:start]
-        said = " ".join(word.said for word in words[start:stop] if word.said)
-        found.append(Word(sign, said))
-        at = stop
     return tuple(found)
 
 
@@ -315,13 +341,17 @@ def _kind_here(words: Sequence[Word], at: int) -> _Kind:
         return "agent" if scan and after != "spine" else ""
     if word == "s":  # Spanish and Portuguese without, Czech with
         return "with" if after.startswith("kontrast") else "without" if _kind(after) == "agent" else ""
+    if word == "con" and before in ("non", "no", "w", "wo", "with", "without", "pre", "post"):  # "non con"
+        return "agent"
     if word == "utan" and before.startswith("kontraszt"):  # Swedish without, Hungarian after
         return "after"
     if word in ("cm", "km") and re.fullmatch(r"\d+", before):
         return ""
     if word in ("no", "na", "i", "v") and re.fullmatch(r"\d+", after):
         return ""
-    if word in ("iv", "kl") and (_kind(before) in ("with", "without", "before", "after") or _kind(after) == "agent"):
+    if word in ("iv", "kl") and (
+        _kind(before) in ("with", "without", "before", "after") or _kind(after) == "agent"
+    ):
         return "agent" if _kind(after) != "agent" else "filling"
     return _kind(word)
 
@@ -348,12 +378,17 @@ def _meant(words: Sequence[Word], kinds: Sequence[_Kind], *, last: bool) -> str:
 # -- tags -------------------------------------------------------------------------------------------------
 
 _EMPTY = _set("""
-    n a na unknown unbekannt inconnu desconocido desconhecido sconosciuto nieznany неизвестно onbekend okand ukjent ukendt
-    tuntematon undefined unspecified specified not null undetermined anonymized anonymised removed deleted x xx xxx redacted tbd
+    n a na unknown unbekannt inconnu desconocido desconhecido sconosciuto nieznany неизвестно onbekend okand ukjent
+    ukendt
+    tuntematon undefined unspecified specified not null undetermined anonymized anonymised removed deleted x xx xxx
+    redacted tbd
     other various see protocol anonymous k.a. ka keine_angabe
 """)
 _YES = _set("yes y ja oui si sim sí tak да j true given administered used applied ok 1 は 是 有")
-_NO = _set("no n none nein non nie nee nej ei нет false off nil not 0 zero never 无 無 なし 否 keine kein keins aucun aucune nessuno ninguno")
+_NO = _set(
+    "no n none nein non nie nee nej ei нет false off nil not 0 zero never 无 無 なし 否 keine kein keins aucun aucune "
+    "nessuno ninguno"
+)
 
 
 def tag_vote(value: object) -> Vote | None:
@@ -369,20 +404,26 @@ def tag_vote(value: object) -> Vote | None:
     side = side_of(words)
     if all(word in _NO for word in plain):
         # A bare zero or letter is as often a default as an answer.
-        return None if plain in (["n"], ["0"]) else Vote("tag", "pre", "its agent tag says that none was given")
+        return (
+            None if plain in (["n"], ["0"]) else Vote("tag", "pre", "its agent tag says that none was given")
+        )
     if set(plain) <= _EMPTY:
         return None
-    # "None given", "not applicable", "no agent": a denial whatever follows it.
-    denied = plain[0] in _WITHOUT or plain[0] in _NO or (plain[-1] in _NO and len(plain) > 1)
-    if denied and plain[0] == "not" and not side:
-        given = set(plain) & {"given", "used", "administered", "injected", "applied"}
-        return Vote("tag", "pre", "its agent tag says that none was given") if given else None
-    if side == "both":
+    none = Vote("tag", "pre", "its agent tag says that none was given")
+    given = Vote("tag", "post", "an agent was given by its tag")
+    amounts = [word for word in plain if re.fullmatch(r"\d+(ml|cc|mmol)?", word)]
+    measured = bool(amounts) and any(re.search("ml|cc|mmol", word) for word in plain)
+    if measured and not any(re.search("[1-9]", word) for word in amounts) and not side:
+        return None  # nothing of it
+    words_only = [word for word in plain if not word[0].isdigit()] or plain
+    # "None given", "no agent": a denial whatever follows it.
+    denied = words_only[0] in _WITHOUT | _NO or (len(words_only) > 1 and words_only[-1] in _NO)
+    if denied and words_only[0] == "not" and not side:
+        return none if set(plain) & {"given", "used", "administered", "injected", "applied"} else None
+    if side == "both" or (denied and side == "post"):
         return Vote("tag", "both", "its agent tag says both that there was an agent and that there was none")
     if side == "pre" or denied:
-        return Vote("tag", "pre", "its agent tag says that none was given")
-    if side == "post" or (set(plain) & _YES and set(plain) <= _YES | _FILLING):
-        return Vote("tag", "post", "an agent was given by its tag")
-    if any(re.fullmatch(r"\d+(ml|cc|mmol)?", word) for word in plain) and set(plain) & {"ml", "cc", "mmol"}:
-        return Vote("tag", "post", "an agent was given by its tag")
+        return none
+    if side == "post" or measured or (set(plain) & _YES and set(plain) <= _YES | _FILLING):
+        return given
     return Vote("tag", "both", "its agent tag holds words that are not understood")

@@ -188,7 +188,9 @@ def build(
     done, said = apply_steps(images, steps, task)
     notes += mirrored(done, task)
     simulated = (recognition.folder / SIMULATED).is_file()
-    study = Study(task, recognition.case, done, notes=(*recognition.notes(task), *notes, *said), simulated=simulated)
+    study = Study(
+        task, recognition.case, done, notes=(*recognition.notes(task), *notes, *said), simulated=simulated
+    )
     return _with_reference(study, recognition.of(REFERENCE), reader, labels)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.agent import IN_WORDS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
+from napari_mrseg.io.agent import IN_WORDS, SCANNERS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
 from napari_mrseg.io.dicom.choice import judge_beside, judge_export
 from napari_mrseg.io.dicom.files import is_archive
@@ -42,8 +42,8 @@ class Found:
     """One file and its ``role``: a modality's name, ``"reference"`` or None (left aside).
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
-    decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question``, ``near``: see
-    :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
+    decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question`` and
+    ``near``: see :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
     """
 
     path: Path
@@ -116,9 +116,9 @@ class Recognition:
         return tuple(sentences)
 
     def notes(self, task: Task) -> tuple[Note, ...]:
-        """What the user should check though the files can be used: a contrast on one word only, and what was set aside."""
+        """What to check though the files can be used: a contrast on one word only, and what was set aside."""
         asked = [
-            Note(UNSURE, f"{f.path.name} {f.question}{f.path.name}.", f.role, f.path.name, mend="assign")
+            Note(UNSURE, f"{f.path.name} {_asking(f)}.", f.role, f.path.name, mend="assign")
             for f in self.files
             if f.question and f.role and not f.explicit
         ]
@@ -234,7 +234,9 @@ def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
     wanted = dict.fromkeys(look_up(Path(os.path.abspath(path))) for path in paths)
     studies = dict.fromkeys(series.study for series in wanted)
     refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
-    files = tuple(_found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items())
+    files = tuple(
+        _found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items()
+    )
     return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
 
 
@@ -379,9 +381,12 @@ def _by_name(
     verdict = verdict_of(words, task, common, claims)
     sidecar = _Sidecar.beside(path)
     if sidecar is None:
-        return decide(verdict, Timing(), _of_pair(path, said, task), task)
+        found = decide(verdict, Timing(), _of_pair(path, said, task), task)
+        return replace(found, question="") if _is_plain(path, said, claims) else found
     if sidecar.made:
-        return Verdict(None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt)
+        return Verdict(
+            None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt
+        )
     votes = [*sidecar.votes(stem(path)), *_of_pair(path, said, task)]
     written = verdict_of(words_of(sidecar.text), task)
     if written.other or written.made:
@@ -392,13 +397,28 @@ def _by_name(
     return decide(verdict, sidecar.timing, votes, task)
 
 
+def _is_plain(path: Path, said: Mapping[Path, Words], claims: Sequence[Claim]) -> bool:
+    """True for "case-7_t1": a data set's name, which means no agent, and nothing beside it speaks of one.
+
+    A series' name that a converter took from a scanner ("AX_T1_SE") means neither.
+    """
+    words = said[path]
+    own = [range(c.start, c.stop) for c in claims]
+    beside = [w for i, w in enumerate(words) if not any(i in r for r in own)]
+    told = any(side_of(other) == "post" for p, other in said.items() if p != path)
+    return (
+        len(own) == 1 and len(own[0]) == 1 and not told and not SCANNERS & set(beside) and not side_of(words)
+    )
+
+
 def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
     """What follows for "x_t1" from "x_t1ce" beside it: two names alike but for one word, as data sets write them."""
     own = said[path]
     if side_of(own):
         return []
     pair = [
-        p for p, words in said.items()
+        p
+        for p, words in said.items()
         if side_of(words) == "post"
         and [w for w in words if w not in SIDES] == list(own)
         and any(is_one_word(c, words) for c in find_claims(words, task))
@@ -493,6 +513,11 @@ def _folders_with_images(folder: Path, task: Task) -> list[str]:
         ][:3]
     except OSError:
         return []
+
+
+def _asking(found: Found) -> str:
+    """Its question, which may end in "say t1ce=": the file belongs there."""
+    return f"{found.question}{found.path.name}" if found.question.endswith("=") else found.question
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -36,8 +36,30 @@ _ACQUIRED = {  # of enhanced files, Acquisition Contrast
 
 
 _MADE = {  # of ImageType, what is computed from other images
-    *("ADC", "FA", "TRACEW", "MIP", "MINIP", "PROJECTION IMAGE", "SUBTRACTION", "SUB", "SUBTRACT", "DIFFERENCE"),
-    *("PERFUSION", "MEAN", "T1 MAP", "T2 MAP", "T1MAP", "T2MAP", "SYNTHETIC", "COMPUTED", "CALCULATED", "RATIO"),
+    *(
+        "ADC",
+        "FA",
+        "TRACEW",
+        "MIP",
+        "MINIP",
+        "PROJECTION IMAGE",
+        "SUBTRACTION",
+        "SUB",
+        "SUBTRACT",
+        "DIFFERENCE",
+    ),
+    *(
+        "PERFUSION",
+        "MEAN",
+        "T1 MAP",
+        "T2 MAP",
+        "T1MAP",
+        "T2MAP",
+        "SYNTHETIC",
+        "COMPUTED",
+        "CALCULATED",
+        "RATIO",
+    ),
 }
 _PARTS = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
 
@@ -47,7 +69,8 @@ class Verdict:
     """A modality's name or None, the reason, and the modalities between which it is open (or which it may not be).
 
     ``other``: it is known to be something else. ``confidence``: "likely" where one source says so, "sure" where two do,
-    or the user said it. ``made``: a word of the name says that a program made it, or a part of it. ``heard``: what the name says of an agent, ``one_word`` with the modality in one word ("t1ce").
+    or the user said it. ``made``: a word of the name says that it is a part, or that a program made it. ``heard``: what
+    the name says of an agent, ``one_word`` with the modality in one word ("t1ce").
     ``question``: what the user should check, though the file is used; ``near``: what it claimed to be when set aside.
     """
 
@@ -192,14 +215,18 @@ def _other(words: Words, inside: range, claims: Sequence[Claim], task: Task) -> 
     for i in inside:
         if i in used:
             continue
-        known = _is_subtraction(words, i, used) if words[i] == "sub" else _bare(words[i]) in folded(task.other_names)
+        known = (
+            _is_subtraction(words, i, used)
+            if words[i] == "sub"
+            else _bare(words[i]) in folded(task.other_names)
+        )
         if known and (words[i] != "sub" or "subtraction" in task.other_names):
             return words[i].said or str(words[i])
     return ""
 
 
 def _is_subtraction(words: Words, i: int, used: set[int]) -> bool:
-    """"Sub" behind or right before a modality; before a number it is a subject's ("sub_01_t1", "t1_sub-01")."""
+    """ "Sub" behind or right before a modality; before a number it is a subject's ("sub_01_t1", "t1_sub-01")."""
     after = words[i + 1] if i + 1 < len(words) else ""
     if re.match(r"[a-z]{0,4}\d", after) and i + 1 not in used:
         return False
@@ -221,8 +248,8 @@ def decide(
     """What a name says (``said``) beside how the scan was taken, and what else is known of an agent (``votes``).
 
     ``source``: what the name is, a file's name or a series' description; ``own``: what it says of an agent, if that is
-    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an agent
-    makes another modality of it, two sources agree whether one was given.
+    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an
+    agent makes another modality of it, two sources agree whether one was given.
     """
     if said.other or said.made:
         return said
@@ -270,7 +297,12 @@ def _own_vote(said: Verdict, source: str) -> Vote:
 
 
 def _with_agent(
-    said: Verdict, reason: str, timed: bool, votes: Sequence[Vote], pair: tuple[Modality, Modality], source: str
+    said: Verdict,
+    reason: str,
+    timed: bool,
+    votes: Sequence[Vote],
+    pair: tuple[Modality, Modality],
+    source: str,
 ) -> Verdict:
     """The one of the ``pair`` (before, after an agent) that all sources together speak for."""
     every = list(votes)
@@ -287,7 +319,13 @@ def _with_agent(
     if found.sure and (timed or said.role is not None or said.doubt):
         return Verdict(role.name, reason + also, confidence="sure", heard=said.heard, one_word=said.one_word)
     alone = ", and nothing else does" if any(v.weight == 2 for v in every) else ""
-    question = f"was taken for {role.title} because {found.reason}{alone}; if it is {instead.title}, say {instead.name}="
+    mend = f"if it is {instead.title}, say {instead.name}="
+    question = f"was taken for {role.title} because {found.reason}{alone}; {mend}"
     return Verdict(
-        role.name, reason + also, confidence="likely", heard=said.heard, one_word=said.one_word, question=question
+        role.name,
+        reason + also,
+        confidence="likely",
+        heard=said.heard,
+        one_word=said.one_word,
+        question=question,
     )

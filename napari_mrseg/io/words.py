@@ -16,7 +16,11 @@ _TARGET_WORDS = frozenset({"to", "regto", "reg2", "in", "into", "on"})
 # BIDS entities that say nothing about the contrast; their values may look like a modality ("acq-T1").
 _BIDS_IGNORED = frozenset({"sub", "ses", "acq", "rec", "run", "echo", "part", "chunk", "space", "res", "dir"})
 _FREE = ("acq", "rec", "desc")  # BIDS entities in whose values people say what they like
-_PARTS = {"phase": "phasepart", "real": "realpart", "imag": "imaginary"}  # of the complex signal, as BIDS has them
+_PARTS = {
+    "phase": "phasepart",
+    "real": "realpart",
+    "imag": "imaginary",
+}  # of the complex signal, as BIDS has them
 # Planes and grammar, which say nothing about the contrast.
 PLANES = frozenset({"tra", "cor", "sag", "ax", "axial", "coronal", "sagittal"})
 _NEUTRAL = PLANES | {"with", "con", "avec", "mit", "without", "wo"}
@@ -121,7 +125,7 @@ def words_of(stem: str) -> Words:
             agents.append(_label(value))
             continue
         if key in _FREE and dash:
-            agents += [word for word in hear(value) if word in SIDES]
+            agents += [Word(word, word.said or value) for word in hear(value) if word in SIDES]
         if key == "part" and value.lower() in _PARTS:
             kept.append(_PARTS[value.lower()])
         elif key not in _BIDS_IGNORED or not dash:
@@ -148,7 +152,10 @@ def unsaid(words: Words, used: set[int], ends: tuple[int, int]) -> tuple[str, ..
     return tuple(
         w.said
         for i in inside
-        if i not in used and (w := words[i]) not in passed and w.said and not re.fullmatch(r"[a-z]?\d+[a-z]?", w)
+        if i not in used
+        and (w := words[i]) not in passed
+        and w.said
+        and not re.fullmatch(r"[a-z]?\d+[a-z]?", w)
     )
 
 

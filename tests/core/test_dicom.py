@@ -91,10 +91,13 @@ def test_an_export_opens_as_the_nifti_files_it_was_made_from(export: Path, tmp_p
     sure = {entry["role"]: entry["confidence"] for entry in report["files"] if entry["role"]}
     assert sure == {
         "flair": "sure",
-        "t1": "sure",
+        "t1": "likely",
         "t1ce": "likely",
         "t2": "sure",
-    }  # no agent is stated beside "+C"
+    }  # of an agent only one source speaks, "+C", and of T1 none: both are asked about
+    assert [w["code"] for w in report["warnings"] if w["code"] == "contrast_unsure"] == [
+        "contrast_unsure"
+    ] * 2
 
 
 def test_an_archive_and_loose_files_are_the_same_study(export: Path, tmp_path: Path) -> None:
@@ -264,15 +267,24 @@ def test_what_is_no_scan_is_set_aside_with_the_reason(tmp_path: Path) -> None:
     assert "3 volumes at one place" in said["series 7"][1]
 
 
-def test_of_several_the_finest_is_chosen_then_the_latest(tmp_path: Path) -> None:
-    """And the others say why not; any of them can be chosen by hand."""
+def test_of_several_the_finest_is_chosen_then_the_earliest_t1(tmp_path: Path) -> None:
+    """A later T1 may be after an agent; of others the latest. All that were not say why; any can be chosen by hand."""
     for number, spacing in ((1, 1.0), (2, 3.0), (3, 1.0)):
         series = {"number": number, "description": "T1 SE", "times": TIMES["t1"]}
         write_series(tmp_path / "e" / str(number), scan(number, (70, 70, 60)), affine(spacing), **series)  # type: ignore[arg-type]
     said = {entry["name"]: (entry["role"], entry["reason"]) for entry in inspect(tmp_path / "e")["files"]}
-    assert said["series 3 (T1 SE)"][0] == "t1"
-    assert "series 3 (T1 SE) is finer (1.0 against 3.0 mm)" in said["series 2 (T1 SE)"][1]
-    assert "series 3 (T1 SE) was taken later" in said["series 1 (T1 SE)"][1]
+    assert said["series 1 (T1 SE)"][0] == "t1"
+    assert "series 1 (T1 SE) is finer (1.0 against 3.0 mm)" in said["series 2 (T1 SE)"][1]
+    assert "series 1 (T1 SE) was taken earlier" in said["series 3 (T1 SE)"][1]
+    (note,) = [note for note in open_study(tmp_path / "e").notes if note.code == "set_aside"]
+    assert "series 2 (T1 SE)" in note.message
+    assert "series 3 (T1 SE)" in note.message
+    for number in (1, 2):
+        series = {"number": number, "description": "AX T2", "times": TIMES["t2"]}
+        write_series(tmp_path / "t2" / str(number), scan(number), affine(), **series)  # type: ignore[arg-type]
+    said = {entry["name"]: (entry["role"], entry["reason"]) for entry in inspect(tmp_path / "t2")["files"]}
+    assert said["series 2 (AX T2)"][0] == "t2"
+    assert "series 2 (AX T2) was taken later" in said["series 1 (AX T2)"][1]
     by_hand = open_study(tmp_path / "e", assign={"series 2 (T1 SE)": "t1"})
     assert by_hand.images["t1"].source.path.name == "series 2 (T1 SE)"
 

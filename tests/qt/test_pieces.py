@@ -19,7 +19,7 @@ from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.look import Look
-from napari_mrseg._qt.modalities import FileChoice, short_names, swapped
+from napari_mrseg._qt.modalities import BLINK_MS, FileChoice, ModalityList, short_names, swapped
 from napari_mrseg._qt.orientation import OrientationLetters, letters
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
@@ -95,6 +95,22 @@ def test_a_file_that_takes_a_role_hands_its_own_over() -> None:
     assert swapped((a, b, c), "t1", "c") == {"c": "t1", "a": None}
     assert swapped((a, b, c), "t1", "") == {"a": None}
     assert swapped((a, b, c), "t2", "c") == {"c": "t2"}
+
+
+def test_a_modality_that_should_be_checked_blinks_once(qtbot: QtBot) -> None:
+    """Its row alone, when it comes; not again while the same file keeps the role; the question is in the tooltip."""
+    rows = ModalityList(BRATS)
+    qtbot.addWidget(rows)
+    files = [FileChoice("a", "a.nii", "t1", "", "a.nii was taken for T1"), FileChoice("b", "b.nii", "t2", "")]
+    rows.show_study(("t1", "t2"), files, True)
+    assert rows.combos["t1"].styleSheet()
+    assert not rows.combos["t2"].styleSheet()
+    assert "a.nii was taken for T1" in rows.combos["t1"].toolTip()
+    qtbot.waitUntil(lambda: not rows.combos["t1"].styleSheet(), timeout=10 * BLINK_MS)
+    rows.show_study(("t1", "t2"), files, True)
+    assert not rows.combos["t1"].styleSheet()
+    rows.show_study(("t1",), [FileChoice("c", "c.nii", "t1", "", "c.nii was taken for T1")], True)
+    assert rows.combos["t1"].styleSheet()
 
 
 def test_short_names_keep_what_differs() -> None:

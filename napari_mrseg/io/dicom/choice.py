@@ -17,7 +17,7 @@ from napari_mrseg.io.dicom import case_of, names_study
 from napari_mrseg.io.dicom.index import Export, Series, index
 from napari_mrseg.io.dicom.role import agent_votes, description_of, judge, protocol_of
 from napari_mrseg.io.verdict import Verdict
-from napari_mrseg.io.words import siblings
+from napari_mrseg.io.words import find_claims, siblings, words_of
 from napari_mrseg.tasks import Task
 
 FINER_MM = 0.5  # slices must differ by more to be called finer
@@ -81,8 +81,11 @@ def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
     described: dict[str, set[str]] = {}
     for one in series:
         described.setdefault(protocol_of(one), set()).add(description_of(one))
-    # A protocol's name that stands for series described as different ones is the examination's.
-    own = {s: len(described[protocol_of(s)]) == 1 for s in series}
+    # A protocol's name that names no modality, or stands for series described as different ones, is the examination's.
+    own = {
+        s: len(described[protocol_of(s)]) == 1 and bool(find_claims(words_of(protocol_of(s)), task))
+        for s in series
+    }
     told = {
         s: weigh(v for v in agent_votes(s, protocol=own[s]) if v.weight == 2).side
         for s in series
@@ -94,18 +97,22 @@ def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
 def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
     """What follows for ``series`` from when the others were taken, and what they say: an agent, once given, stays.
 
-    Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be before
-    a scan after an agent proves nothing: there may be two.
+    Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be
+    before a scan after an agent proves nothing: there may be two.
     """
     if series not in told:
         return []
     when, votes = series.moment, []
     before = next((s for s in told if s.moment < when and told[s] == "post"), None)
     if before is not None:
-        votes.append(Vote("time", "post", f"it was taken later than {before.path.name}, which is after an agent"))
+        votes.append(
+            Vote("time", "post", f"it was taken later than {before.path.name}, which is after an agent")
+        )
     after = next((s for s in told if s.moment > when and told[s] == "pre"), None)
     if after is not None:
-        votes.append(Vote("time", "pre", f"it was taken earlier than {after.path.name}, which is without an agent"))
+        votes.append(
+            Vote("time", "pre", f"it was taken earlier than {after.path.name}, which is without an agent")
+        )
     return votes
 
 

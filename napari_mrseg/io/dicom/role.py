@@ -88,7 +88,12 @@ def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -
     timing = timing_of(series)
     if not (said.role or said.doubt or said.other):
         said = second  # the description names no modality
-    elif said.role and second.role and not timing.weighting and _weighting(said, task) != _weighting(second, task):
+    elif (
+        said.role
+        and second.role
+        and not timing.weighting
+        and _weighting(said, task) != _weighting(second, task)
+    ):
         reason = f"its description says “{said.role}” and its protocol “{second.role}”"
         return Verdict(None, reason, doubt=(said.role, second.role))
     every = agent_votes(series, protocol=protocol)
@@ -97,7 +102,7 @@ def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -
     others = [v for v in every if v.source != DESCRIPTION]
     found = decide(said, timing, [*others, *votes], task, DESCRIPTION, own)
     if found.role and is_derived(series.image_type) and not found.question:
-        question = f"was computed from another series; if there is a better one, say {found.role}="
+        question = "was computed from another series; if the original is there, use that"
         found = replace(found, confidence="likely", question=question)
     return found
 
@@ -109,8 +114,8 @@ def _weighting(verdict: Verdict, task: Task) -> str:
 def _heard(source: str, text: str, series: Series) -> Vote | None:
     """What a text says of an agent; with weight 0 where it says so by what is the patient's name as well."""
     side = side_of(words_of(text))
-    bare = re.sub("|".join(map(re.escape, names_of(series))) or r"(?!)", " ", fold(text))
-    without = side_of(words_of(bare))
+    names = "|".join(map(re.escape, names_of(series))) or "(?!)"
+    without = side_of(words_of(re.sub(rf"(?<![^\W_])(?:{names})(?![^\W_])", " ", fold(text))))
     if side and without and side != without:
         side = "both"
     if not side:
