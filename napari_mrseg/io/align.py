@@ -24,6 +24,7 @@ COARSE_MM, MIDDLE_MM, FINE_MM = 8.0, 4.0, 2.0  # grids on which a motion is look
 STARTS_DEGREES = 10.0  # turns from which is started besides none
 STILL_MM = 1.5  # a motion that moves no part of the head further is none
 AGREE_MM = 2.0  # how far two starts may end apart, at the part of the head where that is most
+STATED_MM = 3.0  # by how much registration may move a slab whose header is right (2.1 at most in five)
 LEAST_OVERLAP = 0.8  # of the two heads after it
 BINS = 32
 SAMPLED = 0.15  # share of the voxels of the finer grid that are looked at
@@ -79,9 +80,8 @@ class Align(Step):
             motion = find_motion(fixed, image)
             who = f"{image.source.path.name} ({name})"
             stated = None if motion.believed else stated_pose(fixed, image)
-            if stated is not None and stated.believed:
-                motion = stated
-            if not motion.believed:
+            motion = stated or motion
+            if stated is None and not motion.believed:
                 raise NotAlignedError(
                     f"{who} lies on another grid than {fixed.source.path.name} ({onto}), and no pose was found that "
                     f"fits: two tries end {motion.agreement_mm:.1f} mm apart, and the heads overlap by "
@@ -181,8 +181,8 @@ def find_motion(fixed: Image, moving: Image) -> Motion:
     )
 
 
-def stated_pose(fixed: Image, moving: Image) -> Motion:
-    """No motion: the headers' own positions. ``agreement_mm``: how far registration moves the scan from there.
+def stated_pose(fixed: Image, moving: Image) -> Motion | None:
+    """No motion, if the headers' positions fit, else None; ``agreement_mm``: how far registration moves the scan.
 
     For a slab, on which starts from elsewhere find no hold; it is tried within the scan that shows more.
     """
@@ -190,13 +190,12 @@ def stated_pose(fixed: Image, moving: Image) -> Motion:
     start = ((0.0, 0.0, 0.0), np.zeros(3))
     ((metric, found),) = _levels(slab, whole, _centre(slab), [start], MIDDLE_MM, 1.0)
     eye = np.eye(4)
-    return Motion(
-        matrix=tuple(tuple(float(v) for v in row) for row in eye),
-        degrees=0.0,
-        mm=0.0,
-        overlap=_overlap(fixed, moving, eye),
-        agreement_mm=_far(matrix_of(found), eye, slab) if np.isfinite(metric) else np.inf,
-    )
+    moved = _far(matrix_of(found), eye, slab)
+    overlap = _overlap(fixed, moving, eye)
+    if not np.isfinite(metric) or moved > STATED_MM or overlap < LEAST_OVERLAP:
+        return None
+    matrix = tuple(tuple(float(v) for v in row) for row in eye)
+    return Motion(matrix, degrees=0.0, mm=0.0, overlap=overlap, agreement_mm=moved)
 
 
 def _overlap(fixed: Image, moving: Image, motion: Matrix) -> float:

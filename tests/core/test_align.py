@@ -158,8 +158,8 @@ def test_a_slab_lies_where_its_header_says_if_that_fits(kind: str) -> None:
     whole = Image(data, Source(Path("flair.nii"), own, "a"))
     right = degrees == 0 and shift == (0, 0, 0)
     for found in (stated_pose(whole, slab), stated_pose(slab, whole)):
-        assert found.believed is right, found
-        assert np.array_equal(np.array(found.matrix), np.eye(4))
+        assert (found is not None) is right, found
+        assert found is None or np.array_equal(np.array(found.matrix), np.eye(4))
 
 
 @pytest.mark.real

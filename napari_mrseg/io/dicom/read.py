@@ -57,7 +57,8 @@ def read_series(series: Series) -> Volume:
     data = _upright(series, np.stack(slices, axis=-1))
     gate.check_size(path, data.shape, affine)
     gate.check_voxels(path, data, labels=False)
-    notes = [note for note in (_tilt(series, affine), gate.sheared(path, affine), _lost(series)) if note]
+    doubts = (_tilt(series, affine), gate.sheared(path, affine), _lost(series), _part(series))
+    notes = [note for note in doubts if note]
     source = Source(path, Grid.of(data.shape, affine), digest.hexdigest())
     return data, source, tuple(notes)
 
@@ -170,6 +171,13 @@ def _upright(series: Series, data: Array) -> Array:
             "intensities are inverted; export the series again."
         )
     return data
+
+
+def _part(series: Series) -> Note | None:
+    if not series.part:
+        return None
+    said = f"{series.path.name} is number {series.part} by time of several acquisitions in one series"
+    return Note("one_of_several_acquisitions", f"{said}; check that it is the one you mean.")
 
 
 def _lost(series: Series) -> Note | None:
