@@ -1,7 +1,8 @@
 """Scans on different grids, or in different poses, onto one grid: resampled, and moved where the head had moved.
 
-Rigid registration by mutual information (Mattes 2003, SimpleITK) from several starts; what two starts do not agree
-on is refused, since a wrong pose shows as a wrong result without a word.
+Rigid registration by mutual information (Mattes 2003, SimpleITK) from several starts. What two starts do not agree on
+lies where its header says, if registration from there does not move it; else it is refused, since a wrong pose shows
+as a wrong result without a word.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ COARSE_MM, MIDDLE_MM, FINE_MM = 8.0, 4.0, 2.0  # grids on which a motion is look
 STARTS_DEGREES = 10.0  # turns from which is started besides none
 STILL_MM = 1.5  # a motion that moves no part of the head further is none
 AGREE_MM = 2.0  # how far two starts may end apart, at the part of the head where that is most
+STATED_MM = 3.0  # by how much registration may move a slab whose header is right (2.1 at most in five)
 LEAST_OVERLAP = 0.8  # of the two heads after it
 BINS = 32
 SAMPLED = 0.15  # share of the voxels of the finer grid that are looked at
@@ -77,7 +79,9 @@ class Align(Step):
                 continue
             motion = find_motion(fixed, image)
             who = f"{image.source.path.name} ({name})"
-            if not motion.believed:
+            stated = None if motion.believed else stated_pose(fixed, image)
+            motion = stated or motion
+            if stated is None and not motion.believed:
                 raise NotAlignedError(
                     f"{who} lies on another grid than {fixed.source.path.name} ({onto}), and no pose was found that "
                     f"fits: two tries end {motion.agreement_mm:.1f} mm apart, and the heads overlap by "
@@ -87,12 +91,20 @@ class Align(Step):
             placed = _placed(image, fixed, np.array(motion.matrix) if moved else np.eye(4))
             found = {"onto": onto, "overlap": round(motion.overlap, 3), "mm": round(motion.mm, 2)}
             changed[name] = self.changed(image, placed[0], placed[1], **found)
-            notes.append(_note(name, onto, image, fixed, motion, moved))
+            notes.append(_note(name, onto, image, fixed, motion, moved, stated=stated is not None))
         return changed, tuple(notes)
 
 
-def _note(name: str, onto: str, image: Image, fixed: Image, motion: Motion, moved: bool) -> Note:
+def _note(
+    name: str, onto: str, image: Image, fixed: Image, motion: Motion, moved: bool, *, stated: bool
+) -> Note:
     who, where = image.source.path.name, f"{fixed.source.path.name} ({onto})"
+    if stated:
+        said = (
+            f"{who} lay on another grid than {where} and was resampled where its header says it lies: no better pose "
+            f"was found, and from there registration moves it by {motion.agreement_mm:.1f} mm; check it on screen."
+        )
+        return Note("resampled_by_header", said, name)
     if not moved:
         said = f"{who} lay on another grid and was resampled onto that of {where}"
         return Note("resampled", f"{said}; the heads overlap by {motion.overlap:.0%}.", name)
@@ -159,25 +171,41 @@ def find_motion(fixed: Image, moving: Image) -> Motion:
     ends = _levels(fixed, moving, centre, [found for _, found in tried[:2]], MIDDLE_MM, 0.5)
     (_, found), *_ = _levels(fixed, moving, centre, [ends[0][1]], FINE_MM, SAMPLED)
     matrices = [matrix_of(found), *(matrix_of(end) for _, end in ends)]
-    moved = sample(_head(moving), moving.source.ipl_grid, field_of_view(fixed, MIDDLE_MM), matrices[0])
-    there = sample(_head(fixed), fixed.source.ipl_grid, field_of_view(fixed, MIDDLE_MM))
-    both = float(((moved > 0.5) & (there > 0.5)).sum())
-    # Where one scan covers less of the head, what it cannot show does not count against it.
-    seen = (
-        sample(
-            np.ones_like(moving.data), moving.source.ipl_grid, field_of_view(fixed, MIDDLE_MM), matrices[0]
-        )
-        > 0.5
-    )
-    whole = float((moved > 0.5).sum() + ((there > 0.5) & seen).sum())
     turn = matrices[0][:3, :3]
     return Motion(
         matrix=tuple(tuple(float(v) for v in row) for row in matrices[0]),
         degrees=float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))),
         mm=_far(matrices[0], np.eye(4), fixed),
-        overlap=2 * both / max(1.0, whole),
+        overlap=_overlap(fixed, moving, matrices[0]),
         agreement_mm=_far(matrices[1], matrices[2], fixed),
     )
+
+
+def stated_pose(fixed: Image, moving: Image) -> Motion | None:
+    """No motion, if the headers' positions fit, else None; ``agreement_mm``: how far registration moves the scan.
+
+    For a slab, on which starts from elsewhere find no hold; it is tried within the scan that shows more.
+    """
+    slab, whole = sorted((fixed, moving), key=lambda image: image.data.size * image.source.ipl_grid.voxel_ml)
+    start = ((0.0, 0.0, 0.0), np.zeros(3))
+    ((metric, found),) = _levels(slab, whole, _centre(slab), [start], MIDDLE_MM, 1.0)
+    eye = np.eye(4)
+    moved = _far(matrix_of(found), eye, slab)
+    overlap = _overlap(fixed, moving, eye)
+    if not np.isfinite(metric) or moved > STATED_MM or overlap < LEAST_OVERLAP:
+        return None
+    matrix = tuple(tuple(float(v) for v in row) for row in eye)
+    return Motion(matrix, degrees=0.0, mm=0.0, overlap=overlap, agreement_mm=moved)
+
+
+def _overlap(fixed: Image, moving: Image, motion: Matrix) -> float:
+    """Dice of the two heads after ``motion``, within what both scans cover."""
+    grid = field_of_view(fixed, MIDDLE_MM)
+    moved = sample(_head(moving), moving.source.ipl_grid, grid, motion) > 0.5
+    there = sample(_head(fixed), fixed.source.ipl_grid, grid) > 0.5
+    # Where one scan covers less of the head, what it cannot show does not count against it.
+    seen = sample(np.ones_like(moving.data), moving.source.ipl_grid, grid, motion) > 0.5
+    return 2 * float((moved & there).sum()) / max(1.0, float(moved.sum() + (there & seen).sum()))
 
 
 def _far(a: Matrix, b: Matrix, fixed: Image) -> float:

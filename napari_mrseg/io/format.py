@@ -43,6 +43,11 @@ class Format(ABC):
         """True if the file's name says that it is of this kind."""
         return path.name.lower().endswith(self.endings)
 
+    def stem(self, path: Path) -> str:
+        """The file's name without its ending."""
+        ending = next((e for e in self.endings if path.name.lower().endswith(e)), "")
+        return path.name[: len(path.name) - len(ending)]
+
     @abstractmethod
     def read(
         self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False

@@ -53,8 +53,7 @@ def scan_endings(task: Task) -> tuple[str, ...]:
 def stem(path: Path) -> str:
     """The file's name without the ending of a known format."""
     found = format_of(path)
-    ending = next((e for e in (found.endings if found else ()) if path.name.lower().endswith(e)), "")
-    return path.name[: len(path.name) - len(ending)]
+    return path.name if found is None else found.stem(path)
 
 
 def read(

@@ -22,8 +22,41 @@ MOST_EXTENT_MM = 600.0  # more than any scanner's field of view of a head
 SHEAR = 0.2  # cosine of two axes above which a grid is strongly sheared; a tilted gantry stays below
 
 
+def volume_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """The axes that hold the volume: all, but for those of length 1 beyond three.
+
+    Last ones are left out first, then those in front, as a channel makes them, then others.
+    """
+    kept = list(range(len(shape)))
+    while len(kept) > 3 and shape[kept[-1]] == 1:
+        kept.pop()
+    while len(kept) > 3 and shape[kept[0]] == 1:
+        kept.pop(0)
+    for axis in list(kept):
+        if len(kept) > 3 and shape[axis] == 1:
+            kept.remove(axis)
+    return tuple(kept)
+
+
+def axes_note(path: Path, shape: Sequence[int]) -> Note | None:
+    """A note if axes of length 1 stand before or between those of the volume; the affine is that of the others."""
+    kept = volume_axes(shape)
+    if kept == (0, 1, 2):
+        return None
+    whole, volume = ("×".join(map(str, sizes)) for sizes in (shape, [shape[axis] for axis in kept]))
+    return Note(
+        "axis_of_length_1",
+        f"{path.name} has {whole} voxels: read as {volume}, placed by its header as that volume; check it on screen.",
+    )
+
+
 def check_dimensions(path: Path, shape: Sequence[int]) -> None:
     """Refuse what is no 3-D volume, or more than may be unpacked."""
+    if len(shape) > 3 and min(shape[:3]) == 1:
+        raise InputError(
+            f"{path.name} is a single slice at {int(np.prod(shape[3:], dtype=object))} times or with as many values; "
+            "a whole 3-D volume is needed."
+        )
     if len(shape) > 3:
         count = int(np.prod(shape[3:], dtype=object))
         raise InputError(

@@ -23,6 +23,8 @@ STATED = "reference_scheme"
 """Code of the note that says by which other scheme a reference was read."""
 MEND = "labels"
 """The option of ``open_study`` by which a reference's codes are stated."""
+MOST_BETWEEN = 0.5  # of a label map's voxels beside 0 that resampling may put between two codes
+MOST_CODES = 30  # of a label map of a finding; a scan or a probability map has more
 MOST = 0.5  # of the finding's surface: the outermost code has more of it (0.64 or more in eleven gliomas)
 
 
@@ -34,11 +36,24 @@ def task_codes(
     Raises LabelCodesError for values that are no codes of it or of ``scheme``, InputError for what are no codes at all.
     """
     whole = np.rint(data)
-    if float(np.abs(data - whole).max()) > 0.01:
+    between = np.abs(data - whole) > 0.01
+    share = float(between.sum()) / max(1, int((data != 0).sum()))
+    if share > MOST_BETWEEN:
+        raise InputError(
+            f"{path.name} is no label map: it holds values between the label codes ({data.min():.3g} to "
+            f"{data.max():.3g}, {share:.0%} of those beside 0), as a probability map or a scan does; give the "
+            "segmentation itself."
+        )
+    if between.any():
         raise InputError(
             f"{path.name} holds values between the label codes; resample masks with nearest neighbours."
         )
     codes = {int(code) for code in np.unique(whole)} - {0}
+    if len(codes) > MOST_CODES:
+        raise InputError(
+            f"{path.name} is no label map of {task.finding}: it holds {len(codes)} different values ({min(codes)} to "
+            f"{max(codes)}), as a probability map, a scan or a map of organs does; give the segmentation itself."
+        )
     renamed = _renamed(path, codes, task) if scheme is None else _scheme(path, codes, task, scheme)
     labels = np.zeros(whole.shape, dtype=np.uint8)
     for old, new in renamed.items():

@@ -56,7 +56,7 @@ def parse(
     """:func:`read` of a file with this content."""
     body = _Body(path, raw)
     header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
-    shape = _shape(path, header)
+    shape, doubt = _shape(path, header)
     dtype = _dtype(path, header)
     affine, notes = _affine(path, header, shape, assume_ras)
     gate.check_shape(path, shape, labels=labels)
@@ -64,7 +64,7 @@ def parse(
     gate.check_voxels(path, data, labels=labels)
     fields: dict[str, object] = {name: _native(header[name]) for name in (*GEOMETRY, "dim", "sizeof_hdr")}
     source = Source(path, Grid.of(shape, affine), hashlib.sha256(raw).hexdigest(), fields)
-    return data, source, notes
+    return data, source, (*notes, *([doubt] if doubt else []))
 
 
 class _Body:
@@ -123,15 +123,18 @@ def _header(path: Path, block: bytes) -> Any:
     return header
 
 
-def _shape(path: Path, header: Any) -> tuple[int, int, int]:
+def _shape(path: Path, header: Any) -> tuple[tuple[int, int, int], Note | None]:
+    """The volume's shape, and a note if it was found among axes of length 1."""
     dim = [int(n) for n in header["dim"]]
     if not 1 <= dim[0] <= 7 or any(n < 1 for n in dim[1 : dim[0] + 1]):
         raise InputError(f"{path.name} has a damaged header (dim {dim}); convert the original scan again.")
-    shape = dim[1 : dim[0] + 1]
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
+    whole = dim[1 : dim[0] + 1]
+    # A unit of time says that the fourth axis is one: a slice at many times is no volume.
+    in_time = len(whole) > 3 and whole[3] > 1 and min(whole[:3]) == 1 and int(header["xyzt_units"]) & 0x38
+    axes = range(len(whole)) if in_time else gate.volume_axes(whole)
+    shape = [whole[axis] for axis in axes]
     gate.check_dimensions(path, shape)
-    return shape[0], shape[1], shape[2]
+    return (shape[0], shape[1], shape[2]), None if in_time else gate.axes_note(path, whole)
 
 
 def _dtype(path: Path, header: Any) -> np.dtype[Any]:

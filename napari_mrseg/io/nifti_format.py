@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,27 @@ from napari_mrseg.io import nifti
 from napari_mrseg.io.format import Format, Volume
 from napari_mrseg.study import Source
 
+# "x.nii (1).gz", "x.nii - Copy.gz", "x.nii.gz.1": what browsers and file managers make of a name that is there already.
+_NUMBERED = re.compile(
+    r"(?P<name>.+)\.nii(?:(?P<inner>[ _-][^./\\]{1,24}|\(\d+\))\.gz|(?:\.gz)?(?P<after>\.\d{1,3}| ?\(\d+\)))",
+    re.IGNORECASE,
+)
+
 
 class Nifti(Format):
     title = "NIfTI file"
     endings = (".nii.gz", ".nii")
     label_endings = endings
     ndim = 3
+
+    def recognise(self, path: Path) -> bool:
+        return super().recognise(path) or _NUMBERED.fullmatch(path.name) is not None
+
+    def stem(self, path: Path) -> str:
+        numbered = _NUMBERED.fullmatch(path.name)
+        if numbered is None or super().recognise(path):
+            return super().stem(path)
+        return numbered["name"] + " " + (numbered["inner"] or numbered["after"]).strip(" .-_")
 
     def read(
         self, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False

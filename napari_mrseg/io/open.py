@@ -157,7 +157,7 @@ def _restrict(recognition: Recognition, use: Sequence[str], task: Task) -> Recog
         f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use))
     )
     folder = Path(os.path.abspath(files[0].path)).parent
-    case = recognition.case if recognition.private else folder.name
+    case = recognition.case if recognition.private or folder == recognition.folder else folder.name
     return replace(recognition, case=case, files=files, folder=folder)
 
 

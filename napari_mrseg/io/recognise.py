@@ -18,6 +18,7 @@ from napari_mrseg.io.dicom.index import look_up
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.frames import frames_in, unpaired
 from napari_mrseg.io.picture import Picture
+from napari_mrseg.io.sessions import folders_with_scans, sessions_of
 from napari_mrseg.io.subjects import Several, several_subjects
 from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, made_from, verdict_of
 from napari_mrseg.io.words import Claim, common_ends, find_claims, is_one_word, words_of
@@ -139,15 +140,23 @@ class Recognition:
         first = task.modalities[0]
         wanted = ", ".join(f"{m.name} ({'/'.join(m.names[:3])})" for m in task.modalities)
         if not self.files:
-            nested = _folders_with_images(self.folder, task)
+            nested = folders_with_scans(self.folder, lambda path: _holds_scans(path, task))
             kind = formats_of(task)[0]
             if nested:
+                names = [path.relative_to(self.folder).as_posix() for path in nested]
+                places = names[:8] + ([f"{len(names) - 8} more"] if len(names) > 8 else [])
                 return (
-                    f"{self.case} holds no {kind.title} itself, but its subfolder {_join(nested, 'or')} does; "
+                    f"{self.case} holds no {kind.title} itself, but its subfolder {_join(places, 'or')} does; "
                     "open that one."
                 )
             endings = _join(sorted(kind.endings), "or")
             return f"{self.case} holds no {kind.title}; give a folder or files with {endings} scans."
+        if self.private and all(found.role is None and not found.undecided for found in self.files):
+            reasons = "; ".join(f"{found.path.name}: {found.reason}" for found in self.files[:8])
+            more = f"; {len(self.files) - 8} more" if len(self.files) > 8 else ""
+            return (
+                f"{self.case} holds no series that could be used ({reasons}{more}); export the scans again."
+            )
         names = [found.path.name for found in sorted(self.files, key=lambda found: found.role is not None)]
         shown = _join(names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else []))
         return (
@@ -205,11 +214,23 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
         return _of_frames(folder, [p for p in listed if is_readable(p, task)], task)
     known = [p for p in listed if is_readable(p, task) or p.suffix.lower() in _OTHER_FORMATS]
     images = any(is_readable(p, task) and not _is_series(p) for p in known)
+    if task.ndim == 3 and not images and folder.is_dir():
+        inside = sessions_of(folder, lambda path: _holds_scans(path, task))
+        if len(inside) == 1:
+            return replace(_of_folder(inside[0], task), case=folder.name)
+        if inside:
+            several = tuple((path, path.relative_to(folder).as_posix()) for path in inside)
+            names = _join([words for _, words in several])
+            said = f"{folder.name} holds scans of {len(several)} sessions, {names}; open one of them."
+            return Recognition(folder.name, (), folder, said, studies=several)
     # A data set of NIfTI folders is none of DICOM, whatever lies between them.
     if task.ndim == 3 and not images and not (folder.is_dir() and _folders_with_images(folder, task)):
         export = judge_export(folder, task)
         if export is not None:
-            files = tuple(_found(series.path, verdict) for series, verdict in export.series)
+            files = tuple(
+                _found(series.path, replace(verdict, other=verdict.other or bool(series.refusal)))
+                for series, verdict in export.series
+            )
             return Recognition(export.case, files, folder, export.refusal, True, export.studies)
     if not folder.is_dir():
         raise InputError(
@@ -503,6 +524,14 @@ def listed_results(folder: Path) -> frozenset[str]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return frozenset(found)
+
+
+def _holds_scans(folder: Path, task: Task) -> bool:
+    """True for a folder with images of the task's kind, DICOM left out."""
+    try:
+        return any(is_readable(path, task) and not _is_series(path) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _folders_with_images(folder: Path, task: Task) -> list[str]:

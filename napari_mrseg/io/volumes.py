@@ -22,7 +22,8 @@ FREESURFER = (".mgz", ".mgh")
 PAIR = (".hdr",)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world axes in ours
 
-Read = tuple[npt.NDArray[Any], npt.NDArray[np.float64], bytes]
+Read = tuple[npt.NDArray[Any], npt.NDArray[np.float64], bytes, tuple[int, ...]]
+"""Voxels, affine, what else the hash is of, and the shape with axes of length 1."""
 
 
 class OtherVolume(Format):
@@ -36,20 +37,20 @@ class OtherVolume(Format):
         raw = read_bytes(path, "a file")
         name = path.name.lower()
         if name.endswith(ITK):
-            data, affine, more = _itk(path)
+            data, affine, more, whole = _itk(path)
         elif name.endswith(FREESURFER):
-            data, affine, more = _freesurfer(path, raw)
+            data, affine, more, whole = _freesurfer(path, raw)
         else:
-            data, affine, more = _pair(path)
+            data, affine, more, whole = _pair(path)
         if not gate.sound(affine):
             raise InputError(f"{path.name} has no usable position; convert the original scan again.")
         gate.check_shape(path, data.shape, labels=labels)
         gate.check_size(path, data.shape, affine)
         values = np.array(data, dtype=np.float32)
         gate.check_voxels(path, values, labels=labels)
-        sheared = gate.sheared(path, affine)
+        notes = tuple(note for note in (gate.sheared(path, affine), gate.axes_note(path, whole)) if note)
         source = Source(path, Grid.of(values.shape, affine), hashlib.sha256(raw + more).hexdigest())
-        return values, source, (sheared,) if sheared else ()
+        return values, source, notes
 
     def sha256(self, path: Path) -> str:
         raw, name = read_bytes(path, "a file"), path.name.lower()
@@ -67,13 +68,12 @@ def _itk(path: Path) -> Read:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        shape = list(reader.GetSize())
-        while len(shape) > 3 and shape[-1] == 1:
-            shape.pop()
-        gate.check_dimensions(path, shape)
+        whole = tuple(int(n) for n in reader.GetSize())
+        axes = gate.volume_axes(whole)
+        gate.check_dimensions(path, [whole[axis] for axis in axes])
         if reader.GetNumberOfComponents() != 1:
             raise InputError(f"{path.name} has colour voxels; save one grey value per voxel.")
-        reader.SetExtractSize([*shape, *[0] * (len(reader.GetSize()) - len(shape))])
+        reader.SetExtractSize([n if axis in axes else 0 for axis, n in enumerate(whole)])
         image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -83,7 +83,7 @@ def _itk(path: Path) -> Read:
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS @ affine, detached
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS @ affine, detached, whole
 
 
 def _detached(path: Path) -> bytes:
@@ -115,16 +115,15 @@ def _freesurfer(path: Path, raw: bytes) -> Read:
         else:
             body = raw
         image = nib.MGHImage.from_bytes(body)
-        shape = [int(n) for n in image.shape]
-        while len(shape) > 3 and shape[-1] == 1:
-            shape.pop()
+        whole = tuple(int(n) for n in image.shape)
+        shape = [whole[axis] for axis in gate.volume_axes(whole)]
         gate.check_dimensions(path, shape)
         data = np.asarray(image.dataobj).reshape(shape)
     except InputError:
         raise
     except (OSError, EOFError, zlib.error, ValueError, KeyError, nib.spatialimages.HeaderDataError):
         raise InputError(f"{path.name} is damaged or truncated; copy or download it again.") from None
-    return data, np.asarray(image.affine, dtype=np.float64), b""
+    return data, np.asarray(image.affine, dtype=np.float64), b"", whole
 
 
 def _pair(path: Path) -> Read:
@@ -137,9 +136,8 @@ def _pair(path: Path) -> Read:
             raise InputError(
                 f"{path.name} is an Analyze file, which does not say where left is; convert the scan to .nii.gz."
             )
-        shape = [int(n) for n in image.shape]
-        while len(shape) > 3 and shape[-1] == 1:
-            shape.pop()
+        whole = tuple(int(n) for n in image.shape)
+        shape = [whole[axis] for axis in gate.volume_axes(whole)]
         gate.check_dimensions(path, shape)
         if int(image.header["qform_code"]) <= 0 and int(image.header["sform_code"]) <= 0:
             raise InputError(
@@ -151,7 +149,7 @@ def _pair(path: Path) -> Read:
         raise
     except Exception:  # what nibabel raises for damaged bytes is no one type
         raise InputError(f"{path.name} is damaged or truncated; copy or download it again.") from None
-    return data, np.asarray(image.affine, dtype=np.float64), data_file.read_bytes()
+    return data, np.asarray(image.affine, dtype=np.float64), data_file.read_bytes(), whole
 
 
 def _data_file(path: Path) -> Path:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study, write_labels
-from napari_mrseg.io.align import Align, find_motion, sample
+from napari_mrseg.io.align import Align, find_motion, sample, stated_pose
 from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, GivenMask, find_brain
 from napari_mrseg.steps import take
@@ -118,6 +118,65 @@ def test_the_same_space_is_resampled_without_a_motion() -> None:
     assert note.code == "resampled"
     assert np.array_equal(np.array(changed["t2"].source.motion), np.eye(4))
     assert changed["t2"].source.ipl_grid.same_as(own)
+
+
+def head_of(shape: tuple[int, int, int], seed: int = 0) -> tuple[np.ndarray, Grid]:
+    """Texture within an ellipsoid, on a grid of 2 mm."""
+    texture = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2.5)
+    place = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
+    inside = (place**2).sum(0) < 0.85
+    return np.where(inside, 100 + 2000 * texture, 0).astype(np.float32), Grid.of(
+        shape, 2 * IPL + np.diag([0, 0, 0, -1.0])
+    )
+
+
+SLABS = {  # first and last slice, step, turn in degrees, shift in mm
+    "in the middle": (24, 44, 2, 0, (0, 0, 0)),
+    "at the top": (10, 26, 2, 0, (0, 0, 0)),
+    "low and thick": (40, 58, 3, 0, (0, 0, 0)),
+    "thin": (28, 38, 1, 0, (0, 0, 0)),
+    "six slices": (26, 44, 3, 0, (0, 0, 0)),
+    "moved aside": (24, 44, 2, 0, (12, 0, 0)),
+    "moved up": (24, 44, 2, 0, (0, 0, 9)),
+    "turned": (24, 44, 2, 12, (0, 0, 0)),
+    "turned and moved": (20, 44, 3, 8, (5, -6, 0)),
+    "moved a little": (24, 44, 2, 0, (4, 4, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", SLABS)
+def test_a_slab_lies_where_its_header_says_if_that_fits(kind: str) -> None:
+    """Believed where its position is right, whatever its place and thickness; not where the head had moved."""
+    first, last, step, degrees, shift = SLABS[kind]
+    data, own = head_of((70, 80, 64))
+    matrix = own.matrix @ np.diag([step, 1.0, 1, 1])
+    matrix[:3, 3] = (own.matrix @ [first, 0, 0, 1])[:3]
+    grid = Grid.of(((last - first) // step, 80, 64), matrix)
+    motion = turned(degrees, shift, (own.matrix @ [35, 40, 32, 1])[:3])
+    other = np.where(data > 0, np.abs(300 - data), 0).astype(np.float32)  # another contrast
+    slab = Image(sample(other, own, grid, np.linalg.inv(motion)), Source(Path("t2.nii"), grid, "b"))
+    whole = Image(data, Source(Path("flair.nii"), own, "a"))
+    right = degrees == 0 and shift == (0, 0, 0)
+    for found in (stated_pose(whole, slab), stated_pose(slab, whole)):
+        assert (found is not None) is right, found
+        assert found is None or np.array_equal(np.array(found.matrix), np.eye(4))
+
+
+@pytest.mark.real
+def test_a_slab_beside_a_whole_scan_is_kept_in_its_place(real_data: Path) -> None:
+    """Ten slices of 3 mm at the top of the head, on which registration finds no hold: resampled, and it is said."""
+    study = open_study(real_data / "BraTS-GLI-00000-000", reference=False, steps=())
+    own = study.grid
+    matrix = own.matrix @ np.diag([3.0, 1, 1, 1])
+    matrix[:3, 3] = (own.matrix @ [20, 0, 0, 1])[:3]
+    grid = Grid.of((10, *own.shape[1:]), matrix)
+    slab = Image(sample(study.images["t1ce"].data, own, grid), Source(Path("t1ce.nii"), grid, "b"))
+    changed, (note,) = Align().apply({"flair": study.images["flair"], "t1ce": slab}, BRATS)
+    assert note.code == "resampled_by_header"
+    assert np.array_equal(np.array(changed["t1ce"].source.motion), np.eye(4))
+    inside = changed["t1ce"].data[23:45] > 0
+    both = np.corrcoef(changed["t1ce"].data[23:45][inside], study.images["t1ce"].data[23:45][inside])[0, 1]
+    assert both > 0.9
 
 
 @pytest.mark.real

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from napari_mrseg.io.agent import hear, side_of
+from napari_mrseg.io.agent import Vote, hear, side_of, tag_vote, weigh
 from napari_mrseg.io.dicom.choice import judge_beside
 from napari_mrseg.io.dicom.files import Member
 from napari_mrseg.io.dicom.index import Frame, Series
+from napari_mrseg.io.recognise import UNSURE, recognise
 from napari_mrseg.tasks import BRATS
 
 # What people write, by language: none of it is in the text of the issue that asked for this.

@@ -19,6 +19,10 @@ MOST_FILES = 100_000
 MOST_BYTES = 8 * 2**30  # of an archive, unpacked
 MOST_RATIO = 300  # of an archive's unpacked to packed size; pixels pack to a half, empty ones to a hundredth
 LEAST = 132  # bytes of the shortest DICOM file: a preamble and its mark
+META = 1024  # bytes from the start within which a file says how it is packed
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # packed as a whole, but for the part that says so
+_PLAIN = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
+MOST_INFLATED = 2**29  # bytes that such a file may unpack to
 
 
 @dataclass(frozen=True, order=True)
@@ -33,14 +37,29 @@ class Member:
         return self.inner.rpartition("/")[2] or self.path.name
 
     def read(self) -> bytes:
-        """Its content. Raises OSError."""
-        if not self.inner:
-            return self.path.read_bytes()
+        """Its content; of a file that is packed as a whole, unpacked. Raises OSError."""
+        raw = self.path.read_bytes() if not self.inner else self._of_archive()
+        return _inflated(raw) if raw[LEAST - 4 : LEAST] == b"DICM" and DEFLATED in raw[:META] else raw
+
+    def _of_archive(self) -> bytes:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.inner)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise OSError(str(error)) from None
+
+
+def _inflated(raw: bytes) -> bytes:
+    """A deflated DICOM file as a plain one. Raises OSError for what is damaged or unpacks to more than is allowed."""
+    start = LEAST + 12 + int.from_bytes(raw[LEAST + 8 : LEAST + 12], "little")  # where what is packed begins
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        body = stream.decompress(raw[start:], MOST_INFLATED)
+    except zlib.error:
+        raise OSError("damaged") from None
+    if not stream.eof:
+        raise OSError("truncated" if len(body) < MOST_INFLATED else "it unpacks to too much")
+    return raw[:start].replace(DEFLATED, _PLAIN) + body
 
 
 @contextmanager
@@ -73,7 +92,8 @@ def is_archive(path: Path) -> bool:
 def members(root: Path) -> Iterator[Member]:
     """All files under ``root``, a folder or an archive, in order; archives within a folder are looked into.
 
-    Raises InputError for an archive that is damaged or unpacks to more than is allowed, and for too many files.
+    An archive within a folder that is damaged, locked or unpacks to more than is allowed is listed itself. Raises
+    InputError if ``root`` is one, and for too many files.
     """
     found = _archived(root) if is_archive(root) else _walk(root)
     for count, member in enumerate(found):
@@ -91,9 +111,9 @@ def _walk(root: Path) -> Iterator[Member]:
             path = Path(folder) / name
             if name.startswith(".") or not path.is_file():
                 continue
-            if is_archive(path):
-                yield from _archived(path)
-            else:
+            try:
+                yield from _archived(path) if is_archive(path) else [Member(path)]
+            except InputError:
                 yield Member(path)
 
 

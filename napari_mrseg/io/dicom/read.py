@@ -14,12 +14,11 @@ import pydicom
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import gate
 from napari_mrseg.io.dicom.files import Member, quiet
-from napari_mrseg.io.dicom.index import BROKEN, Frame, Series
+from napari_mrseg.io.dicom.index import BROKEN, Series
+from napari_mrseg.io.dicom.stack import ROUNDED_MM, UNEVEN, Frame
 from napari_mrseg.io.format import Volume
 from napari_mrseg.study import Grid, Note, Source
 
-UNEVEN = 0.05  # share of the slice distance by which one may differ
-ROUNDED_MM = 0.05  # what positions are rounded to by some scanners
 TILTED = 2.0  # degrees between the stack and the slices' normal from which on it is said
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's world axes in ours
 
@@ -43,7 +42,7 @@ def read_series(series: Series) -> Volume:
     places: list[tuple[float, npt.NDArray[np.float64]]] = []
     for place, image, position in _slices(series, contents):
         if places and abs(place - places[-1][0]) < ROUNDED_MM / 5:
-            if not np.array_equal(image, slices[-1]):
+            if not np.array_equal(image, slices[-1], equal_nan=True):
                 raise InputError(
                     f"{path.name} has two different slices at one place (at {place:.1f} mm): it is more than one "
                     "volume; export the series again, or one of them."
@@ -55,10 +54,11 @@ def read_series(series: Series) -> Volume:
     affine = _affine(series, places)
     if not gate.sound(affine):
         raise InputError(f"{path.name} has no usable position; export it again.")
-    data = np.stack(slices, axis=-1)
+    data = _upright(series, np.stack(slices, axis=-1))
     gate.check_size(path, data.shape, affine)
     gate.check_voxels(path, data, labels=False)
-    notes = [note for note in (_tilt(series, affine), gate.sheared(path, affine)) if note]
+    doubts = (_tilt(series, affine), gate.sheared(path, affine), _lost(series), _part(series))
+    notes = [note for note in doubts if note]
     source = Source(path, Grid.of(data.shape, affine), digest.hexdigest())
     return data, source, tuple(notes)
 
@@ -107,6 +107,9 @@ def _slices(series: Series, contents: dict[Member, Any]) -> Iterator[tuple[float
         values = image.astype(np.float32)
         if (slope, intercept) != (1.0, 0.0):
             values = values * np.float32(slope) + np.float32(intercept)
+        padding = _padding(dataset, image)
+        if padding is not None:
+            values[padding] = np.nan
         position = np.array(frame.position)
         yield float(position @ series.normal), np.ascontiguousarray(values.T), position
         if pixels.ndim == 2:
@@ -138,9 +141,53 @@ def _decoded(series: Series, raw: bytes) -> tuple[Any, pydicom.Dataset]:
         raise InputError(
             f"{name}: the pixels of one of its files are not what its header says; export it again."
         )
-    if str(dataset.get("PhotometricInterpretation")) == "MONOCHROME1":
-        pixels = pixels.max() - pixels
     return pixels, dataset
+
+
+def _padding(dataset: pydicom.Dataset, image: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Where a stored slice holds the value that stands for "no image here"; None if it has none."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None or image.dtype.kind not in "iu":
+        return None
+    ends = [value, dataset.get("PixelPaddingRangeLimit", value)]
+    # Some files state it unsigned though their pixels are signed, or the other way round.
+    bits = 8 * image.dtype.itemsize
+    low, high = sorted(int(np.array(int(v) % 2**bits, f"u{bits // 8}").astype(image.dtype)) for v in ends)
+    return (image >= low) & (image <= high)
+
+
+def _upright(series: Series, data: Array) -> Array:
+    """The volume with its bright end up and background where it was padded (NaN). Raises InputError."""
+    padded = np.isnan(data)
+    if padded.all():
+        raise InputError(f"{series.path.name} holds padding only, no image; export it again.")
+    if str(series.header.get("PhotometricInterpretation") or "") == "MONOCHROME1":
+        data = np.nanmax(data) - data
+    if padded.any():
+        data[padded] = min(0.0, float(np.nanmin(data)))
+    if float(data.max()) <= 0 and float(data.min()) < 0:
+        raise InputError(
+            f"{series.path.name} has a negative scale (RescaleSlope) that makes all its values negative, so that its "
+            "intensities are inverted; export the series again."
+        )
+    return data
+
+
+def _part(series: Series) -> Note | None:
+    if not series.part:
+        return None
+    said = f"{series.path.name} is number {series.part} by time of several acquisitions in one series"
+    return Note("one_of_several_acquisitions", f"{said}; check that it is the one you mean.")
+
+
+def _lost(series: Series) -> Note | None:
+    if not series.lost:
+        return None
+    files = "1 file beside it cannot" if series.lost == 1 else f"{series.lost} files beside it cannot"
+    return Note(
+        "files_unreadable",
+        f"{series.path.name}: {files} be read, so that slices may be missing; copy the export again.",
+    )
 
 
 def _damaged(series: Series) -> InputError:
@@ -164,7 +211,7 @@ def _scale(dataset: pydicom.Dataset, frame: int) -> tuple[float, float]:
     for group in around:
         if group.get("RescaleSlope") is not None:
             slope, intercept = float(group.RescaleSlope), float(group.get("RescaleIntercept") or 0)
-            if np.isfinite([slope, intercept]).all() and slope > 0:
+            if np.isfinite([slope, intercept]).all() and slope != 0:
                 return slope, intercept
     return 1.0, 0.0
 
