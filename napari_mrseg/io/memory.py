@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import gate
-from napari_mrseg.io.recognise import REFERENCE, Found, Recognition, recognise, role_name
+from napari_mrseg.io.recognise import Found, Recognition, recognise, role_name
 from napari_mrseg.tasks import Task
 
 CASE = "in memory"

@@ -63,8 +63,8 @@ def open_study(
 ) -> Study:
     """Open one subject: a folder, files, ``modality=file`` strings, or a mapping of modality to scan.
 
-    In a mapping a scan is a file's path, a nibabel image, or (array, affine) with the affine from voxel index to RAS+ mm;
-    of pictures an array, (height, width) or (height, width, 3). The key "reference" is a segmentation to compare with.
+    In a mapping a scan is a file's path, a nibabel image, or (array, affine), the affine from voxel index to RAS+ mm;
+    a picture may be an array, (height, width) or (height, width, 3). "reference" is a segmentation to compare with.
 
     ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
     ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.

@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.format import Format, Volume, read_bytes
