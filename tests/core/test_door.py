@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from synthetic_dicom import write_series
 from tiny import image_model, model, study, volume
 
 import napari_mrseg
@@ -215,6 +216,26 @@ def test_a_prediction_of_elsewhere_is_saved_with_its_study(found: Prediction, tm
     kept.save(tmp_path / "a.nii.gz", study())
     found.save(tmp_path / "b.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_a_prediction_of_dicom_is_saved_as_dicom(tiny_model: Model, tmp_path: Path) -> None:
+    """.dcm is a DICOM SEG of the series; of scans that are no DICOM it is refused, and .nii.gz holds the same labels."""
+    import highdicom
+
+    data = (volume(0, (30, 28, 26)) * 2).astype(np.int32)
+    write_series(tmp_path / "export", data, AFFINE, description="AX FLAIR", times=(120.0, 9000.0, 2500.0))
+    made = predict(open_study(tmp_path / "export"), model=tiny_model, device="cpu")
+    assert made.labels.any()
+    made.save(tmp_path / "out.dcm")
+    frames = highdicom.seg.segread(tmp_path / "out.dcm").get_volume(combine_segments=False).array
+    assert int((frames[..., 0] > 0).sum()) == np.count_nonzero(made.labels)
+    made.save(tmp_path / "out.nii.gz")
+    assert np.count_nonzero(np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj)) == np.count_nonzero(
+        made.labels
+    )
+    other = predict(open_study({"t1": _image(1)}), model=tiny_model, device="cpu")
+    with pytest.raises(InputError, match="labels go into DICOM by"):
+        other.save(tmp_path / "other.dcm")
 
 
 def test_a_prediction_of_pictures_is_saved_as_a_picture(tmp_path: Path) -> None:
