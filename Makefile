@@ -14,7 +14,7 @@ endif
 # The tests' tensors are tiny: more threads only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-full lint core qt viewer training setup system clean
+.PHONY: demo docs test test-full lint core qt viewer training setup system clean
 
 demo: setup
 	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
@@ -47,6 +47,10 @@ viewer: setup
 training: setup
 	$(TEST) tests/training
 
+# The site, in site/; a broken link or reference is an error. To look at it: python -m http.server -d site
+docs: setup
+	$(BIN)/mkdocs build --strict
+
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt | system
@@ -68,4 +72,4 @@ system:
 	fi
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site

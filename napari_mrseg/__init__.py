@@ -1,8 +1,8 @@
 """See how a segmentation changes with the modalities you have.
 
-The names below are the public interface, with those of :mod:`napari_mrseg.extend`. They are stable: one that is to change
-or to go warns by ``DeprecationWarning`` for one minor version first. Everything else is private and may change. They are
-loaded on first use, so that ``import napari_mrseg`` stays free of torch, Qt and napari.
+The names below are the public interface, with those of :mod:`napari_mrseg.extend`. They are stable: one that is to
+change or to go warns by ``DeprecationWarning`` for one minor version first. Everything else is private and may change.
+They are loaded on first use, so that ``import napari_mrseg`` stays free of torch, Qt and napari.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ _HOMES = {
 
 watch_forks()
 
+if not TYPE_CHECKING:  # which would take any name for one that is there
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -41,7 +41,3 @@ class Cancelled(MrsegError):  # noqa: N818 - a request, not a fault
     """The run was stopped on request, or a newer request took its place."""
 
     exit_code = 130
-
-
-class MrsegWarning(UserWarning):
-    """A doubt about the input that does not stop the work."""

@@ -36,5 +36,5 @@ def wrong_calls(forget: Callable[[], None]) -> None:
     """Each of these is reported."""
     predict("folder")  # type: ignore[arg-type]
     open_study(3)  # type: ignore[arg-type]
-    napari_mrseg.no_such_name()  # type: ignore[operator]
+    napari_mrseg.no_such_name()  # type: ignore[attr-defined]
     Step(forget)  # type: ignore[abstract, call-arg]

@@ -378,8 +378,8 @@ def predict(
 ) -> Prediction:
     """The final result of one combination. For scripts and notebooks.
 
-    ``combination``: modalities to use, as "flair+t1" or a list; default: all that are there. ``model``: a model, the name
-    of an installed one, or a model folder; default: the bundled one. ``device``: "auto", "cpu", "cuda" or "cuda:n".
+    ``combination``: modalities to use, as "flair+t1" or a list; default: all that are there. ``model``: a model, the
+    name of an installed one, or a model folder; default: the bundled one. ``device``: "auto", "cpu", "cuda", "cuda:n".
     Raises InputError for modalities that are not there, and what :func:`~napari_mrseg.load_model` and
     :class:`~napari_mrseg.Engine` raise.
     """

@@ -112,9 +112,9 @@ class Prediction:
     ) -> None:
         """Write the label map on the grid of the first modality in use: same shape, position and orientation.
 
-        The ending of ``path`` names the format: .nii.gz or .nii, of pictures .png or .tif; .dcm for a DICOM SEG, of scans
-        that were read from DICOM. ``study``: the scans, needed only where :attr:`source` is None. Raises InputError if
-        the file is there already and ``overwrite`` is not set, or cannot be written.
+        The ending of ``path`` names the format: .nii.gz or .nii, of pictures .png or .tif; .dcm for a DICOM SEG, of
+        scans that were read from DICOM. ``study``: the scans, needed only where :attr:`source` is None. Raises
+        InputError if the file is there already and ``overwrite`` is not set, or cannot be written.
         """
         from napari_mrseg.io.export import write_prediction
 

@@ -256,12 +256,6 @@ def _parted(data: Array, middle: npt.NDArray[np.float64]) -> tuple[Mask, float]:
     return _closed(found, 3), level
 
 
-def _ball(radius: int) -> Mask:
-    line = np.arange(-radius, radius + 1)
-    found: Mask = line[:, None, None] ** 2 + line[:, None] ** 2 + line**2 <= radius**2
-    return found
-
-
 def _ball_eroded(mask: Mask, radius: int) -> Mask:
     found: Mask = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1] > radius
     return found

@@ -1,7 +1,12 @@
-"""The file formats there are, and which one a file or a task takes."""
+"""The file formats there are, and which one a file or a task takes.
+
+Those here, and those that other packages register as entry points of the group ``napari_mrseg.formats``.
+"""
 
 from __future__ import annotations
 
+import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from napari_mrseg.io.dicom import Dicom
@@ -14,7 +19,30 @@ from napari_mrseg.io.sun import SunLabels
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
 
-FORMATS: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture(), SunLabels(), Frames())
+GROUP = "napari_mrseg.formats"
+OWN: tuple[Format, ...] = (Nifti(), OtherVolume(), Dicom(), Picture(), SunLabels(), Frames())
+
+
+def installed() -> tuple[Format, ...]:
+    """The formats of other packages. One that cannot be loaded is left out with a warning that names its package."""
+    found = []
+    for entry in entry_points(group=GROUP):
+        try:
+            kind = entry.load()()
+            if not isinstance(kind, Format):
+                raise TypeError("it is no Format")
+        except Exception as error:  # another package's import may raise anything
+            warnings.warn(
+                f"The file format “{entry.name}” of {entry.value} cannot be loaded ({error}); update or remove it.",
+                stacklevel=2,
+            )
+        else:
+            found.append(kind)
+    return tuple(found)
+
+
+FORMATS = OWN + installed()
+"""All of them; of those that recognise a file, the first one reads it."""
 
 
 def format_of(path: Path) -> Format | None:

@@ -64,20 +64,35 @@ def open_study(
     labels: str | None = None,
     reading: Callable[[str, float], None] | None = None,
 ) -> Study:
-    """Open one subject: a folder, files, ``modality=file`` strings, or a mapping of modality to scan.
+    """Open one subject. Raises InputError, one sentence, for what cannot be used.
 
-    In a mapping a scan is a file's path, a nibabel image, or (array, affine) with the affine from voxel index to RAS+ mm;
-    of pictures an array, (height, width) or (height, width, 3). The key "reference" is a segmentation to compare with.
-
-    ``assign`` maps a file's name or path to a role and overrides what its name says (None leaves it out).
-    ``reference``: True uses a segmentation that was found, False ignores it, a path uses that file.
-    ``use``: open only these modalities; the files of others are not read, whatever is wrong with them. ``onto``: the
-    modality on whose grid scans of different grids come, by default the finest; ``brain``: how the brain is cut out
-    where there is a skull (:class:`~.brain.BrainMask`); ``steps`` replaces all that is done to the scans once they are
-    read. ``labels``: the scheme of the reference's codes, one of ``task.schemes``. ``reading`` is called before each
-    file is read, with its role and the fraction that is done; what it raises ends the opening.
-    Raises InputError, one sentence, for what cannot be used; a reference that was merely found and does not
-    fit is left out with a note in ``study.notes``.
+    Parameters
+    ----------
+    paths
+        A folder, files, ``modality=file`` strings, or a mapping of modality to scan: a file's path, a nibabel image, or
+        (array, affine), the affine from voxel index to RAS+ mm; a picture may be an array, (height, width) or
+        (height, width, 3). The key "reference" is a segmentation to compare with.
+    task
+        What will be asked; default: glioma on MRI.
+    assign
+        Roles by a file's name or path, instead of what its name says; None leaves the file out.
+    reference
+        True: use a segmentation that was found; False: ignore it; a path: use that file. One that was merely found and
+        does not fit is left out with a note in ``study.notes``.
+    assume_ras
+        Take the axes as right, anterior, superior where a file does not say.
+    use
+        Open only these modalities; the files of others are not read, whatever is wrong with them.
+    onto
+        The modality on whose grid scans of different grids come; default: the finest.
+    brain
+        How the brain is cut out where there is a skull (:class:`~.brain.BrainMask`).
+    steps
+        Replaces all that is done to the scans once they are read.
+    labels
+        The scheme of the reference's codes, one of ``task.schemes``.
+    reading
+        Called before each file is read, with its role and the fraction that is done; what it raises ends the opening.
     """
     held: Mapping[Path, bytes] = {}
     if isinstance(paths, Mapping):

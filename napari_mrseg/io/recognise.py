@@ -35,8 +35,6 @@ _COMPUTED_WORDS = frozenset({"pseudo", "pred", "prediction", "predicted", "auto"
 
 _FILLED = "_bfx"  # SUN RGB-D keeps depth with its holes filled beside depth as it was measured
 
-AnyPath = str | os.PathLike[str]
-
 
 @dataclass(frozen=True)
 class Found:

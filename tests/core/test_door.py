@@ -1,4 +1,4 @@
-"""The public names: typed, lazy, and what they give can be shown, copied, pickled, saved and made in a child process."""
+"""The public names: typed and lazy; what they give can be shown, copied, saved and made in a child process."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from synthetic_dicom import write_series
 from tiny import image_model, model, study, volume
 
 import napari_mrseg
@@ -80,11 +81,11 @@ def test_a_combination_is_said_in_words_or_a_list(said: str | list[str]) -> None
 
 def test_what_is_not_there_is_named_with_what_is(tiny_model: Model, found: Prediction) -> None:
     """A wrong modality, region or model is answered by those that there are."""
-    with pytest.raises(InputError, match="“pet” is not a modality .* it has flair, t1, t1ce, t2"):
+    with pytest.raises(InputError, match=r"“pet” is not a modality .* it has flair, t1, t1ce, t2"):
         predict(study(), "flair+pet", model=tiny_model)
     with pytest.raises(InputError, match="has no t2; there is flair"):
         predict(study(["flair"]), "T2", model=tiny_model)
-    with pytest.raises(InputError, match="“edema” is not a region .* it has WT, TC, ET"):
+    with pytest.raises(InputError, match=r"“edema” is not a region .* it has WT, TC, ET"):
         found.probability("edema")
 
 
@@ -217,6 +218,26 @@ def test_a_prediction_of_elsewhere_is_saved_with_its_study(found: Prediction, tm
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
+def test_a_prediction_of_dicom_is_saved_as_dicom(tiny_model: Model, tmp_path: Path) -> None:
+    """.dcm is a DICOM SEG of the series; of scans that are no DICOM it is refused, and .nii.gz holds the same labels."""
+    import highdicom
+
+    data = (volume(0, (30, 28, 26)) * 2).astype(np.int32)
+    write_series(tmp_path / "export", data, AFFINE, description="AX FLAIR", times=(120.0, 9000.0, 2500.0))
+    made = predict(open_study(tmp_path / "export"), model=tiny_model, device="cpu")
+    assert made.labels.any()
+    made.save(tmp_path / "out.dcm")
+    frames = highdicom.seg.segread(tmp_path / "out.dcm").get_volume(combine_segments=False).array
+    assert int((frames[..., 0] > 0).sum()) == np.count_nonzero(made.labels)
+    made.save(tmp_path / "out.nii.gz")
+    assert np.count_nonzero(np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj)) == np.count_nonzero(
+        made.labels
+    )
+    other = predict(open_study({"t1": _image(1)}), model=tiny_model, device="cpu")
+    with pytest.raises(InputError, match="labels go into DICOM by"):
+        other.save(tmp_path / "other.dcm")
+
+
 def test_a_prediction_of_pictures_is_saved_as_a_picture(tmp_path: Path) -> None:
     """PNG of the codes; other endings are answered by those of pictures."""
     frame = open_study({"rgb": _colours(), "depth": _depths()}, task=RGBD_SOD)
@@ -258,11 +279,11 @@ def test_images_and_arrays_open_as_their_files_do(tmp_path: Path) -> None:
 
 def test_content_in_memory_has_an_identity() -> None:
     """The digest follows the voxels and where they lie, so that no result of others is taken for theirs."""
-    voxels = np.asarray(_image(1).dataobj)
+    voxels, thick = np.asarray(_image(1).dataobj), AFFINE @ np.diag([1, 1, 2, 1])
     digests = [
         open_study({"t1": given}).digest
-        for given in ((voxels, AFFINE), (voxels * 1, AFFINE), (voxels + 1, AFFINE), (voxels, AFFINE @ np.diag([1, 1, 2, 1])))
-    ]  # fmt: skip
+        for given in ((voxels, AFFINE), (voxels.copy(), AFFINE), (voxels + 1, AFFINE), (voxels, thick))
+    ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
@@ -302,7 +323,7 @@ def test_a_spawned_process_answers(tiny_model: Model, found: Prediction) -> None
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_answers(tiny_model: Model, tmp_path: Path) -> None:
-    """After the parent computed on several cores, a forked child computes on one, says so, and does not wait for ever."""
+    """After the parent computed on several cores, a forked child computes on one, says so, and comes to an end."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -331,7 +352,7 @@ def test_a_forked_process_answers(tiny_model: Model, tmp_path: Path) -> None:
 def test_a_forked_process_without_its_gpu_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA does not survive a fork: the sentence names the two ways out; the CPU still answers."""
     monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
-    with pytest.raises(DeviceError, match="made by fork .* “spawn”, or use cpu"):
+    with pytest.raises(DeviceError, match=r"made by fork .* “spawn”, or use cpu"):
         resolve_device(name)
     assert resolve_device("cpu").type == "cpu"
 

@@ -250,7 +250,11 @@ def test_frozen_encoder() -> None:
 def test_batch_of_one_trains() -> None:
     """A single sample can be trained on: no norm is left with one value per channel."""
     network = make().train()
-    network(scans(extents=(16, 16, 16)), there("1001")).mean().backward()
+    network(scans(extents=(16, 16, 16)), there("1001")).square().mean().backward()
+    slopes = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    assert all(torch.isfinite(slope).all() for slope in slopes.values())
+    for half in ("encoder", "pyramid", "decoder", "head"):
+        assert any(slope.any() for name, slope in slopes.items() if name.startswith(half)), half
 
 
 @pytest.mark.parametrize("row", ["1111", "1000"])

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
+
+from napari_mrseg.io.formats import formats_of, scan_endings
+from napari_mrseg.tasks import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 MUST_HAVE = (
@@ -71,6 +75,34 @@ def test_sdist_holds_the_top_level_manifest(built: Path) -> None:
         "tests/core/test_package.py",
     ):
         assert wanted in names
+
+
+def test_the_manifest_is_a_file_in_both_places() -> None:
+    """A clone on Windows has no links: the copy that an editable install needs equals the top-level one."""
+    top, inside = ROOT / "napari.yaml", ROOT / "napari_mrseg" / "napari.yaml"
+    assert not top.is_symlink()
+    assert not inside.is_symlink()
+    assert inside.read_bytes() == top.read_bytes(), "cp napari.yaml napari_mrseg/napari.yaml"
+
+
+def test_the_manifest_names_the_formats_there_are() -> None:
+    """napari offers us the files that we read, and offers the formats that we write, no more and no less."""
+    contributions = PluginManifest.from_file(ROOT / "napari.yaml").contributions
+    (reader,) = contributions.readers or []
+    (writer,) = contributions.writers or []
+    assert reader.filename_patterns == [f"*{ending}" for ending in scan_endings(DEFAULT)]
+    written = [ending for kind in formats_of(DEFAULT) for ending in kind.label_endings]
+    assert writer.filename_extensions == written
+
+
+def test_the_package_index_shows_where_things_are() -> None:
+    """The metadata has addresses, and names the versions of Python that ``requires-python`` lets in."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["urls"]
+    assert all(address.startswith("https://") for address in project["urls"].values())
+    assert project["requires-python"] == ">=3.11"
+    pythons = {c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c}
+    assert pythons == {"3.11", "3.12", "3.13"}
 
 
 def test_every_command_of_the_manifest_can_be_imported() -> None:

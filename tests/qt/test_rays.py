@@ -27,6 +27,10 @@ def test_nothing_to_see_is_an_empty_box() -> None:
 
 
 def test_without_a_window_nothing_is_done() -> None:
-    """A viewer model draws nothing, so there is nothing to quicken."""
+    """A viewer model draws nothing, so there is nothing to quicken: nobody listens to the layer who did not before."""
     viewer = ViewerModel()
-    draw_quickly(viewer, viewer.add_layer(Labels(np.ones((4, 5, 6), np.uint8))))
+    layer = viewer.add_layer(Labels(np.ones((4, 5, 6), np.uint8)))
+    events = (layer.events.data, layer.events.set_data, layer.events.rendering)
+    before = [tuple(event.callbacks) for event in events]
+    draw_quickly(viewer, layer)
+    assert [tuple(event.callbacks) for event in events] == before

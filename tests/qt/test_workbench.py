@@ -275,8 +275,14 @@ def test_a_pair_of_another_study_does_not_stay(qtbot: QtBot, bench: Workbench) -
     bench.hold_against(ALL)
     bench.pair.set_mode("difference")
     qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
+    old = bench.pair.layer
     bench.session.set_study(study(case="another", shape=(20, 24, 22)))
-    qtbot.waitUntil(lambda: bench.pair.layer is None or bench.pair.shown.study is bench.session.study)  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: bench.pair.layer is not old, timeout=PATIENCE)
+    assert old not in bench.viewer.layers
+    qtbot.waitUntil(lambda: bench.pair.layer is not None, timeout=PATIENCE)
+    assert bench.pair.shown is not None
+    assert bench.pair.shown.study is bench.session.study
+    assert bench.pair.layer.data.shape == (20, 24, 22)  # type: ignore[union-attr]
 
 
 def test_a_pair_goes_with_its_subject_whatever_the_folder_is_called(
