@@ -21,9 +21,9 @@ from napari_mrseg.study import Grid, Note, Source
 Notes = tuple[Note, ...]
 
 PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
-_CONTAINERS = ("PNG", "JPEG", "TIFF")
+_CONTAINERS = ("PNG", "JPEG", "TIFF", "BMP")
 _LOSSY = (".jpg", ".jpeg")
-_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 
 
 class Picture(Format):
@@ -100,7 +100,7 @@ def _pixels(path: Path, raw: bytes) -> list[npt.NDArray[Any]]:
             return pages
     except UnidentifiedImageError:
         raise InputError(
-            f"{path.name} is no PNG, JPEG or TIFF picture, whatever its name says; convert it to .png."
+            f"{path.name} is no PNG, JPEG, TIFF or BMP picture, whatever its name says; convert it to .png."
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
