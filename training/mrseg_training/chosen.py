@@ -47,12 +47,11 @@ def chosen_subjects(
         if not wanted:
             raise InputError(f"{path.name} names no subject; write one id a line.")
         return wanted, f"{len(wanted)} subjects, those of {path.parent.name}/{path.name}, are measured."
-    lists = [
-        split["test"] for model in models if (split := split_of_run(model)) is not None and split["test"]
-    ]
-    known = [set(ids) for ids in lists]
+    runs = [run for model in models if (run := split_of_run(model)) is not None]
+    known = [set(run["test"]) for run in runs if run["test"]]
     if not any(ids & set(there) for ids in known):
-        return list(there), f"All {len(there)} labelled subjects are measured."
+        why = "None of the run's own test subjects is there: all" if known else "All"
+        return list(there), f"{why} {len(there)} labelled subjects are measured."
     wanted = [subject for subject in there if all(subject in ids for ids in known)]
     if not wanted:
         raise InputError(
