@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations as _subsets
 from math import inf
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_mrseg.errors import InputError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Output = Literal["sigmoid", "softmax"]
 
@@ -495,9 +498,11 @@ BRATS = Task(
 )
 
 _METRIC = (("u2", "mm", 10_000.0), ("f4", "m", 50.0), ("f8", "m", 50.0))
-_COLOUR = Modality("rgb", "Colour", ("rgb", "color", "colour", "image", "img"), channels=3, holes=False)
+_COLOUR = Modality(
+    "rgb", "Colour", ("rgb", "color", "colour", "image", "images", "img"), channels=3, holes=False
+)
 _DEPTH = Modality("depth", "Depth", ("depth", "depth_bfx", "disparity"), colormap="viridis", units=_METRIC)
-_SEEN = ("seg", "mask", "label", "labels", "reference", "gt", "groundtruth")
+_SEEN = ("seg", "mask", "masks", "label", "labels", "reference", "gt", "groundtruth")
 
 
 def _salient_object(name: str, title: str, second: Modality) -> Task:
@@ -555,7 +560,51 @@ SUNRGBD = Task(
     finding="any of its classes",
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)}
+GROUP = "napari_mrseg.tasks"
+"""Entry points by which another package gives a task, e.g. ``mytask = "mypackage:MYTASK"`` in its pyproject.toml."""
+
+
+class _Tasks(Mapping[str, Task]):
+    """Our own tasks by name, then those of other packages, read when they are asked for."""
+
+    def __init__(self, *own: Task) -> None:
+        self._read = {task.name: task for task in own}
+        self._own = tuple(self._read)
+
+    def __getitem__(self, name: str) -> Task:
+        if name not in self._read:
+            self._read[name] = _loaded(self._others()[name])
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._own, *self._others())))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _others(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # slow, and most runs ask for a task of our own
+
+        return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in self._own}
+
+
+def _loaded(entry: EntryPoint) -> Task:
+    """Raises InputError that names the package, if it gives no task of that name."""
+    where = f"The task “{entry.name}” comes from {entry.value}"
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise InputError(
+            f"{where}, which cannot be loaded ({error}); mend or remove that package."
+        ) from error
+    if not isinstance(found, Task):
+        raise InputError(f"{where}, which is no Task; mend or remove that package.")
+    if found.name != entry.name:
+        raise InputError(f"{where}, whose own name is “{found.name}”; give both the same name.")
+    return found
+
+
+TASKS: Mapping[str, Task] = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)
 DEFAULT = BRATS
 """The task where nothing says which one is meant."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from napari_mrseg.cli.options import (
     say,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import get_task
+from napari_mrseg.tasks import DEFAULT, RGBD_SOD, get_task
 
 app = typer.Typer()
 
@@ -95,8 +96,10 @@ def train(
         from mrseg_training.config import load_config
         from mrseg_training.fit import train as fit
 
-        model = fit(load_config(config, _with_task(overrides, task)), out, stage=stage, resume=resume)
-    typer.echo(f"The model is in {model}; look at it with: mrseg demo --model {model}")
+        settings = load_config(config, _with_task(overrides, task))
+        model = fit(settings, out, stage=stage, resume=resume)
+    look = "demo" if settings.task in (DEFAULT.name, RGBD_SOD.name) else "view SUBJECT"  # those have a sample
+    typer.echo(f"The model is in {model}; look at it with: mrseg {look} --model {model}")
 
 
 @app.command()
@@ -110,6 +113,36 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "auto",
     labels: Labels = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="run|all|FILE|DIR",
+            help="Which subjects: the test list of the model's own run, where that is there; all; or a list of ids.",
+        ),
+    ] = "run",
+    subjects: Annotated[
+        str | None,
+        typer.Option("--subjects", metavar="A,B", help="Only these subjects, whatever --split says."),
+    ] = None,
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Lesion-wise Dice and HD95 (BraTS 2023) and surface Dice, too.")
+    ] = False,
+    order: Annotated[
+        bool, typer.Option("--order", help="Measure on four subjects what shuffled inputs change, too.")
+    ] = False,
+    activations: Annotated[
+        bool,
+        typer.Option("--activations", help="Draw mean activations of the features of four subjects, too."),
+    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=0,
+            help="Further processes that compute scores; default: cores less one, at most 4.",
+        ),
+    ] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -117,9 +150,11 @@ def evaluate(
 
     With several models, a folder of each, and models.md with the paired differences to the first and their intervals.
 
+    A model in the folder of its run is measured on that run's test subjects, and the table says how many it has seen.
+
     Example: mrseg evaluate --model compact --data subjects/ -o evaluation
 
-    Example: mrseg evaluate --model compact --model runs/smml/model --data subjects/ -o evaluation
+    Example: mrseg evaluate --model compact --model runs/smml/model --data subjects/ -o evaluation --split all
     """
     with _with_extra():
         from mrseg_training.evaluate import evaluate as measure
@@ -132,6 +167,12 @@ def evaluate(
             "precision": precision,
             "overwrite": overwrite,
             "labels": labels,
+            "split": split,
+            "subjects": None if subjects is None else [s.strip() for s in subjects.split(",") if s.strip()],
+            "lesions": lesions,
+            "shuffles": 5 if order else 0,
+            "activations": activations,
+            "processes": min(4, (os.cpu_count() or 1) - 1) if processes is None else processes,
             "say": say,
         }
         names = list(model or [])

@@ -146,10 +146,10 @@ def implausible_finding(
         return ()
     brain = min(look.volume_ml for look in looks.values())
     if size > LARGE_SHARE * brain:
+        share = f"takes {size / brain:.0%} of" if size <= brain else "is larger than"
         message = (
-            f"{outermost.name} ({outermost.title}) takes {size / brain:.0%} of the brain in "
-            f"{_titles(task, combination)}, more than a tumour does: the result is probably wrong; look at the scans, "
-            "and at other combinations."
+            f"{outermost.name} ({outermost.title}) {share} the brain in {_titles(task, combination)}, more than a "
+            "tumour does: the result is probably wrong; look at the scans, and at other combinations."
         )
         return (Note("large_finding", message),)
     return ()

@@ -21,7 +21,7 @@ from napari_mrseg.study import Grid, Note, Source
 Notes = tuple[Note, ...]
 
 PIXELS = ((0, 0, -1, 0), (0, -1, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1))  # axes I, P, L
-_CONTAINERS = ("PNG", "JPEG", "TIFF")
+_CONTAINERS = ("PNG", "JPEG", "TIFF", "BMP")
 _LOSSY = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")
 FRAMES_ENDING = _TIFF[0]  # of a file that holds several pictures
@@ -29,7 +29,7 @@ FRAMES_ENDING = _TIFF[0]  # of a file that holds several pictures
 
 class Picture(Format):
     title = "picture"
-    endings = (".png", *_LOSSY, *_TIFF, ".npy")
+    endings = (".png", *_LOSSY, *_TIFF, ".bmp", ".npy")
     label_endings = (".png", *_TIFF)
     ndim = 2
 
@@ -108,7 +108,7 @@ def _pixels(path: Path, raw: bytes) -> list[npt.NDArray[Any]]:
             return pages
     except UnidentifiedImageError:
         raise InputError(
-            f"{path.name} is no PNG, JPEG or TIFF picture, whatever its name says; convert it to .png."
+            f"{path.name} is no PNG, JPEG, TIFF or BMP picture, whatever its name says; convert it to .png."
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         why = " ".join(str(error).split()) or type(error).__name__

@@ -216,6 +216,9 @@ class TestFinding:
         brain = self.LOOKS["t1"].volume_ml
         (note,) = plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.5 * brain}, self.LOOKS, card)
         assert note.code == "large_finding"
+        assert "takes 50% of the brain" in note.message
+        (note,) = plausibility.implausible_finding(BRATS, ("t1",), {"WT": 1.07 * brain}, self.LOOKS, card)
+        assert "is larger than the brain" in note.message  # 107 % is no share
         assert plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.2 * brain}, self.LOOKS, card) == ()
 
 

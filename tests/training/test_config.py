@@ -12,6 +12,7 @@ from mrseg_training.benchmark import load_benchmark
 from mrseg_training.config import load_as, load_config, shipped
 from mrseg_training.fit import OPTIMIZERS, learning_rate
 from mrseg_training.settings import PerturbPart
+from mrseg_training.stages import check_stage
 from napari_mrseg.errors import InputError
 
 
@@ -94,6 +95,33 @@ def test_smml_has_its_papers_optimiser() -> None:
     assert learning_rate(part, 100, 100) == 0.0
 
 
+def test_a_length_on_the_command_line_takes_the_place_of_the_files() -> None:
+    """``stages.X.steps=N`` on a recipe of epochs, minutes on one of steps; a file with two is told the way out."""
+    part = load_config("paper", ["stages.adapt.steps=7"]).stage("adapt")
+    assert (part.steps, part.epochs) == (7, None)
+    part = load_config("tiny", ["stages.adapt.minutes=0.5"]).stage("adapt")
+    assert (part.steps, part.minutes) == (None, 0.5)
+    with pytest.raises(InputError, match=r"not epochs and steps; a key=value .* takes the place"):
+        load_config("paper", ["stages.adapt={epochs: 2, steps: 3}"])
+
+
+def test_another_network_takes_the_place_of_the_files() -> None:
+    """``tiny`` with a network of MONAI: what the file says of UniMRSeg's shape is left out, the rest stays."""
+    changes = [
+        "model.arguments={channels: [4, 8], strides: [2]}",
+        "recipe=[supervised]",
+        "model.network=monai:UNet",
+    ]
+    config = load_config("tiny", changes)
+    assert config.model.network == "monai:UNet"
+    assert config.model.name == "tiny"
+    assert config.data.simulate.train == 64
+    with pytest.raises(InputError, match="width is of the network unimrseg"):
+        load_config("tiny", [*changes, "model.width=8"])
+    with pytest.raises(InputError, match=r"looks at features.*recipe=\[supervised\]"):
+        check_stage(load_config("tiny", [changes[0], changes[2]]), "contrast")
+
+
 def test_ablation_configuration_is_valid() -> None:
     """The benchmark has three seeds, at least 50 test subjects and the rungs of the issue."""
     config = load_as(AblationConfig, "ablation")
@@ -113,9 +141,9 @@ def test_ablation_configuration_is_valid() -> None:
         ("stages.contrast.batch=0", "stages.contrast.batch is wrong"),
         ("stages.contrast.extents=[[100,100,100]]", "multiples of 8"),
         ("model.stem=2", "multiples of 16"),
-        ("stages.contrast.epochs=3", "exactly one of epochs, steps and minutes"),
+        ("stages.contrast.steps=null", "exactly one of epochs, steps and minutes"),
         ("model.heads=[3, 2, 4, 8, 8]", "heads"),
-        ("recipe=[reconstruct, supervised]", "stages.supervised is not there"),
+        ("recipe=[reconstruct, mutual]", "stages.mutual is not there"),
         ("task=knees", "Unknown task"),
         ("data.source=brats", "path is needed"),
         ("data.simulate.brains=[one]", "path is needed for simulate.brains"),

@@ -9,15 +9,20 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from small import small_config, write_subjects
+from PIL import Image
+from small import small_config, write_subject, write_subjects
 from synthetic import save_nifti
+from tiny import image_model
 
+from mrseg_training.data.distributed import distributed_split
 from mrseg_training.data.splits import read_split
-from mrseg_training.data.subjects import Files
+from mrseg_training.data.subjects import Files, find_brats, find_folders
 from mrseg_training.evaluate import evaluate
+from mrseg_training.evaluate_models import evaluate_models
 from mrseg_training.fit import train
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.store import Model
+from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 
 def test_a_data_set_is_read_before_it_is_measured(tmp_path: Path, tiny: Model) -> None:
@@ -145,3 +150,135 @@ def test_what_is_measured_is_kept(
     assert document["subjects"] == ["BraTS2021_00000", "BraTS2021_00001"]
     assert {row["subject"] for row in document["by_subject"]} == set(document["subjects"])
     assert len(document["by_subject"]) == 30
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path: Path, tiny: Model) -> None:
+    """Subjects that are links to a shared disk, and subjects whose files are links: trained on and measured alike."""
+    disk = write_subjects(tmp_path / "disk", 4)
+    root = tmp_path / "mine"
+    root.mkdir()
+    for subject in sorted(disk.iterdir())[:2]:
+        (root / subject.name).symlink_to(subject)
+    for subject in sorted(disk.iterdir())[2:]:
+        (root / subject.name).mkdir()
+        for path in subject.iterdir():
+            (root / subject.name / path.name).symlink_to(path)
+    names = [subject.name for subject in sorted(disk.iterdir())]
+    assert list(find_brats(root)) == names
+    assert list(find_folders(root, "**/BraTS*", BRATS)) == names
+    linked = tmp_path / "linked"
+    linked.symlink_to(root)
+    config = small_config(linked, recipe=["supervised"], data={"source": "folders"})
+    train(config, tmp_path / "run")
+    assert sorted((tmp_path / "run" / "cache").glob("BraTS*.safetensors"))
+    assert evaluate(tiny.folder, linked, tmp_path / "out", hd95=False)["subjects"] == names
+
+
+def test_a_split_in_folders_is_found_through_links(tmp_path: Path) -> None:
+    """``Train`` and ``Test`` count by their names where the files are, not by where links lead."""
+    disk = write_subjects(tmp_path / "disk", 2)
+    root = tmp_path / "set"
+    for group, subject in zip(("Train", "Test"), sorted(disk.iterdir()), strict=True):
+        (root / group).mkdir(parents=True)
+        (root / group / subject.name).symlink_to(subject)
+    split = distributed_split(find_folders(root, "**/", BRATS), root)
+    assert split == {"train": ["BraTS2021_00000"], "validation": [], "test": ["BraTS2021_00001"]}
+
+
+def test_a_link_whose_file_is_gone_is_named(tmp_path: Path) -> None:
+    """A dangling link is no modality that the subject lacks: training names the file."""
+    root = write_subjects(tmp_path / "data", 4)
+    lost = root / "BraTS2021_00001" / "BraTS2021_00001_t1.nii.gz"
+    lost.unlink()
+    lost.symlink_to(tmp_path / "gone.nii.gz")
+    with pytest.raises(InputError, match="BraTS2021_00001_t1"):
+        train(small_config(root, recipe=["supervised"]), tmp_path / "run")
+
+
+def test_brats_2015_is_measured(tmp_path: Path, tiny: Model) -> None:
+    """A folder for each image, as distributed: ``evaluate`` finds subjects and segmentation as training does."""
+    sitk = pytest.importorskip("SimpleITK")
+    source = write_subject(tmp_path / "nifti" / "one")
+    subject = tmp_path / "2015" / "HGG" / "brats_2013_pat0001_1"
+    for kind, role in (
+        ("MR_Flair", "flair"),
+        ("MR_T1", "t1"),
+        ("MR_T1c", "t1ce"),
+        ("MR_T2", "t2"),
+        ("3more.XX.O.OT", "seg"),
+    ):
+        name = f"VSD.Brain_{kind}.54{role}" if role == "seg" else f"VSD.Brain.XX.O.{kind}.54{role}"
+        (subject / name).mkdir(parents=True)
+        image = sitk.ReadImage(str(source / f"one_{role}.nii.gz"))
+        sitk.WriteImage(image, str(subject / name / f"{name}.mha"))
+    found = evaluate(tiny.folder, tmp_path / "2015", tmp_path / "out", labels="brats-2015", hd95=False)
+    assert found["subjects"] == [subject.name]
+    assert len(found["rows"]) == 15
+
+
+def written(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def frame(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Colour, depth and mask of 48 × 64 pixels with a bright, near square."""
+    rng = np.random.default_rng(number)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 15:40] = 255
+    depth = np.where(mask > 0, 90, 200).astype(np.uint8)
+    colour = (rng.integers(0, 60, (48, 64, 3)) + 150 * (mask[..., None] > 0)).astype(np.uint8)
+    return colour, depth, mask
+
+
+def test_nlpr_keeps_its_depth(tmp_path: Path) -> None:
+    """RGB/x.jpg, depth/x_Depth.bmp, groundtruth/x.jpg: three files for each frame."""
+    root = tmp_path / "NLPR"
+    for number, name in enumerate(("1_02-02-40", "1_02-05-11")):
+        colour, depth, mask = frame(number)
+        written(root / "RGB" / f"{name}.jpg", colour)
+        written(root / "depth" / f"{name}_Depth.bmp", depth)
+        written(root / "groundtruth" / f"{name}.jpg", mask)
+    found = find_folders(root, "**/", RGBD_SOD)
+    assert len(found) == 2
+    for roles in found.values():
+        assert set(roles) == {"rgb", "depth", "reference"}
+        assert roles["depth"].suffix == ".bmp"
+    prepared = Files(found, RGBD_SOD, 1.0).load(next(iter(found)))
+    assert prepared.available.all()
+    assert float(prepared.images[3].std()) > 0
+
+
+def test_dut_rgbd_is_found_with_its_split(tmp_path: Path) -> None:
+    """train_data/train_images, train_depth, train_masks and the same of test_data, and which are for training."""
+    root = tmp_path / "DUT-RGBD"
+    for group in ("train", "test"):
+        for number in range(2):
+            colour, depth, mask = frame(number)
+            for kind, values, ending in (
+                ("images", colour, "jpg"),
+                ("depth", depth, "png"),
+                ("masks", mask, "png"),
+            ):
+                written(root / f"{group}_data" / f"{group}_{kind}" / f"{number:04d}.{ending}", values)
+    found = find_folders(root, "**/", RGBD_SOD)
+    assert len(found) == 4
+    assert all(set(roles) == {"rgb", "depth", "reference"} for roles in found.values())
+    split = distributed_split(found, root)
+    assert split is not None
+    assert [len(split[group]) for group in ("train", "validation", "test")] == [2, 0, 2]
+
+
+def test_two_models_are_measured_on_folders_of_frames(tmp_path: Path) -> None:
+    """Each frame is a subject under its own name, in the table of one model and in the comparison of two."""
+    root = tmp_path / "NJUD"
+    for number in range(2):
+        for kind, values in zip(("RGB", "depth", "GT"), frame(number), strict=True):
+            written(root / kind / f"{number:06d}.png", values)
+    models = [image_model(tmp_path / name, seed=seed).folder for seed, name in enumerate(("a", "b"))]
+    found = evaluate_models(models, root, tmp_path / "out", hd95=False)
+    assert found["subjects"] == ["NJUD__000000", "NJUD__000001"]
+    assert len(found["rows"]) == 4
+    names = list(found["models"])
+    lines = (tmp_path / "out" / names[0] / "table.csv").read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == set(found["subjects"])

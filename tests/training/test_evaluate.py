@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from scipy.ndimage import distance_transform_edt
 from small import write_subject
 
 from mrseg_training.calibration import Calibration, scaled_error
-from mrseg_training.evaluate import OUTPUTS, _far, evaluate
+from mrseg_training.data.splits import write_split
+from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.evaluate_models import evaluate_models
+from mrseg_training.measure import far_from
 from mrseg_training.paper_table import summarise
-from napari_mrseg.compare.metrics import region_dice
+from napari_mrseg import cli
+from napari_mrseg.compare.metrics import lesion_wise, region_dice, region_mask, surface_dice
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
@@ -30,7 +36,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     write_subject(root / "data" / "more" / "BraTS2021_00002", seed=2, modalities=("flair", "t2"))
     (write_subject(root / "data" / "BraTS2021_00003") / "BraTS2021_00003_seg.nii.gz").unlink()
     document = evaluate(
-        root / "tiny", root / "data", root / "out", device="cpu", shuffles=2, order_subjects=1
+        root / "tiny",
+        root / "data",
+        root / "out",
+        device="cpu",
+        lesions=True,
+        shuffles=2,
+        order_subjects=1,
+        activations=True,
     )
     return root, document
 
@@ -80,6 +93,11 @@ def test_what_lies_far_from_the_reference_is_measured(done: tuple[Path, dict]) -
     expected = np.linalg.norm(places - np.array([3, 2, 2]) * spacing, axis=1).reshape(truth.shape) > 15
     assert np.array_equal(_far(truth, spacing), expected)
     assert _far(np.zeros_like(truth), spacing).all()
+    middle = np.zeros((60, 50, 40), dtype=bool)
+    middle[25:31, 20:22, 19] = True
+    assert np.array_equal(
+        _far(middle, spacing), distance_transform_edt(~middle, sampling=spacing) > 15
+    )  # only a box around it is looked at
     root, document = done
     study = open_study(root / "data" / "BraTS2021_00001")
     assert study.reference is not None
@@ -89,6 +107,129 @@ def test_what_lies_far_from_the_reference_is_measured(done: tuple[Path, dict]) -
         r for r in document["by_subject"] if r["combination"] == ["t1"] and r["subject"].endswith("00001")
     )
     assert row["far"] == pytest.approx(sizes(outside, BRATS, study.grid.voxel_ml)["WT"])
+
+
+def test_todays_challenge_metrics_are_measured(done: tuple[Path, dict]) -> None:
+    """Lesion-wise scores and surface Dice of each region, by subject and in the mean, and HD95 with the penalty."""
+    root, document = done
+    study = open_study(root / "data" / "BraTS2021_00001")
+    assert study.reference is not None
+    labels = Engine(load_model(root / "tiny"), device="cpu").predict(study, ["t1"]).labels
+    row = next(
+        r for r in document["by_subject"] if r["combination"] == ["t1"] and r["subject"] == "BraTS2021_00001"
+    )
+    for region in BRATS.regions:
+        masks = region_mask(labels, region), region_mask(study.reference.labels, region)
+        expected = lesion_wise(*masks, study.grid.spacing)
+        found = row["lesions"][region.name]
+        assert (found["dice"], found["hd95"]) == pytest.approx((expected.dice, expected.hd95))
+        assert (found["missed"], found["false"]) == (expected.missed, expected.false)
+        assert found["surface_dice"] == pytest.approx(surface_dice(*masks, study.grid.spacing))
+    whole = document["rows"][0]["ET"]
+    rows = [r for r in document["by_subject"] if len(r["combination"]) == 4]
+    assert whole["lesions"]["dice"] == pytest.approx(np.mean([r["lesions"]["ET"]["dice"] for r in rows]))
+    assert whole["hd95_penalised"] == pytest.approx(
+        np.mean([374.0 if r["hd95"]["ET"] is None else r["hd95"]["ET"] for r in rows])
+    )
+    head = (root / "out" / "table.csv").read_text().splitlines()[0].split(",")
+    assert {"WT_lesion_dice", "ET_lesion_false", "TC_surface_dice"} <= set(head)
+    text = (root / "out" / "table.md").read_text()
+    assert "ET HD95 or 374" in text
+    assert "| flair+t1+t1ce+t2 |" in text
+
+
+def _far(truth: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    near, far = far_from(truth, spacing)
+    whole = np.ones_like(truth)
+    whole[near] = far
+    return whole
+
+
+def test_other_processes_give_the_same_numbers(done: tuple[Path, dict], tmp_path: Path) -> None:
+    """With the scores computed by another process, and no order test or activations: the same table, less files."""
+    root, document = done
+    again = evaluate(root / "tiny", root / "data", tmp_path / "out", device="cpu", lesions=True, processes=1)
+    assert again["order"] is None
+    assert again["activations"] == {}
+    assert not (tmp_path / "out" / "features.svg").exists()
+    assert (tmp_path / "out" / "table.csv").read_text() == (root / "out" / "table.csv").read_text()
+    assert again["calibration"] == document["calibration"]
+    assert [row["far"] for row in again["by_subject"]] == [row["far"] for row in document["by_subject"]]
+
+
+def as_a_run(root: Path, model: Path, train: list[str], test: list[str]) -> Path:
+    """A run's folder with its split and ``model`` in it; returns the model's folder."""
+    write_split({"train": train, "validation": [], "test": test}, root / "split")
+    (root / "config.json").write_text("{}")
+    return Path(shutil.copytree(model, root / "model"))
+
+
+def test_the_runs_own_test_subjects_are_measured(done: tuple[Path, dict], tmp_path: Path) -> None:
+    """``split`` run: the test list of the run that the model lies in; the table says how many it has seen."""
+    root, first, second = done[0], "BraTS2021_00001", "BraTS2021_00002"
+    model = as_a_run(tmp_path / "run", root / "tiny", [first, "another"], [second])
+    said: list[str] = []
+    own = evaluate(
+        model, root / "data", tmp_path / "own", device="cpu", split="run", say=lambda x: said.append(str(x))
+    )
+    assert own["subjects"] == [second]
+    assert any("1 of 2 labelled subjects, the test list of the model's own run" in line for line in said)
+    assert own["seen"] == {"train": 0, "validation": 0}
+    everyone = evaluate(model, root / "data", tmp_path / "all", device="cpu", split="all")
+    assert everyone["subjects"] == [first, second]
+    assert everyone["seen"]["train"] == 1
+    assert (
+        "1 of these 2 subjects are among those that the model was trained on"
+        in (tmp_path / "all" / "table.md").read_text()
+    )
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{first}  # by hand\n")
+    by_list = evaluate(model, root / "data", tmp_path / "listed", device="cpu", split=listed)
+    assert by_list["subjects"] == [first]
+    assert done[1]["seen"] is None
+    assert "is not known" in (root / "out" / "table.md").read_text()
+
+
+def test_lists_that_do_not_fit_are_refused(done: tuple[Path, dict], tmp_path: Path) -> None:
+    """An id that is not there, an empty list, no list, and two runs whose test lists share no subject."""
+    root, first, second = done[0], "BraTS2021_00001", "BraTS2021_00002"
+    for text, match in (("BraTS2021_99999", "BraTS2021_99999"), ("# nobody", "names no subject")):
+        (tmp_path / "list.txt").write_text(text)
+        with pytest.raises(InputError, match=match):
+            evaluate(root / "tiny", root / "data", tmp_path / "out", split=tmp_path / "list.txt")
+    with pytest.raises(InputError, match="is no list of ids"):
+        evaluate(root / "tiny", root / "data", tmp_path / "out", split=tmp_path / "nowhere")
+    models = [
+        as_a_run(tmp_path / name, root / "tiny", [], [subject])
+        for name, subject in (("a", first), ("b", second))
+    ]
+    with pytest.raises(InputError, match="no subject in common"):
+        evaluate_models(models, root / "data", tmp_path / "out", split="run")
+
+
+def test_the_command_takes_the_runs_list_a_list_and_names(done: tuple[Path, dict], tmp_path: Path) -> None:
+    """``mrseg evaluate``: the run's test list by itself, ``--split all``, ``--subjects``."""
+    root, first, second = done[0], "BraTS2021_00001", "BraTS2021_00002"
+    model = as_a_run(tmp_path / "run", root / "tiny", [first], [second])
+    common = [
+        "evaluate",
+        "--model",
+        str(model),
+        "--data",
+        str(root / "data"),
+        "--device",
+        "cpu",
+        "--processes",
+        "0",
+    ]
+    for name, more, expected in (
+        ("own", [], [second]),
+        ("all", ["--split", "all"], [first, second]),
+        ("named", ["--subjects", first], [first]),
+    ):
+        out = tmp_path / name
+        assert cli.main([*common, "-o", str(out), *more]) == 0
+        assert json.loads((out / "table.json").read_text())["subjects"] == expected
 
 
 def test_order_and_activations_are_measured(done: tuple[Path, dict]) -> None:

@@ -114,6 +114,13 @@ def test_simulate_train_and_evaluate_from_the_command_line(tmp_path: Path) -> No
         "E",
     ]
     assert " mm" not in (out / "table.md").read_text()
+    lines = [line.split(",") for line in (out / "table.csv").read_text().splitlines()]
+    measures = ["s", "mae", "f", "e", "f_max", "e_max", "f_adaptive", "e_adaptive", "f_weighted"]
+    assert lines[0][-9:] == measures
+    assert float(lines[1][-9]) == pytest.approx(document["by_subject"][0]["saliency"]["s"], rel=1e-5)
+    assert rows["rgb"]["f_max"] <= np.mean(
+        [r["saliency"]["f_max"] for r in document["by_subject"] if r["combination"] == ["rgb"]]
+    )  # of the mean curve
 
 
 @pytest.mark.parametrize("layout", ["NJUD", "NLPR", "STERE"])

@@ -22,7 +22,7 @@ from mrseg_training.data.prepare import Data, find_data, prepare_data
 from mrseg_training.data.subjects import open_source
 from mrseg_training.files import write_atomically
 from mrseg_training.fit import Start, find_start, fingerprint, run_stage
-from mrseg_training.log import Log, Progress, Report
+from mrseg_training.log import Log, Report, to_people
 from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
@@ -92,7 +92,7 @@ def ablate(
             raise InputError(f"There is no row “{name}”; known: {', '.join(ROWS)}.")
     out.mkdir(parents=True, exist_ok=True)
     fabric = make_fabric(config.base)
-    log = Log(out, report or Progress())
+    log = Log(out, report or to_people())
     try:
         data = prepare_data(config.base, *find_data(config.base), out, log, fabric)
         test = _test_volumes(config.base, out, data, log)

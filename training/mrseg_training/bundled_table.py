@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mrseg_training.calibration import scaled_error, temperature
-from mrseg_training.evaluate import FAR_MM
 from mrseg_training.markdown import NOTHING, number, table
+from mrseg_training.measure import FAR_MM
 from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.tasks import key
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mrseg_training.settings import Config
+from mrseg_training.settings import LENGTHS, OF_ANY_NETWORK, Config
 from napari_mrseg.errors import InputError
 
 Some = TypeVar("Some", bound=BaseModel)
@@ -46,9 +46,21 @@ def load_as(kind: type[Some], name_or_path: str | Path, overrides: Sequence[str]
         ) from None
     if not isinstance(values, dict):
         raise InputError(f"{where} holds no settings but a {type(values).__name__}; write key: value lines.")
+    _take_other_network(values, overrides)
     for override in overrides:
         _put(values, override)
     return check(kind, values, where)
+
+
+def _take_other_network(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Where the overrides name another network, leave out what the file says of the shape of its own."""
+    model = values.get("model")
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key.strip() == "model.network" and isinstance(model, dict):
+            if name.strip() != model.get("network", "unimrseg"):
+                values["model"] = {k: v for k, v in model.items() if k in OF_ANY_NETWORK}
+            return
 
 
 def check(kind: type[Some], values: Mapping[str, Any], where: str) -> Some:
@@ -113,6 +125,9 @@ def _put(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             inner = values[name] = {}
         values = inner
+    if len(path) >= 2 and path[-2] == "stages" and last in LENGTHS and value is not None:
+        for other in LENGTHS:  # a stage has one length: the one asked for
+            values.pop(other, None)
     values[last] = value
 
 

@@ -5,35 +5,38 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mrseg_training import perturb
 from mrseg_training.calibration import Calibration
+from mrseg_training.chosen import chosen_subjects, seen_by
 from mrseg_training.data.report import Survey, examine
 from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
 from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
+from mrseg_training.measure import Reference, measuring, reference_sizes, scores
 from mrseg_training.paper_table import (
+    SALIENCY,
     feature_figure,
     is_classes,
     is_saliency,
+    mean_iou,
     reliability_figure,
     summarise,
     table_markdown,
 )
-from napari_mrseg.compare.metrics import region_dice, region_hd95, region_mask, sizes
-from napari_mrseg.compare.saliency import Saliency, saliency
+from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.formats import label_ending
 from napari_mrseg.io.recognise import REFERENCE
 from napari_mrseg.models.network import FeatureNetwork
@@ -41,7 +44,6 @@ from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 
-FAR_MM = 15.0  # from the reference: what is found beyond is another thing taken for it
 OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "features.svg")
 
 
@@ -54,11 +56,15 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
     subjects: Sequence[str] | None = None,
+    split: str | Path | None = None,
     overwrite: bool = False,
     hd95: bool = True,
-    shuffles: int = 5,
+    lesions: bool = False,
+    shuffles: int = 0,
     order_subjects: int = 4,
+    activations: bool = False,
     labels: str | None = None,
+    processes: int = 0,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Measure ``model`` on the subjects under ``data`` that have a reference; writes :data:`OUTPUTS` into ``out``.
@@ -67,9 +73,12 @@ def evaluate(
     before the first one is measured, and all that cannot be used are named at once; where it ends early all the same,
     the outputs hold the subjects measured before.
 
-    ``subjects``: only these ids (e.g. the lines of a split's test.txt). ``shuffles``: how often the order of the
-    inputs is shuffled for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. Returns the
-    content of ``table.json``. Raises InputError if there is nothing to measure or ``out`` is taken.
+    ``subjects``: only these ids. ``split``: which ids else, as :func:`~.chosen.chosen_subjects` takes it; default: all.
+    ``lesions``: lesion-wise scores and surface Dice, too. ``shuffles``: how often the order of the inputs is shuffled
+    for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. ``activations``: mean activations of
+    the features, on the same ones, drawn into features.svg. ``processes``: further ones that compute the scores
+    meanwhile; the numbers do not depend on it.
+    Returns the content of ``table.json``. Raises InputError if there is nothing to measure or ``out`` is taken.
     """
     out, data = Path(out), Path(data)
     taken = [name for name in OUTPUTS if (out / name).exists()]
@@ -78,14 +87,20 @@ def evaluate(
     loaded = load_model(model, task=task)
     engine = Engine(loaded, device=device, precision=precision)
     source = find_labelled(data, loaded.task, subjects, labels)
+    if subjects is None and split is not None:
+        wanted, sentence = chosen_subjects([loaded], source.ids, split)
+        source = source.only(wanted)
+        say(sentence)
     check_all(source, say)
-    measured = Measured(loaded)
+    measured = Measured(loaded, shuffles=shuffles, order_subjects=order_subjects, activations=activations)
+    began = time.monotonic()
     try:
-        for subject in source.ids:
-            study = source.open(subject)
-            with_order = len(measured.subjects) < order_subjects
-            measured.add(subject, engine, study, hd95=hd95, shuffles=shuffles, with_order=with_order)
-            say(Count("measured", len(measured.subjects), len(source.ids)))
+        with measuring(processes) as pool:
+            for subject in source.ids:
+                measured.add(subject, engine, source.open(subject), pool, hd95=hd95, lesions=lesions)
+                done = len(measured.subjects)
+                left = (time.monotonic() - began) / done * (len(source.ids) - done)
+                say(Count("measured", done, len(source.ids), left))
     except (Exception, KeyboardInterrupt) as error:
         if not measured.subjects:
             raise
@@ -102,8 +117,9 @@ def evaluate(
 class Measured:
     """What is measured so far, subject by subject; a subject counts once all of it is."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, shuffles: int, order_subjects: int, activations: bool) -> None:
         self.model, self.task = model, model.task
+        self.shuffles, self.order_subjects, self.activations = shuffles, order_subjects, activations
         self.subjects: list[str] = []
         self.rows: list[dict[str, Any]] = []
         self.calibration = Calibration(len(self.task.names), len(self.task.regions))
@@ -111,15 +127,17 @@ class Measured:
         self.orders: list[dict[str, Any]] = []
 
     def add(
-        self, subject: str, engine: Engine, study: Study, *, hd95: bool, shuffles: int, with_order: bool
+        self, subject: str, engine: Engine, study: Study, pool: Executor, *, hd95: bool, lesions: bool
     ) -> None:
-        """Measure every combination of ``study``; ``with_order``: activations and the order test, too."""
+        """Measure every combination of ``study``, and on the first subjects what else is asked for."""
         calibration = Calibration(len(self.task.names), len(self.task.regions))
-        rows = measure_subject(engine, study, calibration, hd95=hd95)
-        network, gaps = self.model.network, []
-        if with_order and isinstance(network, FeatureNetwork):
+        rows = measure_subject(engine, study, calibration, pool, subject=subject, hd95=hd95, lesions=lesions)
+        first, gaps, orders = len(self.subjects) < self.order_subjects, [], []
+        network = self.model.network
+        if first and self.activations and isinstance(network, FeatureNetwork):
             gaps = [mean_activations(network, self.model.card.validated[0].spacing_mm, study)]
-        orders = order_robustness(engine, study, shuffles) if with_order and shuffles else []
+        if first and self.shuffles:
+            orders = order_robustness(engine, study, self.shuffles)
         self.calibration.join(calibration)
         self.rows += rows
         self.gaps += gaps
@@ -128,24 +146,32 @@ class Measured:
 
     def write(self, out: Path, data: str, engine: Engine) -> dict[str, Any]:
         """Write :data:`OUTPUTS` into ``out``; returns the content of ``table.json``."""
+        seen = seen_by(self.model, self.subjects)
         document = {
             "model": self.model.info,
             "data": data,
             "subjects": self.subjects,
+            "seen": {"train": seen.train, "validation": seen.validation} if seen.known else None,
             "device": engine.device_name,
             "precision": engine.precision,
             "spacing_mm": self.model.card.validated[0].spacing_mm,
             **summarise(self.rows, self.task),
-            "by_subject": self.rows,
+            "by_subject": [{k: v for k, v in row.items() if k != "curves"} for row in self.rows],
             "calibration": self.calibration.document([r.name for r in self.task.regions]),
             "order": _order_summary(self.orders),
             "activations": _mean_gap(self.gaps),
         }
+        files = {
+            "table.md": table_markdown(document, self.task, seen.sentence(len(self.subjects))),
+            "table.csv": _csv(self.rows, self.task),
+            "reliability.svg": reliability_figure(document).svg(),
+        }
+        if self.gaps:
+            files["features.svg"] = feature_figure(document).svg()
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / "table.md", table_markdown(document, self.task).encode())
-        write_atomically(out / "table.csv", _csv(self.rows, self.task).encode())
-        write_atomically(out / "reliability.svg", reliability_figure(document).svg().encode())
-        write_atomically(out / "features.svg", feature_figure(document).svg().encode())
+        (out / "features.svg").unlink(missing_ok=True)  # of a table that is replaced
+        for name, text in files.items():
+            write_atomically(out / name, text.encode())
         write_atomically(out / "table.json", json.dumps(_plain(document), indent=1).encode())
         return _plain(document)
 
@@ -184,69 +210,50 @@ def check_all(source: Files, say: Say) -> None:
 
 
 def measure_subject(
-    engine: Engine, study: Study, calibration: Calibration, *, hd95: bool
+    engine: Engine,
+    study: Study,
+    calibration: Calibration,
+    pool: Executor,
+    *,
+    subject: str,
+    hd95: bool,
+    lesions: bool,
 ) -> list[dict[str, Any]]:
-    """One row per combination of the modalities there: Dice (both empty = 1), HD95 in mm, sizes in the task's unit.
+    """One row per combination of the modalities there: :func:`~.measure.scores`, and sizes in the task's unit.
 
-    ``reference`` is the size of the region in the reference; ``far`` that of what is found in any region more than
-    :data:`FAR_MM` from all of it. ``saliency``: of images with one region, the papers' measures of the probabilities;
-    ``overlap``: of many classes, pixels in both and in either.
+    ``reference`` is the size of the region in the reference. ``pool`` computes the scores of one combination while the
+    next one is predicted.
     """
     assert study.reference is not None
     task, truth = study.task, study.reference.labels
     there = {region.name: region_mask(truth, region) for region in task.regions}
     voxel = study.grid.voxel_ml if task.ndim == 3 else 1.0
-    reference = dict(sizes(truth, task, voxel))
-    far = _far(truth > 0, study.grid.spacing)
-    rows = []
+    reference = Reference.of(truth, task, study.grid.spacing, voxel)
+    size = reference_sizes(reference)
+    rows: list[dict[str, Any]] = []
+    waiting: list[Future[dict[str, Any]]] = []
     for combination in engine.combinations(study):
         prediction = engine.predict(study, combination)
-        distances = region_hd95(prediction.labels, truth, task, study.grid.spacing) if hd95 else {}
+        whole = None
+        if is_saliency(task):
+            whole = np.zeros(truth.shape, np.float32)
+            whole[prediction.box] = prediction.probabilities[0]
+        waiting.append(
+            pool.submit(scores, prediction.labels, reference, hd95=hd95, lesions=lesions, probabilities=whole)
+        )
         inside = np.stack([there[region.name][prediction.box] for region in task.regions])
-        calibration.add(len(combination), prediction.probabilities.astype(np.float32), inside)
+        calibration.add(len(combination), prediction.probabilities, inside)
         rows.append(
             {
-                "subject": study.case,
+                "subject": subject,
                 "combination": list(combination),
-                "dice": region_dice(prediction.labels, truth, task),
-                "hd95": distances,
                 "size": dict(prediction.sizes),
-                "reference": reference,
-                "far": float(((prediction.labels > 0) & far).sum() * voxel),
+                "reference": size,
                 "present": {name: bool(mask.any()) for name, mask in there.items()},
                 "seconds": prediction.seconds,
-                **({"saliency": _saliency(prediction, truth)} if is_saliency(task) else {}),
-                **({"overlap": _overlap(prediction.labels, truth, task)} if is_classes(task) else {}),
             }
         )
-    return rows
-
-
-def _saliency(prediction: Prediction, truth: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """The papers' measures of a map of probabilities, mean over frames."""
-    whole = np.zeros(truth.shape, np.float32)
-    whole[prediction.box] = prediction.probabilities[0]
-    each = [saliency(found, there > 0) for found, there in zip(whole, truth, strict=True)]
-    return {name: float(np.mean([getattr(one, name) for one in each])) for name in Saliency._fields}
-
-
-def _overlap(labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], task: Task) -> dict[str, list[int]]:
-    """Pixels in both and in either, by region, where the truth says anything: 0 is unlabelled."""
-    said = truth > 0
-    found = {}
-    for region in task.regions:
-        a, b = region_mask(labels, region) & said, region_mask(truth, region)
-        found[region.name] = [int((a & b).sum()), int((a | b).sum())]
-    return found
-
-
-def _far(truth: npt.NDArray[np.bool_], spacing: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """Voxels more than :data:`FAR_MM` from the nearest one of ``truth``; all, where there is none."""
-    from scipy.ndimage import distance_transform_edt
-
-    if not truth.any():
-        return np.ones_like(truth)
-    return np.asarray(distance_transform_edt(~truth, sampling=spacing) > FAR_MM)
+    return [row | found.result() for row, found in zip(rows, waiting, strict=True)]
 
 
 @torch.inference_mode()
@@ -308,13 +315,22 @@ def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     regions = [region.name for region in task.regions]
     kinds = ("dice", "hd95_mm", f"size_{task.unit}", "in_reference")
-    writer.writerow(["subject", "combination", *(f"{r}_{kind}" for kind in kinds for r in regions)])
+    counted = ("dice", "hd95", "count", "missed", "false", "small", "surface_dice")
+    lesions = [(r, kind) for kind in counted for r in regions] if rows and "lesions" in rows[0] else []
+    measures = list(SALIENCY) if is_saliency(task) else []
+    heads = ["subject", "combination", *(f"{r}_{kind}" for kind in kinds for r in regions)]
+    heads += [f"{r}_{'lesion_' if kind != 'surface_dice' else ''}{kind}" for r, kind in lesions]
+    writer.writerow([*heads, *measures, *(["mean_iou"] if is_classes(task) else [])])
     for row in rows:
         numbers = [row["dice"][r] for r in regions] + [row["hd95"].get(r, float("nan")) for r in regions]
         numbers += [row["size"][r] for r in regions]
         cells = ["" if np.isnan(n) else f"{n:.6g}" for n in numbers]
-        there = [int(row["present"][r]) for r in regions]
-        writer.writerow([row["subject"], key(row["combination"]), *cells, *there])
+        there = [str(int(row["present"][r])) for r in regions]
+        there += [f"{row['lesions'][r][kind]:.6g}" for r, kind in lesions]
+        images = [f"{row['saliency'][m]:.6g}" for m in measures]
+        if is_classes(task):
+            images.append(f"{mean_iou([row['overlap']]):.6g}")
+        writer.writerow([row["subject"], key(row["combination"]), *cells, *there, *images])
     return stream.getvalue()
 
 

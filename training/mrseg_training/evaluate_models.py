@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.chosen import chosen_subjects
+from mrseg_training.evaluate import OUTPUTS, evaluate, find_labelled
 from mrseg_training.files import write_atomically
+from mrseg_training.log import silent
 from mrseg_training.markdown import number, table
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
@@ -55,8 +57,13 @@ def evaluate_models(
         raise InputError(
             f"{there.name} is already in {there.parent.name}; use --overwrite, or another folder."
         )
+    split, subjects = options.pop("split", None), options.pop("subjects", None)
+    if subjects is None and split is not None:
+        labelled = find_labelled(Path(data), get_task(kinds[0]), None, options.get("labels"))
+        subjects, sentence = chosen_subjects(loaded, labelled.ids, split)
+        options.get("say", silent)(sentence)
     documents = {
-        name: evaluate(model, data, out / name, task=task, overwrite=overwrite, **options)
+        name: evaluate(model, data, out / name, task=task, overwrite=overwrite, subjects=subjects, **options)
         for name, model in zip(names, models, strict=True)
     }
     document = compared(documents, get_task(kinds[0]))

@@ -29,11 +29,11 @@ from mrseg_training.data.loader import Loader
 from mrseg_training.data.prepare import Data, find_data, prepare_data
 from mrseg_training.export import model_card
 from mrseg_training.files import write_atomically
-from mrseg_training.log import Log, Progress, Report
+from mrseg_training.log import Log, Report, to_people
 from mrseg_training.perturb import mix
 from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.settings import Config, StagePart
-from mrseg_training.stages import STAGES, make_stage
+from mrseg_training.stages import STAGES, check_stage, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.network import channels_last
@@ -63,7 +63,7 @@ def train(
     """Run the recipe, or one ``stage`` of it, in ``out``; returns the model folder ``out/model``.
 
     ``resume`` goes on where an earlier run with the same settings stopped, bit for bit on the CPU. ``report`` gets
-    every event of the log (default: a progress line on stderr). ``clock`` measures a stage's minutes: for
+    every event of the log (default: progress on stderr). ``clock`` measures a stage's minutes: for
     comparisons at equal effort on a busy machine, ``time.process_time``. Raises InputError for settings and data that
     cannot be used, TrainingStopped for a loss that is not finite, ModelError for damaged checkpoints.
     """
@@ -75,11 +75,13 @@ def train(
         raise InputError(f"The recipe has no stage “{stage}”; it has {', '.join(config.recipe)}.")
     lead = fabric.global_rank == 0
     # What cannot be trained is refused before anything is written.
+    for index in chosen:
+        check_stage(config, config.recipe[index])
     source, split = find_data(config)
     given = given_start(config) if 0 in chosen else None
     if lead:
         _claim(out, [names[i] for i in chosen], resume)
-    own = Progress() if report is None and lead else report
+    own = to_people() if report is None and lead else report
     log = Log(out, own, tensorboard=config.run.tensorboard, active=lead)
     data: Data | None = None
     try:
@@ -95,7 +97,7 @@ def train(
             model = run_stage(config, index, out / names[index], data, fabric, log, start, clock)
         if fabric.global_rank == 0:
             _copy_model(model, out / "model", config)
-        log("done", message=f"The model is in {out / 'model'}")
+        log("done", model="model")
     finally:
         if data is not None:
             data.train.close()

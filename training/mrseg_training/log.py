@@ -1,8 +1,10 @@
-"""What a run says: lines of JSON in one file, a progress line, and TensorBoard if wanted."""
+"""What a run says: lines of JSON in one file, progress, a picture of its losses, and TensorBoard if wanted."""
 
 from __future__ import annotations
 
 import json
+import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mrseg_training.curves import write_curves
 from napari_mrseg.errors import InputError
 
 Event = Mapping[str, Any]
@@ -19,14 +22,28 @@ Report = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Count:
-    """How many of the subjects are done; as text a line for people, e.g. "prepared 3 of 7 subjects"."""
+    """How many of the subjects are done, and how many ``seconds`` are left, if that is known.
+
+    As text a line for people, e.g. "prepared 3 of 7 subjects".
+    """
 
     verb: str
     done: int
     total: int
+    seconds: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.done} of {self.total} subjects"
+        left = f", {in_words(self.seconds)} left" if self.seconds else ""
+        return f"{self.verb} {self.done} of {self.total} subjects{left}"
+
+
+def in_words(seconds: float) -> str:
+    """A time to wait, e.g. "about 3 min"."""
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 3600:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
 
 
 Say = Callable[[Count | str], None]
@@ -80,8 +97,60 @@ class Log:
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
+        if self.active:
+            write_curves(self.path.parent)
         if isinstance(self.report, Progress):
             self.report.close()
+
+
+def to_people() -> Report:
+    """What shows a run's events on stderr: a line that moves in a terminal, else plain lines every so often."""
+    return Progress() if sys.stderr.isatty() else Lines()
+
+
+class Lines:
+    """Plain lines for a file or a job's log: each stage's first and last step, and one every ``every`` seconds."""
+
+    def __init__(self, every: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.every, self.clock = every, clock
+        self._said = -math.inf
+        self._began = (0.0, 0.0)  # the time and how much was done when the stage at hand began
+        self._of = ""
+
+    def __call__(self, event: Event) -> None:
+        kind = event["kind"]
+        if kind in ("step", "start", "prepare"):
+            self._progress(event, event.get("stage", "data"))
+        elif kind == "finished":
+            self._say(f"{event['stage']}: finished after {event['steps']} steps, {event['seconds']:.0f} s")
+        elif kind == "validation":
+            self._say(
+                f"{event['stage']}: step {event['step']}, score {event['score']:.4f}, best {event['best']:.4f}"
+            )
+        elif "message" in event:
+            self._say(event["message"])
+
+    def _progress(self, event: Event, name: str) -> None:
+        now, step, steps = self.clock(), event["step"], event["steps"]
+        done = event.get("done", step / steps if steps else 0.0)
+        fresh = name != self._of
+        if fresh:
+            self._of, self._began = name, (now, done)
+        if not fresh and now - self._said < self.every and done < 1:
+            return
+        self._said = now
+        count = f"{step} of {steps}" if steps else f"step {step}"
+        parts = [f"{name}: {count}"]
+        if event["kind"] == "step":
+            parts += [f"loss {event['loss']:.3f}", f"{event['rate']:.2f} steps/s"]
+        began, before = self._began
+        if 0 < done < 1 and done > before:
+            parts.append(f"{in_words((now - began) / (done - before) * (1 - done))} left")
+        self._say(", ".join(parts))
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:

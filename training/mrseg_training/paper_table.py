@@ -10,12 +10,23 @@ import numpy as np
 
 from mrseg_training.markdown import number, table
 from napari_mrseg.compare.drawing import Drawing
+from napari_mrseg.compare.metrics import PENALTY_MM, penalised
 from napari_mrseg.tasks import Task
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
 
 
-SALIENCY = {"s": "S", "mae": "MAE", "f": "F", "e": "E"}
+SALIENCY = {
+    "s": "S",
+    "mae": "MAE",
+    "f": "F",
+    "e": "E",
+    "f_max": "max F",
+    "e_max": "max E",
+    "f_adaptive": "adaptive F",
+    "e_adaptive": "adaptive E",
+    "f_weighted": "weighted F",
+}
 """Columns of the measures of :mod:`napari_mrseg.compare.saliency`."""
 
 
@@ -33,7 +44,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
     """Rows by combination with means over subjects; average and standard deviation over combinations.
 
     ``dice``: an absent region found absent counts as 1 (BraTS challenge, RFNet family). ``dice_present``: only
-    subjects that have the region, as MONAI's DiceMetric does. ``n`` counts the latter.
+    subjects that have the region, as MONAI's DiceMetric does. ``n`` counts the latter. ``hd95``: where both have the
+    region; ``hd95_penalised``: over all subjects, 374 mm where one lacks it, 0 where both do (BraTS challenges).
     """
     regions = [region.name for region in task.regions]
     table = []
@@ -49,17 +61,24 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
                 "dice_present": _mean([row["dice"][name] for row in having]),
                 "n": len(having),
                 "hd95": _mean([row["hd95"].get(name, np.nan) for row in having]),
+                "hd95_penalised": _mean([_penalised(row, name, task) for row in own]),
                 "missed": sum(row["size"][name] == 0 for row in having),
                 "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
             }
+            if "lesions" in own[0]:
+                each = [row["lesions"][name] for row in own]
+                entry[name]["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in each[0]}
         if is_saliency(task):
             entry["saliency"] = {m: _mean([row["saliency"][m] for row in own]) for m in SALIENCY}
+            # As papers state it: the maximum of the mean curve, not the mean of each image's own maximum.
+            f, e = np.mean([row["curves"] for row in own], axis=0)
+            entry["saliency"] |= {"f_max": float(f.max()), "e_max": float(e.max())}
         if is_classes(task):
-            entry["mean_iou"] = _mean_iou([row["overlap"] for row in own])
+            entry["mean_iou"] = mean_iou([row["overlap"] for row in own])
         table.append(entry)
     foot: dict[str, Any] = {"average": {}, "sd": {}}
     for name in regions:
-        for kind in ("dice", "dice_present", "hd95"):
+        for kind in ("dice", "dice_present", "hd95", "hd95_penalised"):
             values = np.array([entry[name][kind] for entry in table], dtype=float)
             values = values[~np.isnan(values)]
             foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
@@ -73,7 +92,14 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
     return {"rows": table, **foot}
 
 
-def _mean_iou(rows: Sequence[Mapping[str, Sequence[int]]]) -> float:
+def _penalised(row: Mapping[str, Any], region: str, task: Task) -> float:
+    """HD95 of a row with the challenges' penalty, which is of volumes; not a number where none was measured."""
+    if region not in row["hd95"] or task.ndim == 2:
+        return float("nan")
+    return penalised(row["hd95"][region], row["size"][region] == 0, not row["present"][region])
+
+
+def mean_iou(rows: Sequence[Mapping[str, Sequence[int]]]) -> float:
     """Mean over the classes that are there of the intersection over the union, both summed over all images."""
     each = []
     for name in rows[0]:
@@ -83,36 +109,38 @@ def _mean_iou(rows: Sequence[Mapping[str, Sequence[int]]]) -> float:
     return _mean(each)
 
 
-def table_markdown(document: Mapping[str, Any], task: Task) -> str:
-    """Dots, Dice in % by both conventions, HD95; average and standard deviation; what else was found, in words."""
+def table_markdown(document: Mapping[str, Any], task: Task, seen: str) -> str:
+    """Dots, Dice in % by both conventions, HD95; average and standard deviation; what else was found, in words.
+
+    ``seen``: how many of the subjects the model has seen, as a sentence.
+    """
     regions = [] if is_classes(task) else [region.name for region in task.regions]
     heads = [m.title for m in task.modalities]
     heads += list(SALIENCY.values()) if is_saliency(task) else []
     heads += ["mean IoU"] if is_classes(task) else []
-    heads += (
-        [f"{r} Dice" for r in regions]
-        + [f"{r} Dice, present" for r in regions]
-        + [f"{r} HD95" for r in regions]
-    )
+    distance = f"HD95 or {PENALTY_MM:g}" if task.ndim == 3 else ""
+    kinds = {"dice": "Dice", "dice_present": "Dice, present", "hd95": "HD95"}
+    kinds |= {"hd95_penalised": distance} if distance else {}
+    heads += [f"{r} {title}" for title in kinds.values() for r in regions]
     rows = []
     for row in document["rows"]:
         used = tuple(row["combination"])
         unseen = {region.name for region in task.estimated(used)}
         cells = ["●" if name in used else "○" for name in task.names]
         cells += _images(row, task)
-        for kind in ("dice", "dice_present", "hd95"):
+        for kind in kinds:
             for name in regions:
                 text = _number(row[name][kind], kind)
                 cells.append(f"({text})" if name in unseen else text)
         rows.append(cells)
     for title in ("average", "sd"):
         cells = [title, *[""] * (len(task.names) - 1), *_images(document[title], task)]
-        cells += [
-            _number(document[title][name][kind], kind)
-            for kind in ("dice", "dice_present", "hd95")
-            for name in regions
-        ]
+        cells += [_number(document[title][name][kind], kind) for kind in kinds for name in regions]
         rows.append(cells)
+    penalty = (
+        f"; HD95 or {PENALTY_MM:g}: over all subjects, {PENALTY_MM:g} where one lacks it, 0 where both do"
+    )
+    penalty = penalty if distance else ""
     lines = table(heads, rows, words=len(task.names))
     lines += [
         "",
@@ -120,9 +148,18 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         f"{document['model']['version']}, network at {document['spacing_mm']:g} {task.length_unit}, scored on the "
         f"{'scans' if task.ndim == 3 else 'images'}' own grid. "
         "Dice in %, mean over subjects: a region that is absent and found absent counts as 100; “present” counts "
-        f"only subjects that have the region. HD95 in {task.length_unit}, where both have it. In parentheses: regions "
-        "that the modalities in use cannot show.",
+        f"only subjects that have the region. HD95 in {task.length_unit}, where both have it"
+        f"{penalty}. In parentheses: regions that the modalities in use cannot show.",
+        "",
+        seen,
     ]
+    if is_saliency(task):
+        lines += [
+            "",
+            "F and E: mean over 256 thresholds; max: of the mean curve over the images; adaptive: at twice a map's "
+            "mean.",
+        ]
+    lines += _lesion_lines(document["rows"], regions)
     if document["order"]:
         fixed, shuffled = document["order"]["fixed"], document["order"]["shuffled"]
         lines += ["", f"Order of the inputs: Dice {100 * fixed:.2f} in order, {100 * shuffled:.2f} shuffled."]
@@ -137,6 +174,34 @@ def table_markdown(document: Mapping[str, Any], task: Task) -> str:
         ([count, *(number(by[r]["ece_from_0.05"]) for r in regions)] for count, by in errors),
     )
     return "\n".join(lines) + "\n"
+
+
+def _lesion_lines(rows: Sequence[Mapping[str, Any]], regions: Sequence[str]) -> list[str]:
+    """A table of lesion-wise scores by combination, where they were measured."""
+    if not rows or not regions or "lesions" not in rows[0][regions[0]]:
+        return []
+    titles = {"dice": "lesion Dice", "hd95": "lesion HD95", "missed": "missed", "false": "false"}
+    titles |= {"surface_dice": "surface Dice"}
+    heads = ["combination", *(f"{r} {title}" for title in titles.values() for r in regions)]
+    cells = [
+        [
+            "+".join(row["combination"]),
+            *(
+                number(row[r]["lesions"][kind] * (100 if kind.endswith("dice") else 1), 1)
+                for kind in titles
+                for r in regions
+            ),
+        ]
+        for row in rows
+    ]
+    return [
+        "",
+        "Lesion by lesion as BraTS 2023 (parts within 6 voxels are one lesion, up to 50 mm³ do not count; a lesion "
+        f"that is missed or made up has Dice 0 and HD95 {PENALTY_MM:g}); missed and false ones a subject; surface "
+        "Dice at 1 mm:",
+        "",
+        *table(heads, cells),
+    ]
 
 
 def _images(row: Mapping[str, Any], task: Task) -> list[str]:
@@ -203,4 +268,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _number(value: float | None, kind: str) -> str:
-    return number(value if value is None or kind == "hd95" else 100 * value, 1)
+    return number(value if value is None or kind.startswith("hd95") else 100 * value, 1)

@@ -23,9 +23,11 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-_ANY_NETWORK = frozenset(
-    {"name", "version", "mirrored", "network", "arguments", "pretrained"}
-)  # the rest is unimrseg's
+OF_ANY_NETWORK = frozenset({"name", "version", "mirrored"})
+"""Settings of a model that stay when another network takes its place."""
+LENGTHS = ("epochs", "steps", "minutes")
+"""How long a stage is: one of them."""
+_ANY_NETWORK = OF_ANY_NETWORK | {"network", "arguments", "pretrained"}  # the rest is unimrseg's
 
 
 class ModelPart(Part):
@@ -273,8 +275,12 @@ class StagePart(Part):
 
     @model_validator(mode="after")
     def _sound(self) -> StagePart:
-        if sum(given is not None for given in (self.epochs, self.steps, self.minutes)) != 1:
-            raise ValueError("give exactly one of epochs, steps and minutes")
+        given = [name for name in LENGTHS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of epochs, steps and minutes, not {' and '.join(given) or 'none'}; a key=value on "
+                "the command line, such as stages.adapt.steps=100, takes the place of the others"
+            )
         return self
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mrseg_training.data.splits import GROUPS
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.folders import folders_below
 
 SUN_LIST = "allsplit.mat"
 _WORDS = {"train": ("train", "training"), "validation": ("val", "validation"), "test": ("test", "testing")}
@@ -17,15 +19,16 @@ def distributed_split(
 ) -> Mapping[str, Sequence[str]] | None:
     """Subjects by group as the data set has them, or None if it does not say for each.
 
-    ``found``: files of each subject under ``root``. Folders are VT5000's ``Train`` and ``Test`` or NJU2K's
-    ``NJU2K_TRAIN`` and ``NJU2K_TEST``. Raises InputError for a list that cannot be read.
+    ``found``: files of each subject under ``root``. Folders are VT5000's ``Train`` and ``Test``, NJU2K's
+    ``NJU2K_TRAIN`` and ``NJU2K_TEST`` or DUT-RGBD's ``train_data`` and ``test_data``. Raises InputError for a list that
+    cannot be read.
     """
-    listed = sorted(root.rglob(SUN_LIST))
+    listed = [path for folder in folders_below(root) if (path := folder / SUN_LIST).is_file()]
     groups = _of_sun(listed[0]) if listed else {}
     split: dict[str, list[str]] = {group: [] for group in GROUPS}
     for subject, files in found.items():
-        # Recognised files are named in full; the root may come with "..", a link or from the folder one is in.
-        path = next(iter(files.values())).resolve().relative_to(root.resolve())
+        # Files and folders may be links to anywhere: the names under ``root`` count, not where they lead.
+        path = _below(next(iter(files.values())), root)
         group = _listed(path, groups) if listed else _named(path.parts[:-1])
         if group is None:
             if not listed:
@@ -35,11 +38,17 @@ def distributed_split(
     return split if split["train"] and (split["test"] or split["validation"]) else None
 
 
+def _below(path: Path, root: Path) -> Path:
+    """``path`` from ``root`` on. Recognised files are named in full; ``root`` may come with ".."."""
+    own, top = (Path(os.path.abspath(p)) for p in (path, root))
+    return own.relative_to(top) if own.is_relative_to(top) else Path(own.name)
+
+
 def _named(folders: Iterable[str]) -> str | None:
     for folder in folders:
-        last = folder.lower().replace("-", "_").rsplit("_", 1)[-1]
+        parts = folder.lower().replace("-", "_").split("_")
         for group, words in _WORDS.items():
-            if last in words:
+            if parts[0] in words or parts[-1] in words:
                 return group
     return None
 

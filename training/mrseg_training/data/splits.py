@@ -49,10 +49,7 @@ def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
             if group == "train":
                 raise InputError(f"{folder} has no train.txt; write one id a line.")
             continue
-        for line in _text(path).splitlines():
-            subject = line.split("#")[0].strip()
-            if not subject:
-                continue
+        for subject in read_ids(path):
             if subject not in known:
                 raise InputError(
                     f"{path.name} names {subject}, which the data set does not have; take it out."
@@ -64,9 +61,18 @@ def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
     return split
 
 
+def read_ids(path: Path) -> list[str]:
+    """The ids of a text file, one a line, # begins a comment. Raises InputError if it is no such list."""
+    lines = (line.split("#")[0].strip() for line in _text(path).splitlines())
+    return [line for line in lines if line]
+
+
 def _text(path: Path) -> str:
     """The list's text, whatever editor wrote it. Raises InputError if it is none."""
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read ({error.strerror}); check it.") from None
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)

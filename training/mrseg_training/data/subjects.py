@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +85,11 @@ class Files:
         self.labelled, self.labels = labelled, labels
         self.ids: Sequence[str] = tuple(found)
 
+    def only(self, subjects: Sequence[str]) -> Files:
+        """The same with some of its subjects, in their order."""
+        some = {subject: self.found[subject] for subject in subjects}
+        return Files(some, self.task, self.spacing, labelled=self.labelled, labels=self.labels)
+
     def fingerprint(self, subject: str) -> str:
         digest = hashlib.sha256(f"{PREPARATION} {self.task.name} {self.spacing}{self.labels or ''}".encode())
         for role, path in sorted(self.found[subject].items()):
@@ -157,7 +164,7 @@ def find_brats(root: Path) -> dict[str, dict[str, Path]]:
         roles = _of_2015(folder)
         for path in sorted(folder.iterdir()):
             stem = re.sub(r"(?i)\.nii(\.gz)?$", "", path.name)
-            if stem == path.name or not path.is_file():
+            if stem == path.name or path.is_dir():  # a link whose file is gone is named when it is read
                 continue
             suffix = stem.lower().removeprefix(folder.name.lower()).lstrip("_-")
             role = next((r for r, known in BRATS_SUFFIXES.items() if suffix in known), None)
@@ -193,7 +200,19 @@ def _of_2015(folder: Path) -> dict[str, Path]:
 def _folders(root: Path) -> Iterable[Path]:
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
-    return sorted([root, *(path for path in root.rglob("*") if path.is_dir())])
+    return sorted(folders_below(root))
+
+
+def _matching(root: Path, pattern: str) -> list[Path]:
+    """Folders under ``root`` that ``pattern`` matches, links to folders followed, each folder once."""
+    if pattern.rstrip("/") == "**":
+        return sorted(folders_below(root))
+    found: dict[str, Path] = {}
+    for name in sorted(glob(pattern, root_dir=root, recursive=True)):
+        path = root / name
+        if path.is_dir():
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
 
 
 def find_folders(
@@ -207,18 +226,23 @@ def find_folders(
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
-    everywhere = pattern.rstrip("/") == "**"  # which in Python 3.11 would not follow links
-    folders = sorted(folders_below(root) if everywhere else (p for p in root.glob(pattern) if p.is_dir()))
+    named, root = root, Path(os.path.abspath(root))  # recognised files are named in full
+    folders = _matching(root, pattern)
     names = [folder.name for folder in folders]
     found: dict[str, dict[str, Path]] = {}
     wrong: list[str] = []
-    frames: set[Path] = set()  # folders that hold the frames of one modality, and are no subjects
+    frames: set[Path] = set()  # folders that hold the images of one modality, and are no subjects
     for folder in folders:
         if folder in frames:
             continue
         alike = names.count(folder.name) > 1
         subject = "__".join(folder.relative_to(root).parts) if alike else folder.name
         if only is not None and subject not in only:
+            continue
+        old = _of_2015(folder)
+        if old and set(old) <= {*task.names, REFERENCE}:
+            found[subject] = old
+            frames.update(path.parent for path in old.values())
             continue
         recognition = recognise(folder, task)
         roles = {name: files[0].path for name in task.names if (files := recognition.of(name))}
@@ -242,7 +266,7 @@ def find_folders(
         raise InputError(named_together(wrong))
     if not found and only is None:
         raise InputError(
-            f"No folder {pattern} under {root} holds a recognised modality; check data.path and data.pattern."
+            f"No folder {pattern} under {named} holds a recognised modality; check data.path and data.pattern."
         )
     return found
 

@@ -17,7 +17,12 @@ from mrseg_training.stages.supervised import Supervised
 _KINDS = (Reconstruct, Contrast, Adapt, Supervised, Joint, Mutual, Collaborate)
 STAGES: dict[str, Any] = {stage.name: stage for stage in _KINDS}
 
-__all__ = ["STAGES", "Batch", "Stage", "make_stage"]
+__all__ = ["STAGES", "Batch", "Stage", "check_stage", "make_stage"]
+
+
+def check_stage(config: Config, name: str) -> None:
+    """Raises InputError if the network is none that the stage of that name can train."""
+    STAGES[name].check(config.model.network, config.model.sketch(config.model_task))
 
 
 def make_stage(name: str, config: Config) -> Stage:

@@ -64,11 +64,7 @@ class Stage(nn.Module):
         super().__init__()
         self.task = get_task(config.task)
         self.network = config.model.make(self.task, adapters=adapters, outputs=outputs)
-        if not (self.any_network or isinstance(self.network, FeatureNetwork)):
-            raise InputError(
-                f"The stage {self.name} looks at features, which {config.model.network} does not have; use the stage "
-                "supervised."
-            )
+        self.check(config.model.network, self.network)
         if outputs is None:
             # Most voxels are in no region: a head that says so at first need not learn it.
             for layer in self.network.last_layers:
@@ -76,6 +72,15 @@ class Stage(nn.Module):
         self.parts = 1
         self.weights: dict[str, float] = {}
         self.running_statistics = config.run.norm_statistics == "running"
+
+    @classmethod
+    def check(cls, name: str, network: Network) -> None:
+        """Raises InputError if ``network``, called ``name``, is none that this stage can train."""
+        if not (cls.any_network or isinstance(network, FeatureNetwork)):
+            raise InputError(
+                f"The stage {cls.name} looks at features, which {name} does not have; use the stage supervised, e.g. "
+                "recipe=[supervised]."
+            )
 
     def forward(self, batch: Batch, part: int = 0) -> Terms:
         raise NotImplementedError
