@@ -68,9 +68,11 @@ class Saver:
             return
         labels = layer.data.copy()  # painting may go on while the file is written
 
+        subject = self._dock.session.subject
+
         def done(_: object) -> None:
             mark_saved(layer, labels)
-            self._saved(f"{name} of {about['case']}", folder)
+            self._saved(f"{name} of {about['case']}", folder, subject)
 
         self._dock.later(lambda: write_labels(labels, about["source"], folder / name), done=done)
 
@@ -82,15 +84,17 @@ class Saver:
         names = [*(label_file(p.combination, p.task, frames=p.grid.shape[0]) for p in predictions), RESULT]
         if folder is None or not self._may_replace(folder, names):
             return
-        there = any((folder / name).exists() for name in names)
+        there, subject = any((folder / name).exists() for name in names), session.subject
         what = names[0] if len(names) == 2 else f"{len(names) - 1} label files"
         self._dock.later(
             lambda: session.save(folder, predictions, overwrite=there),
-            done=lambda _: self._saved(f"{what} and {RESULT}", folder),
+            done=lambda _: self._saved(f"{what} and {RESULT}", folder, subject),
         )
 
-    def _saved(self, what: str, folder: Path) -> None:
-        """Say so in the dock, where it stays, and refresh what said “not saved”."""
+    def _saved(self, what: str, folder: Path, subject: str) -> None:
+        """Say so in the dock, where it stays, and refresh what said “not saved”; nothing of a study that is gone."""
+        if subject != self._dock.session.subject:
+            return
         self._dock.panel.saved.setText(f"Saved {what} in {folder}")
         self._dock.panel.saved.setToolTip(str(folder))
         self._dock.result.changed.emit()
