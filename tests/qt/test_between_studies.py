@@ -96,7 +96,9 @@ def test_no_frame_shows_two_studies(
         elif what == "refused":
             assert "broken holds nothing" in until_error(qtbot, dock)
         elif what == "running":
-            qtbot.waitUntil(lambda: session.running is not None or session.shown is not None)
+            qtbot.waitUntil(
+                lambda: session.running is not None or session.shown is not None, timeout=PATIENCE
+            )
         elif what in ("editing", "settled"):
             shown(qtbot, dock, name)
             if what == "editing":
@@ -326,7 +328,9 @@ def test_recent_studies_hold_paths_and_nothing_else(
     menu.actions()[1].trigger()
     shown(qtbot, dock, "first")
     dock.opener.open_sample()
-    qtbot.waitUntil(lambda: dock.session.study is not None and dock.session.study.case != "first")
+    qtbot.waitUntil(
+        lambda: dock.session.study is not None and dock.session.study.case != "first", timeout=PATIENCE
+    )
     assert len(settings.recent_studies(task)) == 2
     menu.aboutToShow.emit()
     next(action for action in menu.actions() if action.text() == "Forget these studies").trigger()
