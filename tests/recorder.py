@@ -17,12 +17,15 @@ _BLANK = {"", "–", "-"}
 
 
 class Recorder(QObject):
-    """``asked``: the study that was asked for last; tests set it. ``wrong``: what was seen and should not have been."""
+    """``allowed``: names that may stand in the title; tests set it. ``wrong``: what was seen and should not have been.
+
+    ``shapes``: whose arrays have which shape.
+    """
 
     def __init__(self, dock: MrsegDock, shapes: dict[tuple[int, ...], str]) -> None:
         super().__init__(dock)
         self.dock, self.shapes = dock, shapes
-        self.asked, self.allowed = "", set[str]()
+        self.allowed = set[str]()
         self.frames = self.opening_frames = 0
         self.wrong: list[str] = []
         self.sizes: dict[str, set[str]] = defaultdict(set)

@@ -200,6 +200,13 @@ class MrsegDock(QWidget):
         else:
             self.attempt(self.session.cancel)
 
+    def leave(self) -> bool:
+        """Whether the dock may close. Asks once: what is given up goes, so that quitting does not ask again."""
+        if not self.opener.may_leave("closing the dock"):
+            return False
+        self.layers.drop(self.layers.given_up)
+        return True
+
     def attempt(self, request: Callable[[], Any]) -> None:
         """Do it, or say why not."""
         self.hush()
@@ -233,8 +240,8 @@ class MrsegDock(QWidget):
             show_error(sentence)
 
     def hush(self) -> None:
-        self.opener.hide_mends()
-        self.opening_banner.hide()
+        self.opener.forget_refused()
+        self.opening_banner.end_refusal()
         self.error.setVisible(False)
         self.error.setText("")
 
@@ -247,8 +254,8 @@ class MrsegDock(QWidget):
 
     def _show_study(self) -> Iterator[None]:
         session = self.session
-        study, reading = session.study, self.opener.reading
         self._shown = session.subject
+        study, reading = session.study, self.opener.reading
         self._name_sides()
         self._show_opening()
         self.legend.show_measures(Measures())

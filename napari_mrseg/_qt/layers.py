@@ -79,9 +79,13 @@ class StudyLayers:
         self._combination: Combination = ()
         self._showing = False  # while we show and hide layers ourselves
         self._intact: Study | None = None
+        self._whole = False  # all its layers are made
         self._subject = ""  # whose layers these are; the worker may open another study before we hear of it
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._seen: set[str] = set()  # modalities whose images the user wants to see, also while they are off
+        for layer in viewer.layers:  # of a dock that was closed: what is painted in them is still asked about
+            if isinstance(layer, Labels) and about_edit(layer):
+                self.edits.follow(layer, about_edit(layer))
         viewer.dims.events.current_step.connect(self._looked)
         viewer.dims.events.ndisplay.connect(self._aim)
         viewer.layers.events.removed.connect(self._gone)
@@ -125,6 +129,7 @@ class StudyLayers:
         self._subject, self._intact = self.session.subject, self.session.intact
         self._combination = self.session.combination
         self._sort_shelf()
+        self._whole = False
         if study is None:
             return
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
@@ -167,6 +172,7 @@ class StudyLayers:
         if mask is not None:
             source = study.images[names[0]].source
             about = {"study": STUDYS, "task": study.task.name, "case": study.case, "source": source}
+            about |= {"key": "brain_mask", "subject": self._subject}
             self.brain = Labels(
                 mask.astype(np.uint8),
                 name=BRAIN,
@@ -175,7 +181,7 @@ class StudyLayers:
                 metadata={"mrseg": about},
                 **common,
             )
-            self.edits.follow(self.brain, {**about, "key": "brain_mask", "subject": self._subject})
+            self.edits.follow(self.brain, about)
             self.brain.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: (0, 0.62, 0.45, 1)})
             self.brain.contour = OUTLINE
             self._add(self.brain)
@@ -189,6 +195,7 @@ class StudyLayers:
         self._apply_look()
         self.viewer.layers.selection.active = self._copy or self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
+        self._whole = True
 
     @staticmethod
     def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:
@@ -248,13 +255,13 @@ class StudyLayers:
         Nothing but the canvas changes here; the layer's name follows with :meth:`name_prediction`. Another combination
         brings the overlay to the front.
         """
+        layer, study, shown = self.prediction, self._study(), self.session.shown
+        if layer is None or study is None:
+            return
         if self.session.combination != self._combination:
             self._combination = self.session.combination
             if self._copy is not None:
                 self._put_in_front(None)
-        layer, study, shown = self.prediction, self._study(), self.session.shown
-        if layer is None or study is None:
-            return
         if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
             self._add(layer)
             draw_quickly(self.viewer, layer)
@@ -345,7 +352,7 @@ class StudyLayers:
     def undelete(self, layers: Iterable[Labels]) -> None:
         """Put back what the user deleted; to the shelf, if it is of another study by now."""
         for layer in layers:
-            if about_edit(layer)["subject"] != self._subject:
+            if self._away is not None or about_edit(layer)["subject"] != self._subject:
                 self.shelf.append(layer)
                 continue
             self._add(layer)
@@ -568,6 +575,9 @@ class StudyLayers:
     def _put_away(self) -> None:
         if self._away is not None or not self._subject:
             return
+        if not self._whole:  # it was not through itself: it is built anew, should it come back
+            self.clear()
+            return
         viewer = self.viewer
         layers = tuple((at, la) for at, la in enumerate(viewer.layers) if la in self._of_a_study())
         dims, camera = viewer.dims, viewer.scene.camera
@@ -592,6 +602,7 @@ class StudyLayers:
         if viewer.dims.ndim == len(order):
             viewer.dims.order, viewer.dims.axis_labels, viewer.dims.point = order, labels, point
         viewer.scene.camera.zoom, viewer.scene.camera.center, viewer.scene.camera.angles = away.camera
+        self._apply_look()
         if away.active in viewer.layers:
             viewer.layers.selection.active = away.active
         self.given_up = []

@@ -101,7 +101,7 @@ class Opener:
         intact, asked, old, self._old = session.intact, self.asked, self._old, None
         if intact is None or intact is not old:
             self.asked = None
-            if intact is not None and asked is not None:
+            if intact is not None and asked is not None and session.opened.paths == asked.paths:
                 self._remember(asked)
 
     def _remember(self, asked: Opened) -> None:
@@ -193,8 +193,10 @@ class Opener:
         asked = () if self.asked is None else self.asked.paths
         return held_in_words(held_by(asked, self._dock.session.task)) if asked else ""
 
-    def hide_mends(self) -> None:
-        """Hide what an opening that failed had to offer."""
+    def forget_refused(self) -> None:
+        """Something else is asked for: hide what an opening that failed had to offer."""
+        if not self._dock.session.opening:
+            self.asked = None
         self._dock.panel.which_button.setVisible(False)
         self.offer_codes()
 

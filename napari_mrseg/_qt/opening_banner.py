@@ -65,6 +65,10 @@ class OpeningBanner(QFrame):
         if self.button.text() == "Cancel":
             self.hide()
 
+    def end_refusal(self) -> None:
+        if self.button.text() == "Close":
+            self.hide()
+
     def close_down(self) -> None:
         self._viewer.canvas.events.size.disconnect(self._place)
         self.hide()

@@ -321,7 +321,7 @@ class Saver:
         names = [name for part in parts for name in part.names]
         if folder is None or not self._may_replace(folder, names):
             return
-        there = any((folder / name).exists() for name in names)
+        there, subject = any((folder / name).exists() for name in names), self._dock.session.subject
 
         def work() -> None:
             for part in parts:
@@ -331,12 +331,14 @@ class Saver:
             if done is not None:
                 done()
             words = parts[0].words if len(parts) == 1 else f"{len(names)} files"
-            self._saved(words, folder)
+            self._saved(words, folder, subject)
 
         self._dock.later(work, done=finished)
 
-    def _saved(self, what: str, folder: Path) -> None:
-        """Say so in the dock, where it stays, and refresh what said “not saved”."""
+    def _saved(self, what: str, folder: Path, subject: str) -> None:
+        """Say so in the dock, where it stays, and refresh what said “not saved”; nothing of a study that is gone."""
+        if subject != self._dock.session.subject:
+            return
         self._dock.panel.saved.setText(f"Saved {what} in {folder}")
         self._dock.panel.saved.setToolTip(str(folder))
         self._dock.result.changed.emit()

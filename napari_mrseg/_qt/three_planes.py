@@ -88,10 +88,13 @@ class ThreePlanes:
     def _gone(self, *_: Any) -> None:
         """The plugin took its planes away, or is about to."""
         planes, self._planes = self._planes, ()
-        if planes:
+        if not planes:
+            return
+        if self._pick in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._pick)
-            for plane in planes:
-                plane.close()
+        for plane in planes:
+            plane.close()
+        with suppress(RuntimeError):  # with the window, the dock's button may be gone before the planes are
             self._changed(False)
 
     def _show(self) -> None:
@@ -141,7 +144,8 @@ class _Plane:
 
     def close(self) -> None:
         for part in (self.letters, self.fit, self.windowing):
-            part.close()
+            with suppress(RuntimeError, ValueError):  # its canvas went with the window
+                part.close()
 
     def _say(self, model: ViewerModel, event: Any) -> None:
         """What lies under the pointer, in the one status bar."""

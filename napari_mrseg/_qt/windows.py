@@ -81,10 +81,8 @@ class DockWindow(_Place):
             window.resizeDocks([holder], [WIDTH], Qt.Orientation.Horizontal)
 
     def _close(self, close: Callable[[], None]) -> None:
-        """By the cross of the dock: asked once, so what is given up goes with it."""
-        dock = self.inner
-        if dock.opener.may_leave("closing the dock"):
-            dock.layers.drop(dock.layers.given_up)
+        """By the cross of the dock."""
+        if self.inner.leave():
             close()
 
 

@@ -95,11 +95,12 @@ class Worklist(QObject):
         """Which study of the list is open, in the bar."""
         if not self.studies:
             return
-        opened = self._dock.opener.asked or self._dock.session.opened
-        here = [number for number, listed in enumerate(self.studies) if listed.sources == opened.paths]
-        if here and self.at not in here:
-            self.at = here[0]
-        what = self.studies[self.at].name if here else "another study is open"
+        session, asked, listed = self._dock.session, self._dock.opener.asked, self.studies[max(self.at, 0)]
+        what = listed.name
+        if (asked or session.opened).paths != listed.sources:
+            what = "another study is open"
+        elif asked is not None and not session.opening:
+            what += " could not be opened"
         self._bar.show_place(
             f"{self.at + 1} of {len(self.studies)}: {what}",
             first=self.at <= 0,
