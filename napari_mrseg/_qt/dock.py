@@ -36,6 +36,7 @@ from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
+from napari_mrseg._qt.trusting import Trusting
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg.errors import MrsegError
@@ -83,6 +84,8 @@ class MrsegDock(QWidget):
         self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
         self.layers = StudyLayers(viewer, self.session, self.look)
         self.result = Result(self.session, self.layers, self)
+        self.trusting = Trusting(self.session, self)
+        self.result.judged = lambda: self.trusting.trust
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
@@ -270,6 +273,8 @@ class MrsegDock(QWidget):
         if topics & {"predictions", "model"}:
             every = session.combinations
             self._computed = len(session.predictions), len(every)
+        if topics & {"predictions", "shown"}:
+            self.trusting.refresh()
         self.runbar.show_session(session, self._computed, self.opener.reading)
         self._describe()
 
@@ -290,8 +295,12 @@ class MrsegDock(QWidget):
 
     def _describe(self) -> None:
         state = self.result.state
+        trust = self.result.trust
         restyle(self.banner, "state", state)
-        self.banner.setText(" · ".join(self.result.words()))
+        restyle(self.banner, "trust", trust.level if trust is not None and state != "stale" else "")
+        sure = [trust.headline] if trust is not None and trust.level == "green" and state == "final" else []
+        self.banner.setText(" · ".join([*sure, *self.result.words()]))
+        self.banner.setToolTip("" if trust is None else trust.explained)
         self.annotation.refresh()
         self.panel.edit_button.setEnabled(state in ("final", "edited"))
         self.panel.jump_button.setEnabled(state != "none")
@@ -357,6 +366,7 @@ class MrsegDock(QWidget):
         self.look.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
         self.result.changed.connect(self._measured)
+        self.trusting.changed.connect(self._measured)
         self.viewer.dims.events.current_step.connect(self._moved)
 
     def show_keys(self) -> QDialog:

@@ -62,28 +62,34 @@ class Legend(QWidget):
         self.show_measures(Measures())
 
     def show_measures(self, measures: Measures) -> None:
-        """Sizes and Dice of what is on screen; estimated regions greyed, with the reason in place of their title."""
+        """Sizes and Dice of what is on screen; what must not be believed greyed and in parentheses, with the reason."""
         combination, stale, dice = measures.combination or self._task.names, measures.stale, measures.dice
+        trust = measures.trust
         estimated = {region.name for region in self._task.estimated(combination)}
         grey = {label.code for label in self._task.estimated_labels(combination)}
         for region in self._task.regions:
             size, note, name = self.sizes[region.name], self.notes[region.name], self._names[region.name]
-            text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
-            size.setText(f"{text} {self._task.unit}" + (" *" if stale else ""))
-            size.setToolTip(
-                _how_sized(region, self._task) + (" STALE: of the old one on screen." if stale else "")
-            )
-            self.dices[region.name].setToolTip(_DICE)
             is_estimate = region.name in estimated
+            doubted = is_estimate or (trust is not None and trust.is_doubted(region.name))
+            text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
+            said = f"{text} {self._task.unit}" + (" *" if stale else "")
+            size.setText(f"({said})" if doubted and measures.sizes is not None else said)
+            why = ([trust.explained] if trust is not None and doubted else []) + (
+                ["STALE: of the old one on screen."] if stale else []
+            )
+            size.setToolTip(" ".join([_how_sized(region, self._task), *why]))
+            self.dices[region.name].setToolTip(_DICE)
             note.setText(region.unseen or "estimate")
             note.setIndent(_NAME)
             note.setToolTip(note.text())
             note.setVisible(is_estimate)
             name.setText(f"<b>{region.name}</b>" if is_estimate else f"<b>{region.name}</b> {region.title}")
             for widget in (size, name):
-                restyle(widget, "estimated", "true" if is_estimate else "false")
+                restyle(widget, "estimated", "true" if doubted else "false")
             value = dice.get(region.name)
-            self.dices[region.name].setText("" if value is None else f"{value:.2f}")
+            # Two empty regions count as 1: of one that cannot be seen that would say the opposite.
+            self.dices[region.name].setText("" if value is None else "–" if is_estimate else f"{value:.2f}")
+            restyle(self.dices[region.name], "estimated", "true" if doubted else "false")
         self._dice_head.setText("Dice" if dice else "")
         for code, swatch in self._swatches:
             colour = next(label.colour for label in self._task.labels if label.code == code)
@@ -124,6 +130,7 @@ class Legend(QWidget):
             name.setProperty("role", "region")
             size, dice, note = QLabel(), QLabel(), QLabel()
             size.setProperty("role", "size")
+            dice.setProperty("role", "dice")
             note.setProperty("role", "note")
             note.setWordWrap(True)  # in a narrow dock: a warning must not be cut
             if region.unseen:

@@ -34,11 +34,14 @@ DOCK = """
 #MrsegDock QLabel[role="case"] { font-size: 16px; font-weight: 600; }
 #MrsegDock QLabel[role="size"] { font-size: 16px; font-weight: 600; }
 #MrsegDock QLabel[role="region"] { font-size: 13px; }
-#MrsegDock QLabel[role="size"][estimated="true"], #MrsegDock QLabel[role="region"][estimated="true"] {
+#MrsegDock QLabel[role="size"][estimated="true"], #MrsegDock QLabel[role="region"][estimated="true"],
+#MrsegDock QLabel[role="dice"][estimated="true"] {
     color: $faint; font-style: italic; }
 #MrsegDock QLabel[role="banner"] { font-size: 13px; padding: 7px 9px; border-radius: 5px;
     background: #1d3b2c; color: #d9f2e3; }
-#MrsegDock QLabel[role="banner"][state="preview"] { background: #243b53; color: #d9e9fb; }
+#MrsegDock QLabel[role="banner"][trust="amber"] { background: #8a5a00; color: #fff6e5; }
+#MrsegDock QLabel[role="banner"][trust="red"] { background: #8e1020; color: #ffffff; font-weight: 600; }
+#MrsegDock QLabel[role="banner"][state="preview"][trust="green"] { background: #243b53; color: #d9e9fb; }
 #MrsegDock QLabel[role="banner"][state="none"] { background: #343b45; color: #e4e8ec; }
 #MrsegDock QLabel[role="banner"][state="stale"] { background: #7a4a00; color: #fff2da; }
 #MrsegDock QLabel[role="banner"][state="edited"] { background: #4b2e63; color: #f3e6ff; }

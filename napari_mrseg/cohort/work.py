@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_mrseg.cohort.find import Listed
 from napari_mrseg.compare.attribution import Measure, attribute
-from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.comparison import Comparison, dice_to_reference, trust_in
 from napari_mrseg.compare.contact import ContactSheet
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
@@ -193,6 +193,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
                 model=model,
                 dice=dice_to_reference(study),
                 diameters=diameters_of,
+                trust=trust_in(study),
             )
         comparison = Comparison(study, predictions, expected=combinations)
         write_bytes(folder / THUMBNAIL, _thumbnail(comparison))
@@ -207,6 +208,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
             "precision": engine.precision,
             "seconds": round(sum(p.seconds for p in predictions), 3),
             "rows": _rows(comparison),
+            "trust": comparison.trust(next(iter(comparison.predictions))).document(),
             "attribution": _attribution(comparison),
             "warnings": sorted({n.message for p in predictions for n in (*study.notes, *p.notes)}),
         }
@@ -239,6 +241,7 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
             "to_full": _rounded(row.versus[region.name]) if row.versus else None,
             "estimated": region.name in row.estimated,
             "in_reference": _in_reference(comparison.study, region.codes),
+            "trust": comparison.trust(row.combination).of(region.name),
         }
         for row in comparison.rows
         for region in comparison.task.regions

@@ -9,7 +9,7 @@ from datetime import date as today
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference
+from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference, trust_in
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.report import report_html
@@ -78,6 +78,7 @@ def write_comparison(
         warnings=extra,
         dice=dice_to_reference(study),
         diameters=diameters_of,
+        trust=trust_in(study),
         extra_files=files,
     )
 

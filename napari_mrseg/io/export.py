@@ -36,6 +36,7 @@ _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
 Measured = Callable[["Prediction"], Mapping[str, Mapping[str, float] | None] | None]
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
+Judged = Callable[["Prediction", Sequence["Prediction"]], Mapping[str, Any]]
 
 
 def label_file(combination: Sequence[str], task: Task, *, seg: bool = False, frames: int = 1) -> str:
@@ -140,6 +141,7 @@ def write_results(
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
     diameters: Measured | None = None,
+    trust: Judged | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
     seg: bool = False,
 ) -> dict[str, Any]:
@@ -148,7 +150,8 @@ def write_results(
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None; ``diameters`` the two of each. ``seg``: DICOM SEG instead of the task's label files.
+    region, or None; ``diameters`` the two of each; ``trust`` how far one may be believed beside all of them.
+    ``seg``: DICOM SEG instead of the task's label files.
     ``extra_files``: texts by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
     report) is taken away, so that the folder speaks of one run only.
@@ -180,6 +183,8 @@ def write_results(
             done.append(prediction)
         if not done:
             raise ValueError("There is no prediction to write.")
+        if trust is not None:
+            entries = [{**entry, "trust": trust(p, done)} for entry, p in zip(entries, done, strict=True)]
         document = {
             "task": study.task.name,
             "model": {field: model.get(field) for field in ("name", "version", "sha256")},
