@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
@@ -75,6 +76,9 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
     window = viewer.window._qt_window
     window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
     dock = open_dock(viewer, session)
+    if screen.width() < ROOMY[0] or screen.height() < ROOMY[1]:
+        dock.reading.set(True)
+    window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
     _settle()
     return viewer, dock
 

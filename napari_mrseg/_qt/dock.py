@@ -31,6 +31,8 @@ from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
+from napari_mrseg._qt.reading import Reading
+from napari_mrseg._qt.reading_beside import Beside
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
@@ -89,7 +91,11 @@ class MrsegDock(QWidget):
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
-        self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
+        self.three_planes = ThreePlanes(
+            viewer, self._planes_shown, fit=self.fit, result=self.layers.scan_and_result
+        )
+        self.beside = Beside(self, self._beside_shown)
+        self.reading = Reading(viewer, self.panel.reading_button.setChecked)
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())))
         self.ruler = Ruler(viewer, lambda: self.session.task.length_unit)
         self.saver = Saver(self)
@@ -164,6 +170,19 @@ class MrsegDock(QWidget):
         """Axial, sagittal and coronal, linked; or one plane again."""
         self.attempt(self.three_planes.toggle)
         self.panel.planes_button.setChecked(self.three_planes.shown)
+
+    def show_beside(self) -> None:
+        """A second picture beside this one, or one again."""
+        self.attempt(self.beside.toggle)
+        self.panel.beside_button.setChecked(self.beside.shown)
+
+    def _beside_shown(self, on: bool) -> None:
+        self.panel.beside_button.setChecked(on)
+        self.annotation.make_brief("beside", on)
+
+    def _planes_shown(self, on: bool) -> None:
+        self.panel.planes_button.setChecked(on)
+        self.annotation.make_brief("planes", on)
 
     def edit(self) -> None:
         self.attempt(self.layers.edit_copy)
@@ -302,6 +321,8 @@ class MrsegDock(QWidget):
         self.banner.setText(" · ".join([*sure, *self.result.words()]))
         self.banner.setToolTip("" if trust is None else trust.explained)
         self.annotation.refresh()
+        self.three_planes.refresh()
+        self.beside.refresh()
         self.panel.edit_button.setEnabled(state in ("final", "edited"))
         self.panel.jump_button.setEnabled(state != "none")
         self.panel.save_button.setEnabled(self.session.study is not None)
@@ -352,6 +373,8 @@ class MrsegDock(QWidget):
         panel.compare_button.clicked.connect(self.compare_asked)
         panel.keys_button.clicked.connect(self.show_keys)
         panel.planes_button.clicked.connect(self.show_three_planes)
+        panel.reading_button.clicked.connect(self.reading.toggle)
+        panel.beside_button.clicked.connect(self.show_beside)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -425,6 +448,8 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.letters,
         dock.annotation,
         dock.three_planes,
+        dock.beside,
+        dock.reading,
         dock.layers,
         dock.planes,
         dock.fit,

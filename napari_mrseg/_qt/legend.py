@@ -40,7 +40,7 @@ def _how_sized(region: Region, task: Task) -> str:
 
 
 class Legend(QWidget):
-    """Regions with size and Dice; how they are drawn, as a :class:`Look` says and may be told."""
+    """Regions with size and Dice; in ``drawn``, how they are drawn, as a :class:`Look` says and may be told."""
 
     def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,12 +51,17 @@ class Legend(QWidget):
         self.labels: dict[int, QCheckBox] = {}
         self._names: dict[str, QLabel] = {}
         self._swatches: list[tuple[int, QLabel]] = []
+        self.drawn = QWidget(self)  # how they are drawn: the panel may place it elsewhere
+        rows = QVBoxLayout(self.drawn)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(5)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout.setSpacing(5)
         layout.addLayout(self._regions())
-        layout.addLayout(self._switches())
-        layout.addLayout(self._looks())
+        rows.addLayout(self._switches())
+        rows.addLayout(self._looks())
+        layout.addWidget(self.drawn)
         look.events.connect(self._show_look)
         self._show_look()
         self.show_measures(Measures())
@@ -91,6 +96,14 @@ class Legend(QWidget):
             self.dices[region.name].setText("" if value is None else "–" if is_estimate else f"{value:.2f}")
             restyle(self.dices[region.name], "estimated", "true" if doubted else "false")
         self._dice_head.setText("Dice" if dice else "")
+        frames = measures.frames
+        self._size_head.setText(
+            "size"
+            if frames == 0
+            else "size, of the frame"
+            if frames == 1
+            else f"size, of all {frames} frames"
+        )
         for code, swatch in self._swatches:
             colour = next(label.colour for label in self._task.labels if label.code == code)
             style = _swatch_style(colour, code in grey)
@@ -112,10 +125,10 @@ class Legend(QWidget):
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
-        size_head, self._dice_head = QLabel("size"), QLabel("Dice")
+        self._size_head, self._dice_head = QLabel("size"), QLabel("Dice")
         self._dice_head.setToolTip(_DICE)
         grid.setColumnMinimumWidth(3, 36)  # the sizes must not move when the Dice comes
-        for column, head in ((2, size_head), (3, self._dice_head)):
+        for column, head in ((2, self._size_head), (3, self._dice_head)):
             head.setProperty("role", "quiet")
             grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)
         for i, region in enumerate(self._task.regions):
@@ -143,12 +156,13 @@ class Legend(QWidget):
             self.notes[region.name], self._names[region.name] = note, name
         return grid
 
-    def _switches(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        column.setSpacing(2)
+    def _switches(self) -> QHBoxLayout:
+        """A switch for each label in one row: its short name, in its colour; the tip has the long one."""
+        row = QHBoxLayout()
+        row.setSpacing(4)
         for label in self._task.labels:
-            row = QHBoxLayout()
-            check = QCheckBox(label.title)
+            check = QCheckBox(label.name)
+            check.setAccessibleName(f"Show {label.title}")
             number = label_key(self._task, label)
             named = f" ({as_said(key(number))})" if number else ""
             check.setToolTip(f"Show or hide {label.title}{named}")
@@ -156,8 +170,7 @@ class Legend(QWidget):
             self.labels[label.code] = check
             row.addWidget(self._swatch(label.code))
             row.addWidget(check, 1)
-            column.addLayout(row)
-        return column
+        return row
 
     def _looks(self) -> QHBoxLayout:
         row = QHBoxLayout()

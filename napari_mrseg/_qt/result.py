@@ -28,6 +28,7 @@ class Measures:
     sizes: Mapping[str, float] | None = None
     dice: Mapping[str, float | None] = field(default_factory=dict)
     stale: bool = False
+    frames: int = 0  # over which pixels are counted; 0 for a volume
     trust: Trust | None = None  # None: nothing is there, or it was edited by hand
 
 
@@ -119,7 +120,8 @@ class Result(QObject):
         else:
             self._key, self._found = (None, id(shown)), (None, {})
         dice = self._found[1] if self._key == (None, id(shown)) else {}
-        return Measures(shown.combination, shown.sizes, dice, session.stale, self.trust)
+        frames = study.grid.shape[0] if study is not None and session.task.ndim == 2 else 0
+        return Measures(shown.combination, shown.sizes, dice, session.stale, frames, self.trust)
 
     def _measure(self, key: tuple[Any, Any], labels: Any, voxel_ml: float | None, keep: object) -> None:
         """Measure ``labels`` unless that is done or under way. ``keep``: what ``key`` names, so that it lives on."""

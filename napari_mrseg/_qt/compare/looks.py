@@ -15,7 +15,7 @@ WORKBENCH = """
 #MrsegWorkbench QLabel, #MrsegWorkbench QCheckBox, #MrsegWorkbench QComboBox, #MrsegWorkbench QPushButton,
 #MrsegWorkbench QToolButton, #MrsegWorkbench QDoubleSpinBox, #MrsegWorkbench QTableView,
 #MrsegWorkbench QRadioButton { font-size: 13px; }
-#MrsegWorkbench QTabBar::tab { font-size: 13px; padding: 5px 12px; }
+#MrsegWorkbench QTabBar::tab { font-size: 13px; padding: 5px 8px; }
 #MrsegWorkbench QTabWidget::pane { border: none; }
 #MrsegWorkbench QLabel[role="title"] { font-size: 12px; font-weight: 700; color: $title; }
 #MrsegWorkbench QLabel[role="quiet"] { font-size: 12px; color: $quiet; }

@@ -24,7 +24,8 @@ from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR
 from napari_mrseg.tasks import Combination
 
 ROW, HEADER = 19, 36  # pixels
-_MARK, _DOT, _CELL = 26, 41, 52
+_MARK = 26
+_DOT, _CELL = (30, 41), (38, 52)  # pixels at least and at most
 _HATCH = QColor("#59626b")
 
 
@@ -167,12 +168,27 @@ class Matrix(QWidget):
         finally:
             self._follows = False
 
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._lay_out()
+
+    def widths(self) -> tuple[int, int]:
+        """Of a dot's column and of a number's: in a narrow window all of them shrink before any leaves it."""
+        model, room = self.model, self.width() - _MARK - 14
+        dots, cells = model.first - 1, len(model.columns)
+        if cells == 0:
+            return _DOT[1], _CELL[1]
+        dot = _DOT[1] if room >= dots * _DOT[1] + cells * _CELL[0] else _DOT[0]
+        return dot, min(_CELL[1], max(_CELL[0], (room - dots * dot) // cells))
+
     def _lay_out(self) -> None:
         model = self.model
+        dot, cell = self.widths()
         for view in (self.table, self.foot):
             for section in range(model.columnCount()):
-                width = _MARK if section == 0 else _DOT if section < model.first else _CELL
-                view.setColumnWidth(section, width)
+                view.setColumnWidth(
+                    section, _MARK if section == 0 else dot if section < model.first else cell
+                )
         for row in range(self.foot_model.rowCount()):
             if self.foot.columnSpan(row, 0) != model.first:
                 self.foot.setSpan(row, 0, 1, model.first)
