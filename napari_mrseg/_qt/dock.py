@@ -31,7 +31,7 @@ from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
-from napari_mrseg._qt.reading import Reading
+from napari_mrseg._qt.reading import Reading, keep_ends
 from napari_mrseg._qt.reading_beside import Beside
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.ruler import Ruler
@@ -65,6 +65,7 @@ class MrsegDock(QWidget):
             use_palette(colours())
         dismiss(viewer)
         guard(viewer)
+        keep_ends(viewer)
         self.viewer, self.session, self.look = viewer, session or Session(), Look()
         self._later: set[Later] = set()
         self._computed = 0, 0

@@ -348,7 +348,7 @@ class StudyLayers:
         about = {**self._about(shown, study), "estimated": estimated_codes(shown)}
         layer = Labels(
             labels.copy(),
-            name=f"Edited {shown.case}: {titles(task, shown.combination)} · {model_name(shown.model)}",
+            name=f"Edited {shown.case}, {model_name(shown.model)}: {titles(task, shown.combination)}",
             scale=study.grid.spacing,
             units=task.world_unit,
             colormap=self.colours(frozenset(), estimated_codes(shown)),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QStyleOptionViewItem
 
 NAPARIS = ("layer controls", "layer list")  # napari's names of its own docks
 ROOMY = (1600, 900)  # pixels of a screen on which nothing need be folded away at first
@@ -40,6 +41,20 @@ class Reading:
 
     def close(self) -> None:
         self.set(False)
+
+
+def keep_ends(viewer: Any) -> None:
+    """Cut long names in napari's layer list at their beginning: which scans a result is of stands at the end."""
+    if window_of(viewer) is None:
+        return
+    delegate = viewer.window._qt_viewer.layers.itemDelegate()
+    usual = type(delegate).initStyleOption
+
+    def cut_first(option: QStyleOptionViewItem, index: Any) -> None:
+        usual(delegate, option, index)
+        option.textElideMode = Qt.TextElideMode.ElideLeft
+
+    delegate.initStyleOption = cut_first
 
 
 def window_of(viewer: Any) -> QMainWindow | None:

@@ -124,7 +124,9 @@ def open_comparison(viewer: Viewer) -> Workbench:
     if bench is None:
         place = ComparisonWindow(viewer)
         bench = place.bench
-        viewer.window.add_dock_widget(place, name=COMPARISON, area="right", add_vertical_stretch=False)
+        viewer.window.add_dock_widget(
+            place, name=COMPARISON, area="right", add_vertical_stretch=False, tabify=True
+        )
     holder, _ = holder_of(bench)
     if holder is not None:
         holder.show()

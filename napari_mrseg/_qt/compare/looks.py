@@ -28,6 +28,7 @@ WORKBENCH = """
 #MrsegWorkbench QHeaderView { background: #20252b; border: none; }
 #MrsegWorkbench QHeaderView::section { background: #2b3138; color: #dfe5ea; border: none; font-size: 12px;
     padding: 2px 1px; margin: 0 1px; }
+#MrsegWorkbench QHeaderView[narrow="true"]::section { font-size: 10px; padding: 2px 0; }
 #MrsegWorkbench QHeaderView::section:hover { background: #3b444e; }
 #MrsegWorkbench QPushButton, #MrsegWorkbench QToolButton {
     padding: 4px 7px; border-radius: 4px; background: $button; color: $on_button; }

@@ -19,13 +19,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.compare.matrix_model import CELL, Cell, FootModel, MatrixModel
+from napari_mrseg._qt.style import restyle
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR
 from napari_mrseg.tasks import Combination
 
 ROW, HEADER = 19, 36  # pixels
 _MARK = 26
-_DOT, _CELL = (30, 41), (38, 52)  # pixels at least and at most
+_DOT, _CELL = (28, 41), (34, 52)  # pixels at least and at most
+_NARROW, _SMALL = 45, 11  # pixels of a column, and of the type in one that is narrower
 _HATCH = QColor("#59626b")
 
 
@@ -49,6 +51,8 @@ class CellPainter(QStyledItemDelegate):
             font = QFont(option.font)
             font.setItalic(cell.estimated)
             font.setBold(index.column() == 0 and bool(cell.mark))
+            if index.column() and option.rect.width() < _NARROW:
+                font.setPixelSize(_SMALL)
             painter.setFont(font)
             colour = {"A": A_COLOUR, "B": B_COLOUR}.get(cell.mark, cell.ink)
             painter.setPen(QColor(colour if index.column() == 0 else cell.ink))
@@ -184,6 +188,7 @@ class Matrix(QWidget):
     def _lay_out(self) -> None:
         model = self.model
         dot, cell = self.widths()
+        restyle(self.table.horizontalHeader(), "narrow", "true" if cell < _NARROW else "false")
         for view in (self.table, self.foot):
             for section in range(model.columnCount()):
                 view.setColumnWidth(

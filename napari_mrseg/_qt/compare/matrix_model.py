@@ -176,6 +176,8 @@ class MatrixModel(QAbstractTableModel):
                 if column.kind == "versus" and len(what) > _LONGEST:
                     what = "vs chosen"
                 what = _SECOND.get(column.kind, what)
+                if column.kind == "seconds":
+                    region, what = "time", "s"
                 return f"{region}\n{what}" if what else region
             return "" if section == 0 else self.comparison.task.modalities[section - 1].title
         if role == Qt.ItemDataRole.ToolTipRole:

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QCoreApplication, QSize, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QBoxLayout,
     QFrame,
@@ -40,14 +40,16 @@ from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.holder import holder_of
 from napari_mrseg._qt.key_names import key
+from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import follow_theme
 from napari_mrseg._qt.words import Line
 from napari_mrseg.tasks import Combination
 
 WIDTH, HEIGHT = 690, 640  # pixels: all columns; fifteen rows, their head and foot, and what is chosen below
 _LEAST = 520  # pixels beside the dock; with less the two share one place, by tabs
+_NARROWEST = 360  # pixels, however small the window
 _WIDE = 980  # pixels: from there on the choices lie beside the table
-_CHOICES = (120, 215)  # pixels of height below it, at least and at most
+_CHOICES = (110, 190)  # pixels of height below it, at least and at most
 _benches: WeakSet[Workbench] = WeakSet()
 
 
@@ -57,6 +59,10 @@ class Workbench(QWidget):
     def __init__(self, dock: MrsegDock) -> None:
         super().__init__()
         self.dock, self.viewer, self.session = dock, dock.viewer, dock.session
+        window = window_of(dock.viewer)
+        self._before = (
+            None if window is None else window.size()
+        )  # for a moment the docks lie one over the other
         self.setObjectName("MrsegWorkbench")
         self._unstyle = follow_theme(self, self.viewer, WORKBENCH)
         self.state = State(self.session, self)
@@ -88,7 +94,7 @@ class Workbench(QWidget):
         return QSize(WIDTH, HEIGHT)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        return QSize(320, 300)
+        return QSize(320, 240)
 
     # -- the session shown --------------------------------------------------------------------------------
 
@@ -389,6 +395,29 @@ class Workbench(QWidget):
             window.resizeDocks([holder], [window.width() // 2], Qt.Orientation.Horizontal)
         holder.show()
         holder.raise_()
+        if self._before is not None:
+            window.installEventFilter(self)
+            if window.size() != self._before:
+                window.resize(self._before)
+            self._before = None
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
+        """The window changed its size: the picture keeps half of it, or what the user gave it if that is more."""
+        if event.type() == QEvent.Type.Resize:
+            QTimer.singleShot(0, self._keep_half)
+        return bool(super().eventFilter(watched, event))
+
+    def _keep_half(self) -> None:
+        if self.closed:
+            return
+        holder, window = holder_of(self)
+        if holder is None or window is None or holder.isFloating() or not self.isVisible():
+            return
+        other, _ = holder_of(self.dock)
+        beside = other.width() if other is not None and self.dock.isVisible() else 0
+        most = max(_NARROWEST, window.width() // 2 - beside)
+        if holder.width() > most:
+            window.resizeDocks([holder], [most], Qt.Orientation.Horizontal)
 
 
 def workbench_of(viewer: ViewerModel) -> Workbench | None:
