@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QStyleOptionViewItem
 
 NAPARIS = ("layer controls", "layer list")  # napari's names of its own docks
@@ -55,6 +55,22 @@ def keep_ends(viewer: Any) -> None:
         option.textElideMode = Qt.TextElideMode.ElideLeft
 
     delegate.initStyleOption = cut_first
+
+
+def keep_depth(canvas: Any) -> None:
+    """Have a canvas that is put elsewhere draw all its layers: Qt may give it a new context, without napari's setting.
+
+    Then only the first of the layers at one depth would be drawn.
+    """
+    scene = canvas._scene_canvas
+
+    def again(event: Any = None) -> None:
+        with suppress(RuntimeError):  # the canvas is gone
+            scene.context.set_depth_func("lequal")
+            scene.update()
+
+    scene.events.initialize.connect(again)
+    QTimer.singleShot(0, again)
 
 
 def window_of(viewer: Any) -> QMainWindow | None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSplitter, QVBoxLayou
 
 from napari_mrseg._qt.annotations import in_lines
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.reading import window_of
+from napari_mrseg._qt.reading import keep_depth, window_of
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg.compare.trust import judge
@@ -128,6 +128,8 @@ class _Pane(QWidget):
         self.model = ViewerModel(title="side by side")
         self.view = QtViewer(self.model)
         self.view.setAcceptDrops(False)
+        for canvas in (self.view.canvas, dock.viewer.window._qt_viewer.canvas):
+            keep_depth(canvas)
         self.view.dims.hide()  # the one slider moves both
         self.letters = OrientationLetters(self.model)
         self.windowing = Windowing(

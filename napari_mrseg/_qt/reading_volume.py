@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.rays import draw_quickly
+from napari_mrseg._qt.reading import keep_depth
 
 STEP_MM = (
     2.0  # between the voxels that are drawn: a pane needs no more, and without a GPU each of them counts
@@ -36,6 +37,7 @@ class VolumePane(QWidget):
         self.model = ViewerModel(title="3-D", ndisplay=3)
         self.view = QtViewer(self.model)
         self.view.setAcceptDrops(False)
+        keep_depth(self.view.canvas)
         self.letters, self.fit = OrientationLetters(self.model), Fit(self.model, lambda: 0)
         self._codes: tuple[str, ...] = ()
         column = QVBoxLayout(self)
@@ -55,7 +57,8 @@ class VolumePane(QWidget):
 
     def refresh(self) -> None:
         """Look again at what is shown, in a moment."""
-        self._timer.start()
+        if not self._timer.isActive():  # else what comes again and again would put it off for good
+            self._timer.start()
 
     def close(self) -> bool:
         self._timer.stop()

@@ -45,7 +45,8 @@ class Trusting(QObject):
 
     def refresh(self) -> None:
         """Compare again, in a moment."""
-        self._timer.start()
+        if not self._timer.isActive():
+            self._timer.start()
 
     def _compare(self) -> None:
         study, shown, old = self._session.study, self._session.shown, self._comparison
