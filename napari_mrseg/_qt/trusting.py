@@ -52,7 +52,10 @@ class Trusting(QObject):
         study, shown, old = self._session.study, self._session.shown, self._comparison
         if study is None:
             self._comparison = None
-        if self._busy or study is None or shown is None or shown.preview:
+        if self._busy:
+            self.refresh()  # what is under way does not know yet what came since
+            return
+        if study is None or shown is None or shown.preview:
             return
 
         def work() -> tuple[Comparison, Prediction, float | None]:
