@@ -80,6 +80,11 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
         dock.reading.set(True)
     window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
     _settle()
+    frame = window.frameGeometry()  # with the title bar, which nobody counts before it is there
+    over = max(0, frame.width() - screen.width()), max(0, frame.height() - screen.height())
+    if any(over):
+        window.resize(window.width() - over[0], window.height() - over[1])
+        window.move(screen.topLeft())
     return viewer, dock
 
 

@@ -169,11 +169,13 @@ class MrsegDock(QWidget):
 
     def show_three_planes(self) -> None:
         """Axial, sagittal and coronal, linked; or one plane again."""
+        self.beside.close()
         self.attempt(self.three_planes.toggle)
         self.panel.planes_button.setChecked(self.three_planes.shown)
 
     def show_beside(self) -> None:
         """A second picture beside this one, or one again."""
+        self.three_planes.close()
         self.attempt(self.beside.toggle)
         self.panel.beside_button.setChecked(self.beside.shown)
 

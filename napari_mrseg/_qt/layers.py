@@ -234,6 +234,10 @@ class StudyLayers:
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)
 
+    def image(self, name: str) -> Image | None:
+        """The layer of one scan of the open study; None while its layers are still to come."""
+        return self.images.get(name) if self._study() is not None else None
+
     def scan_and_result(self) -> tuple[Image | None, Labels | None]:
         """The scan on top of those shown, and the result in front."""
         return next((layer for _, layer in self._there() if layer.visible), None), self.front

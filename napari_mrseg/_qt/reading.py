@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QStyleOptionViewItem
 
 NAPARIS = ("layer controls", "layer list")  # napari's names of its own docks
 ROOMY = (1600, 900)  # pixels of a screen on which nothing need be folded away at first
+
+
+_kept: WeakSet[Any] = WeakSet()  # canvases that keep their depth
 
 
 class Reading:
@@ -69,7 +73,9 @@ def keep_depth(canvas: Any) -> None:
             scene.context.set_depth_func("lequal")
             scene.update()
 
-    scene.events.initialize.connect(again)
+    if scene not in _kept:
+        _kept.add(scene)
+        scene.events.initialize.connect(again)
     QTimer.singleShot(0, again)
 
 

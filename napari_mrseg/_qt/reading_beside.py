@@ -103,13 +103,13 @@ class Beside:
 
 
 class _Pane(QWidget):
-    """A canvas with its own choice of scan and result above it, in step with the viewer's."""
+    """A canvas with its own choice of scan and result below it, in step with the viewer's."""
 
     def __init__(self, dock: Host) -> None:
         super().__init__()
         self._dock, self._main = dock, dock.viewer
-        self._study: object = None
-        self._key: object = None
+        self._study = ""  # whose choices are offered
+        self._drawn = ""  # whose layers these are
         self._linking = False
         self.scan, self.result = QComboBox(), QComboBox()
         self.scan.setAccessibleName("Scan on the right")
@@ -156,7 +156,7 @@ class _Pane(QWidget):
         study, task = session.study, session.task
         if study is None:
             self.model.layers.clear()
-            self.words.text, self._study, self._key = "", None, None
+            self.words.text, self._study, self._drawn = "", "", ""
             return
         results: list[tuple[str, Result]] = [("scan alone", "")]
         if study.reference is not None:
@@ -179,10 +179,11 @@ class _Pane(QWidget):
             labels = study.reference.labels
         waiting = isinstance(result, tuple) and prediction is None
         grey = frozenset() if prediction is None else estimated_codes(prediction)
-        self._draw(scan, labels, grey, another)
+        self._draw(scan, labels, grey)
         said = [study.case, image_title(study, scan)]
         said += [self.result.currentText()] if result else []
         said += ["not computed yet"] if waiting else []
+        said += [] if self.model.layers else ["opening …"]
         if prediction is not None and (trust := judge(prediction)).level != "green":
             said.insert(1, trust.headline.partition(":")[0])
         lines = in_lines([*said, RESEARCH_USE], float(self.model.canvas.size[1]) - 32)
@@ -201,13 +202,14 @@ class _Pane(QWidget):
         self.view.close()
         return bool(super().close())
 
-    def _draw(self, scan: str, labels: Any, grey: frozenset[int], another: bool) -> None:
+    def _draw(self, scan: str, labels: Any, grey: frozenset[int]) -> None:
         dock = self._dock
-        study, look, shown = dock.session.study, dock.look, dock.layers.images.get(scan)
-        if study is None or shown is None:
-            return
-        if another:
+        study, look, shown = dock.session.study, dock.look, dock.layers.image(scan)
+        if self._drawn != dock.session.subject:
+            self._drawn = dock.session.subject
             self.model.layers.clear()
+        if study is None or shown is None:
+            return  # its layers are still to come
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
         empty = np.zeros(study.grid.shape, np.uint8) if labels is None else labels
         colours = dock.layers.colours(look.hidden, grey)

@@ -34,6 +34,7 @@ class VolumePane(QWidget):
         self._shown = shown
         self._key: object = None
         self._kept: object = None
+        self._scan: object = None  # whose voxels the head is made of
         self.model = ViewerModel(title="3-D", ndisplay=3)
         self.view = QtViewer(self.model)
         self.view.setAcceptDrops(False)
@@ -82,11 +83,13 @@ class VolumePane(QWidget):
         scale = tuple(mm * step for mm, step in zip(scan.scale, steps, strict=True))
         labels = np.ascontiguousarray(np.asarray(result.data)[every])
         if not self.model.layers:
+            self._scan = scan.data
             self._build(scan, np.ascontiguousarray(np.asarray(scan.data)[every]), labels, scale)
         head, found = self.model.layers
         found.data, found.colormap = labels, result.colormap
-        if head.name != scan.name:
-            head.data, head.name = np.ascontiguousarray(np.asarray(scan.data)[every]), scan.name
+        if self._scan is not scan.data:
+            self._scan = scan.data
+            head.data = np.ascontiguousarray(np.asarray(scan.data)[every])
             head.contrast_limits = scan.contrast_limits
 
     def _build(self, scan: Image, data: Any, labels: Any, scale: tuple[float, ...]) -> None:
