@@ -56,6 +56,12 @@ class Fit:
         """True while the camera moves by itself."""
         return self._busy
 
+    def again(self) -> None:
+        """Fit all of them anew, wherever the user had moved the camera."""
+        for fit in (self, *self.beside):
+            fit._taken = False
+        self.apply()
+
     def take(self) -> None:
         """The user moved the camera, here or in a plane beside: it stays where it is."""
         for fit in (self, *self.beside):

@@ -166,7 +166,7 @@ class ThreePlanes:
         for fit in fits:
             fit.beside = tuple(other for other in fits if other is not fit)
         if fits:
-            fits[0].apply()
+            fits[0].again()
         for model in (self._viewer, *(plane.model for plane in self._planes)):
             listener = partial(self._zoomed, model)
             model.scene.camera.events.zoom.connect(listener)

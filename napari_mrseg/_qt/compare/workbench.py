@@ -83,7 +83,6 @@ class Workbench(QWidget):
         self.matrix.model.show_kinds(self.choices.chosen_kinds())
         self._show()
         self._moved(frozenset({"combination", "images", "model"}))
-        dock.annotation.make_brief("comparison", True)
         _benches.add(self)
 
     @property
@@ -400,6 +399,15 @@ class Workbench(QWidget):
             if window.size() != self._before:
                 window.resize(self._before)
             self._before = None
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        super().showEvent(event)
+        self.dock.annotation.make_brief("comparison", True)
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802
+        super().hideEvent(event)
+        if not self.closed and not self.dock.closed:
+            self.dock.annotation.make_brief("comparison", False)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
         """The window changed its size: the picture keeps half of it, or what the user gave it if that is more."""
