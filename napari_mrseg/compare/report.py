@@ -37,6 +37,7 @@ table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
 .light { border-radius: 3px; padding: .2em .7em; margin: .3em 0; }
 .light.green { background: #dff3e6; color: #11492b; } .light.amber { background: #ffe9c2; color: #5c3600; }
 .light.red { background: #8e1020; color: #ffffff; }
+.doubted { color: #888; }
 .bars { display: flex; flex-wrap: wrap; gap: 2em; }
 dl.from { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em; margin: 0; }
 dl.from dt { color: #555; } dl.from dd { margin: 0; overflow-wrap: anywhere; }
@@ -125,7 +126,13 @@ def _short(comparison: Comparison) -> str:
     lines = [Agreement(comparison).summary().sentence] if comparison.predictions else []
     lines += [line.text for line in default_lines(comparison)]
     lines += _diameters(comparison)
-    return '<ul class="short">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    fullest = next(iter(comparison.predictions), None)
+    red = fullest is not None and comparison.trust(fullest).level == "red"
+    return (
+        f'<ul class="short{" doubted" if red else ""}">'
+        + "".join(f"<li>{escape(line)}</li>" for line in lines)
+        + "</ul>"
+    )
 
 
 def _diameters(comparison: Comparison) -> list[str]:
@@ -178,7 +185,10 @@ def _matrix(comparison: Comparison) -> str:
     foot = []
     for name, which in (("average", 0), ("standard deviation", 1)):
         found = [(c, comparison.foot(c.key)) for c in columns]
-        cells = "".join(f"<td>{escape(text_of(c, None if f is None else f[which]))}</td>" for c, f in found)
+        cells = "".join(
+            f"<td{_faint(comparison, c)}>{escape(text_of(c, None if f is None else f[which]))}</td>"
+            for c, f in found
+        )
         foot.append(f'<tr><th colspan="{len(modalities)}">{name}</th>{cells}</tr>')
     return (
         f'<div class="wide"><table class="matrix">\n<thead><tr>{top}</tr>\n<tr>{second}</tr></thead>\n<tbody>\n'
@@ -187,6 +197,12 @@ def _matrix(comparison: Comparison) -> str:
         + "\n".join(foot)
         + "</tfoot>\n</table></div>"
     )
+
+
+def _faint(comparison: Comparison, column: Column) -> str:
+    """An attribute that greys the foot of a column of which no cell is to be believed."""
+    doubted = all(comparison.is_doubted(c, column.key) for c in comparison.predictions)
+    return ' class="doubted"' if doubted and comparison.predictions else ""
 
 
 def _mark(comparison: Comparison, combination: Combination) -> str:
@@ -210,8 +226,9 @@ def _cell(comparison: Comparison, combination: Combination, column: Column) -> s
 def _sheet(comparison: Comparison, index: int | None = None, difference: str | None = None) -> str:
     sheet = ContactSheet(comparison, difference=difference)
     caption = escape(sheet.caption(0, index))
-    picture = data_uri(sheet.drawing(0, index).pixels(2))
-    return f'<figure><img alt="{caption}" src="{picture}"></figure>'
+    drawing = sheet.drawing(0, index)
+    most = round(1.4 * drawing.width)  # a few tiles are not blown up to the width of the page
+    return f'<figure><img alt="{caption}" style="max-width:{most}px" src="{data_uri(drawing.pixels(2))}"></figure>'
 
 
 def _models(comparison: Comparison) -> list[str]:
