@@ -12,7 +12,12 @@ from napari.layers import Layer
 from napari_mrseg._qt.rays import content_box
 
 _ROOM = 0.94  # of the space there is
-_SIDE, _LOW = 32, 220  # pixels for a letter, which in a canvas lower than that may lie on the head
+_SIDE = 30  # pixels for a letter beside the head
+_LOW, _ABOVE = (
+    400,
+    42,
+)  # pixels: in a canvas lower than that a letter, which is as large, needs more above and below
+_TINY = 220  # pixels of a canvas in which a letter may lie on the head
 
 
 class Fit:
@@ -78,7 +83,7 @@ class Fit:
         if viewer.dims.ndisplay == 3:
             return min(height, width) / float(size[shown].max()) * _ROOM
         row, column = shown
-        above = _SIDE if height > _LOW else _SIDE / 4
+        above = _SIDE if height > _LOW else _ABOVE if height > _TINY else _SIDE / 4
         room = height - self._words() - 2 * above
         return float(min(room / size[row], (width - 2 * _SIDE) / size[column])) * _ROOM
 

@@ -218,8 +218,12 @@ class _Pane(QWidget):
                 shown.data, colormap=shown.colormap, contrast_limits=shown.contrast_limits, **common
             )
             over = Labels(empty, name="result", colormap=colours, **common)
-            self.model.add_layer(image)
-            self.model.add_layer(over)
+            self._linking = True  # its own middle must not take the viewer there
+            try:
+                self.model.add_layer(image)
+                self.model.add_layer(over)
+            finally:
+                self._linking = False
             self.letters.follow([image], study.grid.axis_codes if study.task.ndim == 3 else ())
             self._follow_order()
             self._follow_point()

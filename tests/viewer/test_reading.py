@@ -86,7 +86,9 @@ def test_two_results_side_by_side_are_in_step(qtbot: QtBot, dock: MrsegDock, mak
     dock.open([make_study(reference=True)])
     until_final(qtbot, dock)
     dock.session.wait_for_sweep(PATIENCE / 1000)
+    place = tuple(dock.viewer.dims.point)
     click(qtbot, dock.panel.beside_button)
+    assert tuple(dock.viewer.dims.point) == place  # the view stays on the finding
     pane = dock.beside.pane
     assert pane is not None
     qtbot.waitUntil(lambda: pane.view.width() > 200, timeout=PATIENCE)
