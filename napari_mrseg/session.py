@@ -532,6 +532,7 @@ class Session:
     ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
         from napari_mrseg.compare import dice_to_reference
+        from napari_mrseg.compare.comparison import trust_in
         from napari_mrseg.compare.diameters import diameters_of
         from napari_mrseg.io.export import write_results
 
@@ -553,7 +554,14 @@ class Session:
                 )
         dice = dice_to_reference(study)
         return write_results(
-            study, chosen, out, model=model.info, dice=dice, diameters=diameters_of, **options
+            study,
+            chosen,
+            out,
+            model=model.info,
+            dice=dice,
+            diameters=diameters_of,
+            trust=trust_in(study),
+            **options,
         )
 
     # -- arrivals from the worker thread --------------------------------------------------------------------

@@ -510,7 +510,7 @@ def _salient_object(name: str, title: str, second: Modality) -> Task:
         name=name,
         title=title,
         modalities=(_COLOUR, second),
-        labels=(Label(1, "object", "salient object", ("#E69F00",)),),
+        labels=(Label(1, "object", "salient object", ("#FF00FF",)),),  # magenta: hardly any photo holds it
         regions=(Region("object", "salient object", (1,), paints=1),),
         nested=False,
         fill="copy",

@@ -1,16 +1,26 @@
-"""What is on screen, written on the canvas itself, so that no picture of it is unlabelled."""
+"""What is on screen, written on the canvas itself, so that no picture of it is unlabelled.
+
+Where a canvas is small (four panes, side by side, beside the comparison) it has a part of it, and a strip across the
+window all: no word lies on the anatomy.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow, QSizePolicy, QToolBar
 
+from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import GROUND
+from napari_mrseg._qt.words import Line
+from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.session import Session
 
 _FIRST = 10**5  # in napari's order of overlays at one place: above the letter, which has 10**6
@@ -19,13 +29,18 @@ _FONT = 9
 _CAPITAL, _DIGIT, _OTHER = 12.0, 8.4, 7.6  # pixels of a character at that size
 _LINE = 19  # pixels
 _MARGIN = 16  # pixels, at each side
+_LOW = 480  # pixels of a canvas in which more than a line would lie on the head, or make it small
+# What a short line leaves to the strip.
+_IN_STRIP = ("model ", "final at ")
+_TIMED = re.compile(r", \d+\.\d s$")
+_MARKED = tuple(MARKS.values())
 
 
 class Annotation:
     """Keeps napari's text overlay in step: a strip across the top, which the camera leaves free (:mod:`fit`).
 
     ``words`` gives the parts of the line. While ``ready`` says no, the window does not yet show the session's study,
-    and the line stays as it is.
+    and the line stays as it is. ``brief``: reasons for which the canvas has little room, by name.
     """
 
     def __init__(
@@ -38,6 +53,8 @@ class Annotation:
         self._viewer, self._session, self._words, self._ready = viewer, session, words, ready
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color", "box_color"
+        self.brief: set[str] = set()
+        self._strip: _Strip | None = None
         self._before = {name: getattr(self._overlay, name) for name in fields}
         self._shown: dict[str, object] = {}
         self._overlay.position = "top_left"
@@ -59,11 +76,18 @@ class Annotation:
         if not self._ready():
             return
         session, overlay, study = self._session, self._overlay, self._session.study
+        height = float(self._viewer.canvas.size[0])
+        if height < _LOW:
+            self.brief.add("low")
+        elif height > _LOW + 2 * _LINE + _MARGIN:  # the strip itself takes some of it
+            self.brief.discard("low")
         width = float(self._viewer.canvas.size[1]) - 2 * _MARGIN
         parts = [*([] if study is None else [study.case]), *self._words()]
+        self._show_strip(parts)
+        lines = in_lines(brief(parts) if self.brief else parts, width)
         looks: dict[str, object] = {
             "color": "#ffb74d" if session.stale else "#f2f5f7",
-            "text": "\n".join(_lines(parts, width)),
+            "text": "\n".join(lines),
             "visible": True,
         }
         changed = {name: value for name, value in looks.items() if self._shown.get(name) != value}
@@ -81,18 +105,67 @@ class Annotation:
         """Within it napari does not place all overlays anew, which costs a second frame: ours keeps its corner."""
         return self._viewer.canvas.events._overlay_positions_changed.blocker()
 
+    def make_brief(self, why: str, on: bool) -> None:
+        """The least on the canvas, and a strip with all, while there is any reason for it."""
+        (self.brief.add if on else self.brief.discard)(why)
+        self.refresh()
+
+    def _show_strip(self, parts: list[str]) -> None:
+        if self.brief and self._strip is None:
+            self._strip = _strip_in(self._viewer)
+        if self._strip is not None:
+            with suppress(RuntimeError):  # the window was closed
+                self._strip.words.setText(" · ".join(parts))
+                self._strip.setVisible(bool(self.brief))
+
     def close(self) -> None:
+        self.brief.clear()
+        self._show_strip([])
+        if self._strip is not None:
+            with suppress(RuntimeError):
+                self._strip.deleteLater()
+            self._strip = None
         self._viewer.canvas.events.size.disconnect(self.refresh)
         self._viewer.canvas.overlays.pop(_SPACER, None)
         for name, value in self._before.items():
             setattr(self._overlay, name, value)
 
 
+class _Strip(QToolBar):
+    """A line across the window, above canvases and docks."""
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__("MRSeg: what is on screen", window)
+        self.setObjectName("MrsegStrip")
+        self.setMovable(False)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        self.setStyleSheet("QToolBar { border: none; padding: 0; spacing: 0; background: #000000; }")
+        self.words = Line("strip")
+        self.words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.words.setMinimumWidth(100)
+        self.words.setStyleSheet("font-size: 12px; color: #f2f5f7; background: #000000; padding: 3px 10px;")
+        self.addWidget(self.words)
+        window.addToolBar(Qt.ToolBarArea.TopToolBarArea, self)
+
+
+def _strip_in(viewer: Any) -> _Strip | None:
+    """In the viewer's window; None without one."""
+    window = window_of(viewer)
+    return None if window is None else _Strip(window)
+
+
+def brief(parts: list[str]) -> list[str]:
+    """The parts that a picture must not go without: whose it is, its marks, its scans, its use."""
+    kept = [p for p in parts if not p.startswith(_IN_STRIP) and not _TIMED.search(p)]
+    kept = [p.partition(": ")[2] if p.startswith("combination ") else p for p in kept]
+    return [p.partition(":")[0] if p.startswith(_MARKED) else p for p in kept]
+
+
 def _pixels(text: str) -> float:
     return sum(_CAPITAL if c.isupper() else _DIGIT if c.isdigit() else _OTHER for c in text)
 
 
-def _lines(parts: list[str], width: float) -> list[str]:
+def in_lines(parts: list[str], width: float) -> list[str]:
     """As few lines of ``width`` pixels as hold all parts, broken between parts where possible."""
     most = max(20, int(width / (_CAPITAL + _OTHER) * 2))
     lines = [""]

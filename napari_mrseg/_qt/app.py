@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
@@ -75,7 +76,15 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
     window = viewer.window._qt_window
     window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
     dock = open_dock(viewer, session)
+    if screen.width() < ROOMY[0] or screen.height() < ROOMY[1]:
+        dock.reading.set(True)
+    window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
     _settle()
+    frame = window.frameGeometry()  # with the title bar, which nobody counts before it is there
+    over = max(0, frame.width() - screen.width()), max(0, frame.height() - screen.height())
+    if any(over):
+        window.resize(window.width() - over[0], window.height() - over[1])
+        window.move(screen.topLeft())
     return viewer, dock
 
 

@@ -33,6 +33,8 @@ from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
+from napari_mrseg._qt.reading import Reading, keep_ends
+from napari_mrseg._qt.reading_beside import Beside
 from napari_mrseg._qt.recent import RecentMenu
 from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
@@ -41,6 +43,7 @@ from napari_mrseg._qt.settings import follow_look, remember, remembered, remembe
 from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
+from napari_mrseg._qt.trusting import Trusting
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg._qt.worklist import Worklist
@@ -67,6 +70,7 @@ class MrsegDock(QWidget):
         if not _docks:
             use_palette(colours())
         dismiss(viewer)
+        keep_ends(viewer)
         self.viewer, self.session, self.look = viewer, session or Session(), remembered_look()
         follow_look(self.look)
         self._later: set[Later] = set()
@@ -92,10 +96,16 @@ class MrsegDock(QWidget):
         self.layers = StudyLayers(viewer, self.session, self.look)
         guard(viewer, self.layers.unsaved)
         self.result = Result(self.session, self.layers, self)
+        self.trusting = Trusting(self.session, self)
+        self.result.judged = lambda: self.trusting.trust
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
         self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
-        self.three_planes = ThreePlanes(viewer, self.panel.planes_button.setChecked)
+        self.three_planes = ThreePlanes(
+            viewer, self._planes_shown, fit=self.fit, result=self.layers.scan_and_result
+        )
+        self.beside = Beside(self, self._beside_shown)
+        self.reading = Reading(viewer, self.panel.reading_button.setChecked)
         self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())), remember=True)
         self.panel.window_button.follow(self.windowing)
         self.measuring = Measuring(self, self.panel.lesions, self)
@@ -185,9 +195,24 @@ class MrsegDock(QWidget):
 
     def show_three_planes(self) -> None:
         """Axial, sagittal and coronal, linked; or one plane again."""
+        self.beside.close()
         self.attempt(self.three_planes.toggle)
         remember("planes", self.three_planes.shown)
         self.panel.planes_button.setChecked(self.three_planes.shown)
+
+    def show_beside(self) -> None:
+        """A second picture beside this one, or one again."""
+        self.three_planes.close()
+        self.attempt(self.beside.toggle)
+        self.panel.beside_button.setChecked(self.beside.shown)
+
+    def _beside_shown(self, on: bool) -> None:
+        self.panel.beside_button.setChecked(on)
+        self.annotation.make_brief("beside", on)
+
+    def _planes_shown(self, on: bool) -> None:
+        self.panel.planes_button.setChecked(on)
+        self.annotation.make_brief("planes", on)
 
     def edit(self) -> None:
         if not self.opener.reading:
@@ -355,6 +380,8 @@ class MrsegDock(QWidget):
         if topics & {"predictions", "model"}:
             every = session.combinations
             self._computed = len(session.predictions), len(every)
+        if topics & {"predictions", "shown"}:
+            self.trusting.refresh()
         self.runbar.show_session(session, self._computed, self.opener.reading)
         self._describe()
 
@@ -379,9 +406,15 @@ class MrsegDock(QWidget):
         if not self._current():
             return
         state = self.result.state
+        trust = self.result.trust
         restyle(self.banner, "state", state)
-        self.banner.setText(" · ".join(self.result.words()))
+        restyle(self.banner, "trust", trust.level if trust is not None and state != "stale" else "")
+        sure = [trust.headline] if trust is not None and trust.level == "green" and state == "final" else []
+        self.banner.setText(" · ".join([*sure, *self.result.words()]))
+        self.banner.setToolTip("" if trust is None else trust.explained)
         self.annotation.refresh()
+        self.three_planes.refresh()
+        self.beside.refresh()
         self.panel.edit_button.setEnabled(state in ("final", "edited"))
         self.panel.jump_button.setEnabled(state != "none")
         self.panel.save_button.setEnabled(self.session.study is not None)
@@ -446,6 +479,8 @@ class MrsegDock(QWidget):
         panel.keys_button.clicked.connect(self.show_keys)
         panel.planes_button.clicked.connect(self.show_three_planes)
         panel.measure_button.toggled.connect(lambda _: self.measuring.refresh())
+        panel.reading_button.clicked.connect(self.reading.toggle)
+        panel.beside_button.clicked.connect(self.show_beside)
         panel.save_button.clicked.connect(self.saver.save_shown)
         panel.save_button.setMenu(self.saver.menu())
         self.modalities.toggled.connect(self.toggle)
@@ -462,6 +497,7 @@ class MrsegDock(QWidget):
         self.layers.on_visible = self._seen
         self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
         self.result.changed.connect(self._measured)
+        self.trusting.changed.connect(self._measured)
         self.viewer.dims.events.current_step.connect(self._moved)
 
     def show_keys(self) -> QDialog:
@@ -520,6 +556,8 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.letters,
         dock.annotation,
         dock.three_planes,
+        dock.beside,
+        dock.reading,
         dock.layers,
         dock.planes,
         dock.fit,

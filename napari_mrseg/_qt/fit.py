@@ -12,7 +12,12 @@ from napari.layers import Layer
 from napari_mrseg._qt.rays import content_box
 
 _ROOM = 0.94  # of the space there is
-_SIDE, _LOW = 30, 400  # pixels for a letter, which in a canvas lower than that may lie on the head
+_SIDE = 30  # pixels for a letter beside the head
+_LOW, _ABOVE = (
+    400,
+    42,
+)  # pixels: in a canvas lower than that a letter, which is as large, needs more above and below
+_TINY = 220  # pixels of a canvas in which a letter may lie on the head
 
 
 class Fit:
@@ -25,6 +30,8 @@ class Fit:
         self._viewer, self._words = viewer, words
         self._box: np.ndarray[Any, Any] | None = None  # world: (axis, low and high)
         self._taken = False  # the user moved the camera
+        self.beside: tuple[Fit, ...] = ()  # other planes of the same study, which are shown as large
+        self._busy = False
         viewer.mouse_drag_callbacks.append(self._dragged)
         viewer.mouse_wheel_callbacks.append(self._zoomed)
         self._sources = viewer.canvas.events.size, viewer.dims.events.order, viewer.dims.events.ndisplay
@@ -42,26 +49,59 @@ class Fit:
         self.apply()
 
     def apply(self) -> None:
+        """Fit this one and those beside it, all at the zoom at which each of them has room."""
+        together = (self, *self.beside)
+        zooms = [zoom for zoom in (fit._zoom() for fit in together) if zoom > 0]
+        for fit in together:
+            if zooms and not fit._taken:
+                fit._aim(min(zooms))
+
+    @property
+    def busy(self) -> bool:
+        """True while the camera moves by itself."""
+        return self._busy
+
+    def again(self) -> None:
+        """Fit all of them anew, wherever the user had moved the camera."""
+        for fit in (self, *self.beside):
+            fit._taken = False
+        self.apply()
+
+    def take(self) -> None:
+        """The user moved the camera, here or in a plane beside: it stays where it is."""
+        for fit in (self, *self.beside):
+            fit._taken = True
+
+    def _zoom(self) -> float:
+        """The largest zoom that shows all; 0 while there is nothing to show, or no room."""
         viewer, box = self._viewer, self._box
         height, width = (float(v) for v in viewer.canvas.size)
         if box is None or viewer.dims.ndim != len(box) or height < 60:
-            return
-        camera = viewer.scene.camera
-        top = self._words()
-        middle = box.mean(axis=1)
+            return 0.0
         size = box[:, 1] - box[:, 0]
         shown = list(viewer.dims.displayed)
-        above = _SIDE if height > _LOW else _SIDE / 4
+        if viewer.dims.ndisplay == 3:
+            return min(height, width) / float(size[shown].max()) * _ROOM
+        row, column = shown
+        above = _SIDE if height > _LOW else _ABOVE if height > _TINY else _SIDE / 4
+        room = height - self._words() - 2 * above
+        return float(min(room / size[row], (width - 2 * _SIDE) / size[column])) * _ROOM
+
+    def _aim(self, zoom: float) -> None:
+        viewer, box = self._viewer, self._box
+        if box is None or self._zoom() <= 0:
+            return
+        middle = box.mean(axis=1)
+        shown = list(viewer.dims.displayed)
+        centre: tuple[float, ...] = tuple(middle[shown])
         if viewer.dims.ndisplay == 2:
             row, column = shown
-            zoom = min((height - top - 2 * above) / size[row], (width - 2 * _SIDE) / size[column]) * _ROOM
-            if zoom <= 0:
-                return
-            centre = (0.0, middle[row] - top / 2 / zoom, middle[column])
-        else:
-            zoom = min(height, width) / float(size[shown].max()) * _ROOM
-            centre = tuple(middle[shown])
-        camera.zoom, camera.center = zoom, centre
+            centre = (0.0, middle[row] - self._words() / 2 / zoom, middle[column])
+        self._busy = True
+        try:
+            viewer.scene.camera.zoom, viewer.scene.camera.center = zoom, centre
+        finally:
+            self._busy = False
 
     def close(self) -> None:
         for source in self._sources:
@@ -74,7 +114,7 @@ class Fit:
             self.apply()
 
     def _zoomed(self, viewer: Any, event: Any) -> None:
-        self._taken = True
+        self.take()
 
     def _dragged(self, viewer: Any, event: Any) -> Iterator[None]:
         """A click moves nothing, and a stroke of the brush is no move of the camera."""
@@ -83,5 +123,5 @@ class Fit:
         while event.type == "mouse_move":
             free = active is None or str(active.mode) == "pan_zoom"
             if free and viewer.scene.camera.mouse_pan:  # else the drag windows or measures
-                self._taken = True
+                self.take()
             yield

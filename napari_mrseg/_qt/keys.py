@@ -49,7 +49,15 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("jump"), "Jump to the largest finding", dock.jump),
         Shortcut(key("window"), "Next preset of window and level", dock.next_window),
         Shortcut(
-            key("planes"), "Three planes, linked by a crosshair, or one", _if_there(panel.planes_button)
+            key("planes"),
+            "Three planes, linked by a crosshair, and 3-D; or one",
+            _if_there(panel.planes_button),
+        ),
+        Shortcut(
+            key("reading"), "Reading layout: napari's lists folded away, or back", panel.reading_button.click
+        ),
+        Shortcut(
+            key("beside"), "Another result or scan side by side with this one", panel.beside_button.click
         ),
         Shortcut(key("measure"), "Lesions and distances, in a table", panel.measure_button.click),
         Shortcut(key("compare"), "Compare all combinations", dock.compare_asked.emit),

@@ -291,6 +291,14 @@ class StudyLayers:
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)
 
+    def image(self, name: str) -> Image | None:
+        """The layer of one scan of the open study; None while its layers are still to come."""
+        return self.images.get(name) if self._study() is not None else None
+
+    def scan_and_result(self) -> tuple[Image | None, Labels | None]:
+        """The scan on top of those shown, and the result in front."""
+        return next((layer for _, layer in self._there() if layer.visible), None), self.front
+
     # -- what is in front ---------------------------------------------------------------------------------
 
     @property
@@ -389,7 +397,7 @@ class StudyLayers:
         if self.prediction is not None and self.prediction in self.viewer.layers:
             layers.append((self.prediction, estimated, stale))
         for layer, grey, part in layers:
-            colours = self._colour_map(self.look.hidden, grey)
+            colours = self.colours(self.look.hidden, grey)
             if layer.colormap is not colours:
                 layer.colormap = colours
             opacity = self.look.opacity * part
@@ -398,7 +406,7 @@ class StudyLayers:
             if layer.contour != self.look.contour:
                 layer.contour = self.look.contour
 
-    def _colour_map(self, hidden: frozenset[int], estimated: frozenset[int]) -> DirectLabelColormap:
+    def colours(self, hidden: frozenset[int], estimated: frozenset[int]) -> DirectLabelColormap:
         """Built once per look and shared, because building one takes longer than a frame."""
         place = hidden, estimated
         if place not in self._colours:
@@ -440,10 +448,10 @@ class StudyLayers:
         task, about = shown.task, self._about(shown, study)
         layer = Labels(
             shown.labels.copy(),
-            name=f"Edited {shown.case}: {titles(task, shown.combination)} · {model_name(shown.model)}",
+            name=f"Edited {shown.case}, {model_name(shown.model)}: {titles(task, shown.combination)}",
             scale=study.grid.spacing,
             units=task.world_unit,
-            colormap=self._colour_map(frozenset(), estimated_codes(shown)),
+            colormap=self.colours(frozenset(), estimated_codes(shown)),
             features=label_names(task),
             metadata={"mrseg": about},
         )
@@ -516,7 +524,7 @@ class StudyLayers:
         layer = Labels(
             labels,
             name=name,
-            colormap=self._colour_map(frozenset(), frozenset()),
+            colormap=self.colours(frozenset(), frozenset()),
             features=label_names(self.session.task),
             metadata={"mrseg": about},
             **options,

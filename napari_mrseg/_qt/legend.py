@@ -40,7 +40,7 @@ def _how_sized(region: Region, task: Task) -> str:
 
 
 class Legend(QWidget):
-    """Regions with size and Dice; how they are drawn, as a :class:`Look` says and may be told."""
+    """Regions with size and Dice; in ``drawn``, how they are drawn, as a :class:`Look` says and may be told."""
 
     def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,40 +51,59 @@ class Legend(QWidget):
         self.labels: dict[int, QCheckBox] = {}
         self._names: dict[str, QLabel] = {}
         self._swatches: list[tuple[int, QLabel]] = []
+        self.drawn = QWidget(self)  # how they are drawn: the panel may place it elsewhere
+        rows = QVBoxLayout(self.drawn)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(5)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout.setSpacing(5)
         layout.addLayout(self._regions())
-        layout.addLayout(self._switches())
-        layout.addLayout(self._looks())
+        rows.addLayout(self._switches())
+        rows.addLayout(self._looks())
+        layout.addWidget(self.drawn)
         look.events.connect(self._show_look)
         self._show_look()
         self.show_measures(Measures())
 
     def show_measures(self, measures: Measures) -> None:
-        """Sizes and Dice of what is on screen; estimated regions greyed, with the reason in place of their title."""
+        """Sizes and Dice of what is on screen; what must not be believed greyed and in parentheses, with the reason."""
         combination, stale, dice = measures.combination or self._task.names, measures.stale, measures.dice
+        trust = measures.trust
         estimated = {region.name for region in self._task.estimated(combination)}
         grey = {label.code for label in self._task.estimated_labels(combination)}
         for region in self._task.regions:
             size, note, name = self.sizes[region.name], self.notes[region.name], self._names[region.name]
-            text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
-            size.setText(f"{text} {self._task.unit}" + (" *" if stale else ""))
-            size.setToolTip(
-                _how_sized(region, self._task) + (" STALE: of the old one on screen." if stale else "")
-            )
-            self.dices[region.name].setToolTip(_DICE)
             is_estimate = region.name in estimated
+            doubted = is_estimate or (trust is not None and trust.is_doubted(region.name))
+            text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
+            said = f"{text} {self._task.unit}" + (" *" if stale else "")
+            size.setText(f"({said})" if doubted and measures.sizes is not None else said)
+            why = ([trust.explained] if trust is not None and doubted else []) + (
+                ["STALE: of the old one on screen."] if stale else []
+            )
+            size.setToolTip(" ".join([_how_sized(region, self._task), *why]))
+            self.dices[region.name].setToolTip(_DICE)
             note.setText(region.unseen or "estimate")
             note.setIndent(_NAME)
             note.setToolTip(note.text())
             note.setVisible(is_estimate)
             name.setText(f"<b>{region.name}</b>" if is_estimate else f"<b>{region.name}</b> {region.title}")
             for widget in (size, name):
-                restyle(widget, "estimated", "true" if is_estimate else "false")
+                restyle(widget, "estimated", "true" if doubted else "false")
             value = dice.get(region.name)
-            self.dices[region.name].setText("" if value is None else f"{value:.2f}")
+            # Two empty regions count as 1: of one that cannot be seen that would say the opposite.
+            self.dices[region.name].setText("" if value is None else "–" if is_estimate else f"{value:.2f}")
+            restyle(self.dices[region.name], "estimated", "true" if doubted else "false")
         self._dice_head.setText("Dice" if dice else "")
+        frames = measures.frames
+        self._size_head.setText(
+            "size"
+            if frames == 0
+            else "size, of the frame"
+            if frames == 1
+            else f"size, of all {frames} frames"
+        )
         for code, swatch in self._swatches:
             colour = next(label.colour for label in self._task.labels if label.code == code)
             style = _swatch_style(colour, code in grey)
@@ -106,10 +125,10 @@ class Legend(QWidget):
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
-        size_head, self._dice_head = QLabel("size"), QLabel("Dice")
+        self._size_head, self._dice_head = QLabel("size"), QLabel("Dice")
         self._dice_head.setToolTip(_DICE)
         grid.setColumnMinimumWidth(3, 36)  # the sizes must not move when the Dice comes
-        for column, head in ((2, size_head), (3, self._dice_head)):
+        for column, head in ((2, self._size_head), (3, self._dice_head)):
             head.setProperty("role", "quiet")
             grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)
         for i, region in enumerate(self._task.regions):
@@ -124,6 +143,7 @@ class Legend(QWidget):
             name.setProperty("role", "region")
             size, dice, note = QLabel(), QLabel(), QLabel()
             size.setProperty("role", "size")
+            dice.setProperty("role", "dice")
             note.setProperty("role", "note")
             note.setWordWrap(True)  # in a narrow dock: a warning must not be cut
             if region.unseen:
@@ -136,12 +156,13 @@ class Legend(QWidget):
             self.notes[region.name], self._names[region.name] = note, name
         return grid
 
-    def _switches(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        column.setSpacing(2)
+    def _switches(self) -> QHBoxLayout:
+        """A switch for each label in one row: its short name, in its colour; the tip has the long one."""
+        row = QHBoxLayout()
+        row.setSpacing(4)
         for label in self._task.labels:
-            row = QHBoxLayout()
-            check = QCheckBox(label.title)
+            check = QCheckBox(label.name)
+            check.setAccessibleName(f"Show {label.title}")
             number = label_key(self._task, label)
             named = f" ({as_said(key(number))})" if number else ""
             check.setToolTip(f"Show or hide {label.title}{named}")
@@ -149,8 +170,7 @@ class Legend(QWidget):
             self.labels[label.code] = check
             row.addWidget(self._swatch(label.code))
             row.addWidget(check, 1)
-            column.addLayout(row)
-        return column
+        return row
 
     def _looks(self) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -1,17 +1,18 @@
-"""How the dock is laid out: what must stay in sight above, the rest scrolls, what comes and goes below."""
+"""How the dock is laid out: what is used all the time stays in sight above and below, the rest scrolls between."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QFrame,
+    QGridLayout,
     QHBoxLayout,
-    QLabel,
+    QLayout,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -25,6 +26,7 @@ from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg._qt.window_button import WindowButton
+from napari_mrseg._qt.words import Line, Notes, Words
 from napari_mrseg._qt.worklist import WorklistBar
 from napari_mrseg.tasks import Task
 
@@ -41,7 +43,8 @@ _SAVE = {
     3: "Write the segmentation on the grid of the scan, as NIfTI",
     2: "Write the segmentation on the pixels of the image, as PNG or TIFF",
 }
-_BANNER = 70  # pixels: three lines, reserved
+_BANNER = 64  # pixels: three lines, reserved
+_LEAST = 400  # pixels: of a screen of 1920 × 1080 scaled twice that much is left
 
 
 class Panel(QWidget):
@@ -49,9 +52,8 @@ class Panel(QWidget):
 
     def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.case, self.banner, self.error, self.notes, self.saved = map(
-            Words, ("case", "banner", "error", "note", "quiet")
-        )
+        self.banner, self.error, self.saved = map(Words, ("banner", "error", "quiet"))
+        self.case, self.notes = Line("case"), Notes()
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
@@ -87,10 +89,25 @@ class Panel(QWidget):
             ),
         )
         self.planes_button = _button(
-            "3 planes",
-            with_key("Axial, sagittal and coronal side by side; a click in one moves the others", "planes"),
+            "4 panes",
+            with_key(
+                "Axial, sagittal, coronal and 3-D side by side; a click in one moves the others", "planes"
+            ),
         )
         self.planes_button.setCheckable(True)
+        self.reading_button = QToolButton()
+        self.reading_button.setText("Reading")
+        self.reading_button.setCheckable(True)
+        self.reading_button.setToolTip(
+            with_key("More room for the pictures: napari's layer list and controls fold away", "reading")
+        )
+        self.beside_button = _button(
+            "Side by side",
+            with_key(
+                "A second picture beside this one, of another result or another scan, in step", "beside"
+            ),
+        )
+        self.beside_button.setCheckable(True)
         self.brain_button = _button(
             "Use the brain mask as edited",
             with_key(
@@ -117,14 +134,19 @@ class Panel(QWidget):
         asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
         for hidden in asked:
             hidden.setVisible(False)
-        scroll = QScrollArea()
+        scroll = self.scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setMinimumHeight(40)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self._scrolled())
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 6, 4, 4)
-        column.setSpacing(6)
+        column.setContentsMargins(4, 5, 4, 3)
+        column.setSpacing(5)
+        column.setSizeConstraint(
+            QLayout.SizeConstraint.SetNoConstraint
+        )  # a long error must not push the window apart
         column.addLayout(
             _row(
                 self.folder_button,
@@ -135,12 +157,22 @@ class Panel(QWidget):
             )
         )
         column.addWidget(self.worklist_bar)
-        column.addWidget(self.case)
+        title = _row(self.case, self.planes_button, self.reading_button)
+        title.setStretch(0, 1)
+        column.addLayout(title)
         column.addWidget(self.banner)
         column.addWidget(scroll, 1)
-        # Below, so that nothing above moves under the pointer when they come and go.
+        # Between: when they come and go, what scrolls gives or takes the room, and no button moves under the pointer.
         for widget in asked:
             column.addWidget(widget)
+        column.addWidget(_line())
+        column.addWidget(self.legend)
+        column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(self.runbar)
+        _chain(self)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        return QSize(_INNER, _LEAST)
 
     def _scrolled(self) -> QWidget:
         inner = QWidget()
@@ -149,38 +181,15 @@ class Panel(QWidget):
         column.setContentsMargins(6, 0, 3, 2)
         column.setSpacing(5)
         column.addWidget(self.modalities)
-        column.addWidget(_line())
-        column.addWidget(self.legend)
-        column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
+        column.addWidget(self.legend.drawn)
         column.addWidget(self.edit_tools)
-        column.addLayout(_row(self.compare_button, self.planes_button))
+        column.addLayout(_row(self.compare_button, self.beside_button))
         column.addLayout(_row(self.measure_button, self.window_button))
         column.addWidget(self.lesions)
+        column.addWidget(self.runbar.model_row)
         column.addWidget(self.saved)
-        column.addWidget(_line())
-        column.addWidget(self.runbar)
         column.addStretch(1)
         return inner
-
-
-class Words(QLabel):
-    """Text that wraps, also within a long file name, and so never widens the dock. ``text()`` is as it was set."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__()
-        self._words = ""
-        self.setProperty("role", role)
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-
-    def setText(self, words: str | None) -> None:  # noqa: N802
-        self._words = words or ""
-        super().setText(re.sub(r"(?<=[_/\\])(?=\S)", "\u200b", self._words))
-
-    def text(self) -> str:
-        return self._words
 
 
 def _button(text: str, tip: str) -> QPushButton:
@@ -195,6 +204,34 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget)
     return row
+
+
+def _chain(panel: QWidget) -> None:
+    """Tab goes from control to control as they are read: by rows, from left to right."""
+    before: QWidget | None = None
+    for widget in _in_order(panel.layout()):
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            if before is not None:
+                QWidget.setTabOrder(before, widget)
+            before = widget
+
+
+def _in_order(layout: Any) -> Iterator[QWidget]:
+    """Widgets of a layout in the order in which it places them, those within before those after."""
+    if isinstance(layout, QGridLayout):
+        places = sorted((layout.getItemPosition(i)[:2], i) for i in range(layout.count()))
+        items = [layout.itemAt(i) for _, i in places]
+    else:
+        items = [layout.itemAt(i) for i in range(layout.count())]
+    for item in items:
+        widget, inner = item.widget(), item.layout()
+        if inner is not None:
+            yield from _in_order(inner)
+        if widget is not None:
+            yield widget
+            within = widget.widget() if isinstance(widget, QScrollArea) else widget
+            if within is not None and within.layout() is not None:
+                yield from _in_order(within.layout())
 
 
 def _line() -> QFrame:

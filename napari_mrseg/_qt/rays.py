@@ -69,12 +69,17 @@ _FIRST_LABEL = {
 _WHOLE = np.array([[0.0, 1.0]] * 3)  # fractions: (axis of the layer, low and high)
 
 
-def draw_quickly(viewer: ViewerModel, layer: Image | Labels) -> None:
-    """Shorten ``layer``'s rays from now on. Its labels may be replaced, but not painted in and not of another type."""
+def draw_quickly(viewer: ViewerModel, layer: Image | Labels, canvas: Any = None) -> None:
+    """Shorten ``layer``'s rays from now on. Its labels may be replaced, but not painted in and not of another type.
+
+    ``canvas``: where ``viewer`` is drawn, if that is not its own window.
+    """
     window = getattr(viewer, "window", None)  # a ViewerModel draws nothing
-    if window is None or layer.ndim < 3:
+    if canvas is None and window is not None:
+        canvas = window._qt_viewer.canvas
+    if canvas is None or layer.ndim < 3:
         return
-    visual = window._qt_viewer.canvas.layer_to_visual[layer]
+    visual = canvas.layer_to_visual[layer]
     if isinstance(layer, Labels):
         # napari would build the shader anew for every new array, in case its type had changed.
         layer.events.data.disconnect(visual._on_colormap_change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_mrseg._qt.bridge import Later
 from napari_mrseg._qt.edits import about_edit, changes_of, is_edited, is_unsaved
 from napari_mrseg._qt.layers import StudyLayers
+from napari_mrseg.compare.trust import Trust
 from napari_mrseg.display import RESEARCH_USE, model_name, numbered
 from napari_mrseg.session import Session
 from napari_mrseg.tasks import Combination
@@ -27,6 +28,8 @@ class Measures:
     sizes: Mapping[str, float] | None = None
     dice: Mapping[str, float | None] = field(default_factory=dict)
     stale: bool = False
+    frames: int = 0  # over which pixels are counted; 0 for a volume
+    trust: Trust | None = None  # None: nothing is there, or it was edited by hand
 
 
 class Result(QObject):
@@ -40,6 +43,7 @@ class Result(QObject):
     def __init__(self, session: Session, layers: StudyLayers, parent: QObject) -> None:
         super().__init__(parent)
         self._session, self._layers = session, layers
+        self.judged: Callable[[], Trust | None] = lambda: None  # how far the session's result may be believed
         self.instead: list[str] = []  # what is drawn in its place: two results in one picture
         self.opening = ""  # what is being opened, in words: then no result is there
         self._key: object = None  # what was measured, or is being
@@ -67,6 +71,11 @@ class Result(QObject):
             return "none"
         return "stale" if self._session.stale else "preview" if shown.preview else "final"
 
+    @property
+    def trust(self) -> Trust | None:
+        """How far the result on screen may be believed; None where there is none, or one edited by hand."""
+        return self.judged() if self.state in ("preview", "final", "stale") else None
+
     def words(self) -> list[str]:
         """The parts of the line that says what is on screen. Nothing shown is ever unlabelled."""
         layers, session = self._layers, self._session
@@ -83,6 +92,9 @@ class Result(QObject):
         if layers.front is None and session.study is not None:
             return ["opening …", RESEARCH_USE]  # of the result nothing is drawn yet
         if copy is None:
+            trust = self.trust
+            if trust is not None and trust.level != "green":
+                marks.insert(0, trust.headline)
             return [*marks, *session.describe().split(" · ")]
         about, whose = about_edit(copy), layers.whose(copy)
         what = "EDITED BY HAND" if is_edited(copy) else "Copy to paint in, unchanged"
@@ -113,7 +125,8 @@ class Result(QObject):
         else:
             self._key, self._found = (None, id(shown)), (None, {})
         dice = self._found[1] if self._key == (None, id(shown)) else {}
-        return Measures(shown.combination, shown.sizes, dice, session.stale)
+        frames = study.grid.shape[0] if study is not None and session.task.ndim == 2 else 0
+        return Measures(shown.combination, shown.sizes, dice, session.stale, frames, self.trust)
 
     def _measure(self, key: tuple[Any, Any], labels: Any, voxel_ml: float | None, keep: object) -> None:
         """Measure ``labels`` unless that is done or under way. ``keep``: what ``key`` names, so that it lives on."""

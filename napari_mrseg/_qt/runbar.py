@@ -1,4 +1,4 @@
-"""Model, device, run or cancel, and how far the run is."""
+"""Run or cancel, the device, how far the run is; and, for another place, the model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.style import restyle
+from napari_mrseg._qt.words import Line
 from napari_mrseg.session import Session
 
 _RUN, _STOP = "Segment with what is switched on", "Stop; what is on screen stays"
@@ -27,7 +28,7 @@ _ELSEWHERE = "elsewhere"  # among the devices: another computer, which is chosen
 
 
 class RunBar(QWidget):
-    """Shows what computes and how far it is. Emits requests only."""
+    """Shows what computes and how far it is. Emits requests only. ``model_row``: for the panel to place."""
 
     run = Signal()
     cancel = Signal()
@@ -59,25 +60,29 @@ class RunBar(QWidget):
         self.button.clicked.connect(self._clicked)
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
-        self.stage = QLabel()
-        self.stage.setProperty("role", "quiet")
-        self.stage.setWordWrap(True)
+        self.progress.setTextVisible(False)  # the line below says it
+        self.stage = Line("quiet")
         self._running = False
         self._current: str | None = None
         self.models.setToolTip(with_key("Model", "model"))
         self.devices.setToolTip(with_key("Device", "device"))
+        self.models.setAccessibleName("Model")
+        self.devices.setAccessibleName("Device")
+        self.model_row = QWidget(self)
+        model = QHBoxLayout(self.model_row)
+        model.setContentsMargins(0, 0, 0, 0)
+        model.setSpacing(5)
+        for widget, stretch in ((QLabel("Model"), 0), (self.models, 1), (self.about, 0)):
+            model.addWidget(widget, stretch)
+        run = QHBoxLayout()
+        run.setSpacing(5)
+        for widget, stretch in ((self.button, 0), (self.devices, 3), (self.progress, 2)):
+            run.addWidget(widget, stretch)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        for row in (
-            ((QLabel("Model"), 0), (self.models, 3), (self.about, 0), (self.devices, 2)),
-            ((self.button, 0), (self.progress, 1)),
-        ):
-            line = QHBoxLayout()
-            line.setSpacing(5)
-            for widget, stretch in row:
-                line.addWidget(widget, stretch)
-            column.addLayout(line)
+        column.setSpacing(4)
+        column.addWidget(self.model_row)
+        column.addLayout(run)
         column.addWidget(self.stage)
 
     def show_models(self, names: Sequence[str], current: str | None) -> None:

@@ -1,6 +1,7 @@
-"""Three linked planes with a crosshair, by napari-orthogonal-views (an extra): upright, lettered, picked by a click.
+"""Four panes: three linked planes with a crosshair, upright, lettered, picked by a click, and 3-D.
 
-The plugin shows copies of the layers, over the same voxels, in two canvases of their own and keeps them in step.
+The planes are by napari-orthogonal-views (an extra), which shows copies of the layers, over the same voxels, in two
+canvases of their own and keeps them in step. Position and zoom are one for all three.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_mrseg._qt.fit import Fit
 from napari_mrseg._qt.orientation import OrientationLetters
+from napari_mrseg._qt.reading_volume import Shown, VolumePane
 from napari_mrseg._qt.windowing import Windowing
 from napari_mrseg.errors import InputError
 
@@ -27,22 +29,33 @@ MISSING = (
 )
 # Of the main view's axes: head up, front to the left; the plugin's own order lays it on its side.
 _SAGITTAL = (-1, -3, -2)
-_SHARE = 0.42  # of the window for the two other planes
+_NAMED = 400  # pixels of a slider whose name is written in full
+_SHARE = 0.5  # of the window for the panes on the right, and for those below
 
 
 class ThreePlanes:
     """Opens and closes the two other planes beside ``viewer``'s own.
 
     ``follow`` names the sides for a study's images, which may come one by one. ``changed`` is called with whether they
-    are shown.
+    are shown. ``fit``: the main view's. ``result``: the scan and the result on screen, for 3-D.
     """
 
-    def __init__(self, viewer: ViewerModel, changed: Callable[[bool], None] = lambda _: None) -> None:
-        self._viewer, self._changed = viewer, changed
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        changed: Callable[[bool], None] = lambda _: None,
+        *,
+        fit: Fit | None = None,
+        result: Shown = lambda: (None, None),
+    ) -> None:
+        self._viewer, self._changed, self._fit, self._result = viewer, changed, fit, result
+        self.volume: VolumePane | None = None
         self._manager: Callable[[], Any] = lambda: None  # weak: the plugin lets it go when the window closes
         self._images: tuple[Image, ...] = ()
         self._codes: tuple[str, ...] = ()
         self._planes: tuple[_Plane, ...] = ()
+        self._zooming = False
+        self._links: list[tuple[Any, Any]] = []
         self._pick = partial(_pick, viewer)
 
     @property
@@ -72,6 +85,13 @@ class ThreePlanes:
         self._images, self._codes = tuple(images), tuple(codes)
         for plane in self._planes:
             plane.follow([image.name for image in images], codes, fit=first)
+        if self.volume is not None and (first or not images):
+            self.volume.follow(codes)
+
+    def refresh(self) -> None:
+        """The result on screen changed: 3-D follows."""
+        if self.volume is not None:
+            self.volume.refresh()
 
     def close(self) -> None:
         """One plane again, as before."""
@@ -88,6 +108,17 @@ class ThreePlanes:
     def _gone(self, *_: Any) -> None:
         """The plugin took its planes away, or is about to."""
         planes, self._planes = self._planes, ()
+        volume, self.volume = self.volume, None
+        if volume is not None:
+            with suppress(RuntimeError):
+                volume.close()
+                volume.setParent(None)
+                volume.deleteLater()
+        if self._fit is not None:
+            self._fit.beside = ()
+        for source, listener in self._links:
+            source.disconnect(listener)
+        self._links = []
         if not planes:
             return
         if self._pick in self._viewer.mouse_drag_callbacks:
@@ -113,14 +144,73 @@ class ThreePlanes:
         manager.set_axes(False)
         manager.set_cross_hairs(True)
         manager.set_splitter_sizes(_SHARE, _SHARE)
-        manager.main_controls_widget.show_checkbox.hide()  # the dock's button opens and closes
+        manager.controls_tab.hide()  # the dock's button opens and closes, and the fourth pane is for a picture
+        self.volume = VolumePane(self._result)
+        manager.h_splitter_bottom.addWidget(self.volume)
+        for splitter in (manager.h_splitter_top, manager.h_splitter_bottom, manager.v_splitter):
+            for place in range(splitter.count()):
+                splitter.setStretchFactor(place, 1)
+        _halve(manager)
         viewer.dims.point = point
         viewer.mouse_drag_callbacks.append(self._pick)
         both = manager.right_widget, manager.bottom_widget
+        for pane in both:
+            _name_in_full(pane.qt_viewer)
         self._planes = tuple(_Plane(viewer, widget.qt_viewer.viewer, self._pick) for widget in both)
         manager.right_widget.destroyed.connect(self._gone)
         for plane in self._planes:
             plane.follow([image.name for image in self._images], self._codes, fit=True)
+        self._link()
+        self.volume.follow(self._codes)
+
+    def _link(self) -> None:
+        """One zoom for all planes: as large as fits in each, and what the user does in one is done in all."""
+        fits = [fit for fit in (self._fit, *(plane.fit for plane in self._planes)) if fit is not None]
+        for fit in fits:
+            fit.beside = tuple(other for other in fits if other is not fit)
+        if fits:
+            fits[0].again()
+        for model in (self._viewer, *(plane.model for plane in self._planes)):
+            listener = partial(self._zoomed, model)
+            model.scene.camera.events.zoom.connect(listener)
+            self._links.append((model.scene.camera.events.zoom, listener))
+
+    def _zoomed(self, source: ViewerModel, event: Any = None) -> None:
+        """Zoom the other planes as much, about the crosshair."""
+        models = [self._viewer, *(plane.model for plane in self._planes)]
+        fits = [self._fit, *(plane.fit for plane in self._planes)]
+        if self._zooming or any(fit is not None and fit.busy for fit in fits):
+            return
+        self._zooming = True
+        try:
+            zoom = source.scene.camera.zoom
+            for model in models:
+                camera = model.scene.camera
+                if model is source or camera.zoom == zoom:
+                    continue
+                point = np.array(model.dims.point)[list(model.dims.displayed)]
+                centre = np.array(camera.center)[-2:]
+                moved = point + (centre - point) * (camera.zoom / zoom)
+                camera.zoom, camera.center = zoom, (0.0, *moved)
+        finally:
+            self._zooming = False
+
+
+def _name_in_full(view: Any) -> None:
+    """napari cuts a slider's name by the width of its first slider, which is hidden here and has none."""
+    slider = view.dims.slider_widgets[0]
+    slider.resize(_NAMED, slider.height())
+    slider.size_changed.emit()
+
+
+def _halve(manager: Any) -> None:
+    """All four panes the same size. The splitters know theirs; the window's centre also holds the slider."""
+    for splitter in (manager.h_splitter_top, manager.h_splitter_bottom):
+        half = max(1, splitter.width() // 2)
+        sizes = [half, half] if splitter.count() == 2 else [half, 0, half]
+        splitter.setSizes(sizes)
+    half = max(1, manager.v_splitter.height() // 2)
+    manager.v_splitter.setSizes([half, half])
 
 
 class _Plane:

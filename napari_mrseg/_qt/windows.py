@@ -101,7 +101,7 @@ class ComparisonWindow(_Place):
         super().__init__(viewer, self.bench)
 
     def arrange(self) -> None:
-        self.bench.go_below()
+        self.bench.go_beside()
 
 
 def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
@@ -128,13 +128,14 @@ def open_dock(viewer: Viewer, session: Session | None = None, *, task: Task | No
 
 
 def open_comparison(viewer: Viewer) -> Workbench:
-    """Show the comparison below the picture; the one that is there already is brought to the front."""
+    """Show the comparison beside the picture; the one that is there already is brought to the front."""
     bench = workbench_of(viewer)
     if bench is None:
         place = ComparisonWindow(viewer)
         bench = place.bench
-        bench.make_room(viewer.window._qt_window)
-        viewer.window.add_dock_widget(place, name=COMPARISON, area="bottom", add_vertical_stretch=False)
+        viewer.window.add_dock_widget(
+            place, name=COMPARISON, area="right", add_vertical_stretch=False, tabify=True
+        )
     holder, _ = holder_of(bench)
     if holder is not None:
         holder.show()

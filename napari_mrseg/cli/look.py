@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date as today
 from enum import StrEnum
 from pathlib import Path
@@ -120,6 +120,7 @@ def predict(
     """
     from napari_mrseg.compare import dice_to_reference
     from napari_mrseg.compare.case_report import case_files
+    from napari_mrseg.compare.comparison import trust_in
     from napari_mrseg.compare.diameters import diameters_of
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.io.export import LESIONS, REPORT_PDF, check_outputs, versions, write_results
@@ -152,6 +153,7 @@ def predict(
         dice=dice_to_reference(study),
         diameters=diameters_of,
         extra_files=extra,
+        trust=trust_in(study),
         seg=seg,
     )
     if seg:
@@ -317,6 +319,13 @@ def _predictions(
             yield prediction
 
 
+def _light(trust: Mapping[str, Any]) -> str:
+    """What a result's line ends in if it is not to be believed; the warnings below say why."""
+    from napari_mrseg.compare.trust import WORDS
+
+    return "" if trust["level"] == "green" else f"; {WORDS[trust['level']]}"
+
+
 def _written(result: dict[str, Any], out: Path, study: Study) -> str:
     """What was written, with the warnings that were not said when the study was opened."""
     from napari_mrseg.study import joined
@@ -327,11 +336,11 @@ def _written(result: dict[str, Any], out: Path, study: Study) -> str:
         sizes = ", ".join(
             f"{region} {sized(s['value'], s['unit'])} {s['unit']}" for region, s in entry["sizes"].items()
         )
-        dice = entry.get("dice")
-        against = (
-            f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items() if v is not None)}" if dice else ""
-        )
-        lines.append(f"{out / entry['file']}: {sizes}{against}")
+        # Two empty regions count as 1: of one that cannot be seen that would say the opposite.
+        unseen = {region.name for region in study.task.estimated(entry["combination"])}
+        dice = {r: v for r, v in (entry.get("dice") or {}).items() if v is not None and r not in unseen}
+        against = f"; Dice {', '.join(f'{r} {v:.3f}' for r, v in dice.items())}" if dice else ""
+        lines.append(f"{out / entry['file']}: {sizes}{against}{_light(entry['trust'])}")
     model = result["model"]
     lines.append(
         f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."

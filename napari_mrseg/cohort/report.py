@@ -14,6 +14,7 @@ from napari_mrseg.compare.attribution import HOW
 from napari_mrseg.compare.drawing import Drawing
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.page import page
+from napari_mrseg.compare.trust import LEVELS, MARKS, WORDS, Level
 from napari_mrseg.tasks import Combination, Task, sized
 
 REPORT = "report.html"
@@ -27,6 +28,7 @@ table { border-collapse: collapse; } td, th { text-align: left; padding: .15em .
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 1em; }
 figure { font-size: .82em; overflow-wrap: anywhere; } figure img { background: #000; }
 .why { color: #8a4b00; }
+td.red { color: #8e1020; font-weight: 600; white-space: nowrap; } td.amber { color: #8a4b00; white-space: nowrap; }
 """
 
 
@@ -48,6 +50,7 @@ def report_html(cohort: Cohort, out: Path, *, model: str, date: str) -> str:
         '<p class="use">research use only</p>',
         _bad(cohort),
         _alike(cohort),
+        _doubted(cohort),
         "<h2>Unusual studies</h2>",
         _cards([(o.study["name"], o.why) for o in unusual], out)
         if unusual
@@ -81,6 +84,26 @@ def _alike(cohort: Cohort) -> str:
         return ""
     lines = "".join(f"<li>{escape(one.sentence)}</li>" for one in found)
     return f'<h2>The same scans under several names</h2>\n<div class="warn"><ul>{lines}</ul></div>'
+
+
+def _doubted(cohort: Cohort) -> str:
+    """Studies whose fullest result is not to be believed, or with care, worst first."""
+    found: list[tuple[int, str]] = []
+    for one in cohort.done:
+        trust = one.get("trust") or {"level": "green", "reasons": []}
+        if trust["level"] == "green":
+            continue
+        level: Level = trust["level"]
+        said = " ".join(dict.fromkeys(r["message"] for r in trust["reasons"]))
+        row = (
+            f'<tr><td class="{level}">{MARKS[level]} {WORDS[level]}</td><th>{escape(one["name"])}</th>'
+            f"<td>{escape(said)}</td></tr>"
+        )
+        found.append((-LEVELS.index(level), row))
+    if not found:
+        return ""
+    found.sort(key=lambda line: line[0])
+    return f"<h2>Not to be trusted, or with care</h2>\n<table>{''.join(row for _, row in found)}</table>"
 
 
 def _cards(studies: list[tuple[str, str]], out: Path) -> str:

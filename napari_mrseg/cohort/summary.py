@@ -25,7 +25,7 @@ from napari_mrseg.tasks import Combination, Task, key
 TABLE_CSV, TABLE_PARQUET = "cohort.csv", "cohort.parquet"
 COLUMNS = (
     "study", "status", "reason", "combination", "region", "size", "unit", "dice", "in_reference", "dice_to_full",
-    "estimated",
+    "estimated", "trust",
 )  # fmt: skip
 UNUSUAL = 3.5  # robust standard deviations (Iglewicz and Hoaglin 1993)
 Floats = npt.NDArray[np.float64]
@@ -100,7 +100,7 @@ def _rows(one: Mapping[str, Any], task: Task) -> list[dict[str, Any]]:
     return [
         shared
         | {name: row[name] for name in ("combination", "region", "size", "dice", "in_reference", "estimated")}
-        | {"unit": task.unit, "dice_to_full": row["to_full"]}
+        | {"unit": task.unit, "dice_to_full": row["to_full"], "trust": row.get("trust")}
         for row in one["rows"]
     ]
 

@@ -19,7 +19,7 @@ from napari_mrseg import openings
 from napari_mrseg.cohort.find import Listed
 from napari_mrseg.cohort.sources import Sources, is_current, stamps_of
 from napari_mrseg.compare.attribution import Measure, attribute
-from napari_mrseg.compare.comparison import Comparison, dice_to_reference
+from napari_mrseg.compare.comparison import Comparison, dice_to_reference, trust_in
 from napari_mrseg.compare.contact import ContactSheet
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
@@ -224,6 +224,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
                 model=model,
                 dice=dice_to_reference(study),
                 diameters=diameters_of,
+                trust=trust_in(study),
             )
         comparison = Comparison(study, predictions, expected=combinations)
         write_bytes(folder / THUMBNAIL, _thumbnail(comparison))
@@ -239,6 +240,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
             "seconds": round(sum(p.seconds for p in predictions), 3),
             "scans": {name: _voxels(image) for name, image in study.images.items()},
             "rows": _rows(comparison),
+            "trust": comparison.trust(next(iter(comparison.predictions))).document(),
             "attribution": _attribution(comparison),
             "warnings": sorted({n.message for p in predictions for n in (*study.notes, *p.notes)}),
         }
@@ -271,6 +273,7 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
             "to_full": _rounded(row.versus[region.name]) if row.versus else None,
             "estimated": region.name in row.estimated,
             "in_reference": _in_reference(comparison.study, region.codes),
+            "trust": comparison.trust(row.combination).of(region.name),
         }
         for row in comparison.rows
         for region in comparison.task.regions

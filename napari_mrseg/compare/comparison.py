@@ -7,23 +7,26 @@ snapshot and pays for the new rows only: what was measured on a prediction is ke
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_mrseg.compare.columns import SECOND, Column, Kind, columns_of
+from napari_mrseg.compare.columns import DICE, SECOND, Column, Kind, columns_of
 from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice, region_hd95
+from napari_mrseg.compare.trust import Trust, judge
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
 Values = Mapping[str, float]
+OTHERS = 3  # results to compare one with; with fewer there is no telling which one is odd
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class _Labels:
         return tuple(slice(s + i.start, s + i.stop) for s, i in zip(starts, inner, strict=True))
 
     def dice(self, other: _Labels, task: Task) -> Values:
+        if self in other.overlaps:  # the same from either side
+            return other.overlaps[self]
         if other not in self.overlaps:
             boxes = [box for box in (self.box, other.box) if box is not None]
             within = join(*boxes) if boxes else (slice(0, 0),) * self.labels.ndim
@@ -131,6 +136,7 @@ class Comparison:
         self._measured = {c: _Labels(p.labels, p.box) for c, p in self.predictions.items()}
         self._theirs = {c: _Labels(p.labels, p.box) for c, p in theirs.items()}
         self._reference = _Labels(study.reference.labels) if study.reference else None
+        self._trust: dict[Combination, Trust] = {}
 
     def updated(self, predictions: Mapping[Combination, Prediction] | Iterable[Prediction]) -> Comparison:
         """A snapshot of ``predictions`` that keeps what was measured on those that are the same objects."""
@@ -275,6 +281,22 @@ class Comparison:
         ndim = len(self.study.grid.shape)
         return self.study.grid.spacing[:ndim] if self.task.ndim == 3 else (1.0,) * ndim
 
+    # -- trust --------------------------------------------------------------------------------------------
+
+    def likeness(self, combination: Combination) -> float | None:
+        """Median Dice of the outermost region with each other combination's result; None with fewer than three."""
+        others = [other for other in self.predictions if other != combination]
+        if combination not in self.predictions or len(others) < OTHERS:
+            return None
+        outer = self.task.regions[0].name
+        return median(self.between(combination, other)[outer] for other in others)
+
+    def trust(self, combination: Combination) -> Trust:
+        """How far a result may be believed. Raises KeyError if the combination is not computed yet."""
+        if combination not in self._trust:
+            self._trust[combination] = judge(self.predictions[combination], self.likeness(combination))
+        return self._trust[combination]
+
     # -- columns ------------------------------------------------------------------------------------------
 
     @cached_property
@@ -327,6 +349,24 @@ class Comparison:
         """True if the cell is of a region that the combination cannot show: to be greyed."""
         return self.column(key).region in self.estimated(combination)
 
+    def is_doubted(self, combination: Combination, key: str) -> bool:
+        """True if the cell is to be greyed: of a region that cannot be shown, or of a result that cannot be right."""
+        region = self.column(key).region
+        if region is None or combination not in self.predictions:
+            return False
+        return self.trust(combination).is_doubted(region)
+
+    def shown(self, combination: Combination, key: str) -> float | None:
+        """:meth:`value` as a table shows it: no Dice of a region that cannot be seen and was not found.
+
+        Two empty regions count as 1, which would say that it was seen well.
+        """
+        column, prediction = self.column(key), self.predictions.get(combination)
+        unseen = column.kind in DICE and self.is_estimated(combination, key)
+        if unseen and prediction is not None and prediction.sizes[str(column.region)] == 0:
+            return None
+        return self.value(combination, key)
+
     def ordered(self, key: str, *, descending: bool = True) -> tuple[Combination, ...]:
         """Combinations sorted by a column; cells without a value last either way."""
         cells = [(c, self.value(c, key)) for c in self.predictions]
@@ -341,6 +381,18 @@ class Comparison:
         """
         cells = [v for v in (self.value(c, key) for c in self.predictions) if v is not None]
         return (float(np.mean(cells)), float(np.std(cells)), len(cells)) if cells else None
+
+
+def trust_in(study: Study) -> Callable[[Prediction, Sequence[Prediction]], dict[str, Any]]:
+    """A function: the trust in a prediction of ``study`` beside all that came with it, as JSON types."""
+    known: list[Comparison] = []
+
+    def of(prediction: Prediction, every: Sequence[Prediction]) -> dict[str, Any]:
+        if not known or len(known[-1].predictions) != len(every):
+            known[:] = [Comparison(study, every)]
+        return known[-1].trust(prediction.combination).document()
+
+    return of
 
 
 def dice_to_reference(study: Study) -> Callable[[Prediction], Values | None]:

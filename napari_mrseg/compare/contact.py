@@ -15,12 +15,13 @@ from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.columns import unseen
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import BOTH, COLOURS, ONLY_A, ONLY_B, difference
-from napari_mrseg.compare.drawing import Drawing, Pixels
+from napari_mrseg.compare.drawing import Drawing, Pixels, fitted, text_width
 from napari_mrseg.compare.metrics import bounding_box
 from napari_mrseg.tasks import Combination
 
 PLANES = ("axial", "coronal", "sagittal")
 HEADER, GAP, CAPTION = 34, 8, 26  # pixels
+_NAME = 11.0  # pixels of a modality's name over a tile
 _GREY = np.array((200, 200, 200), dtype=np.uint8)  # hatching of what is only an estimate
 
 
@@ -112,7 +113,8 @@ class ContactSheet:
         """The sheet with caption and legend, for PNG or SVG."""
         index = self.best_slice(axis) if index is None else index
         drawing = self._frame(axis, CAPTION)
-        drawing.words(GAP, 17, self.caption(axis, index), size=12, fill=self._ink)
+        caption, size = fitted(self.caption(axis, index), drawing.width - 2 * GAP, 12, 9)
+        drawing.words(GAP, 17, caption, size=size, fill=self._ink)
         for combination, tile in zip(self.shown, self.tiles(axis, index), strict=True):
             x, y = self._corner(self.comparison.expected.index(combination), axis)
             drawing.picture(x, y + CAPTION, tile)
@@ -308,26 +310,34 @@ class ContactSheet:
         for number, combination in enumerate(expected):
             x, y = self._corner(number, axis)
             y += top
-            modalities = self.comparison.task.modalities
-            needed = [20 + 6.4 * len(m.title) for m in modalities]
-            left, shrink = float(x), min(1.0, width / sum(needed))
-            for modality, room in zip(modalities, needed, strict=True):
-                ink = self._ink if modality.name in combination else self._faint
-                dot = self._ink if modality.name in combination else None
-                drawing.circle(left + 5, y - 23, 4, dot, ink)
-                drawing.words(left + 12, y - 19, modality.title, size=11 * shrink, fill=ink)
-                left += room * shrink
+            self._name(drawing, combination, x, y, width)
             remark, size = self._fitted(self._remark(combination), width)
             drawing.words(x, y - 5, remark, size=size, fill=self._faint)
             drawing.rect(x, y, width, height, "#000000")
         return drawing
 
+    def _name(self, drawing: Drawing, combination: Combination, x: int, y: int, width: int) -> None:
+        """A dot and a name for each modality; over a small tile the names of those in use alone."""
+        modalities = self.comparison.task.modalities
+        needed = [20 + text_width(m.title, _NAME) for m in modalities]
+        if sum(needed) > width:
+            text, size = fitted(self.comparison.title(combination), width, _NAME)
+            drawing.words(x, y - 19, text, size=size, fill=self._ink)
+            return
+        left = float(x)
+        for modality, room in zip(modalities, needed, strict=True):
+            ink = self._ink if modality.name in combination else self._faint
+            dot = self._ink if modality.name in combination else None
+            drawing.circle(left + 5, y - 23, 4, dot, ink)
+            drawing.words(left + 12, y - 19, modality.title, size=_NAME, fill=ink)
+            left += room
+
     def _fitted(self, remark: str, width: int) -> tuple[str, float]:
-        """The remark, shortened and then shrunk until it fits over a tile, and its size."""
-        if len(remark) * 5.2 > width:
+        """The remark, shortened until it fits over a tile, and its size."""
+        if text_width(remark, 10.0) > width:
             regions, _, said = remark.partition(": ")
             remark = f"{regions}: {said.rpartition(': ')[2]}"  # the reason is in the legend of the task
-        return remark, min(10.0, width / (0.52 * max(1, len(remark))))
+        return fitted(remark, width, 10.0)
 
     def _remark(self, combination: Combination) -> str:
         if combination not in self.shown:

@@ -160,6 +160,22 @@ def plain(text: str) -> str:
     )
 
 
-@lru_cache(maxsize=16)
+def text_width(text: str, size: float) -> float:
+    """Pixels of a text at scale 1, in the font of :meth:`Drawing.pixels`; an SVG's may be a few per cent wider."""
+    return float(_font(size).getlength(plain(text)))
+
+
+def fitted(text: str, width: float, size: float, least: float = 7.0) -> tuple[str, float]:
+    """A text that is no wider than ``width`` pixels, and its size: made smaller down to ``least``, then cut."""
+    room = 0.94 * width
+    wide = text_width(text, size)
+    if wide > room:
+        size = max(least, size * room / wide)
+    while text and text_width(text, size) > room:
+        text = text[:-2].rstrip(" +,:") + "…" if len(text) > 2 else ""
+    return text, size
+
+
+@lru_cache(maxsize=64)
 def _font(size: float) -> Any:
     return ImageFont.load_default(size)

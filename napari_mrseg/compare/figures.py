@@ -12,9 +12,11 @@ from napari_mrseg.compare.columns import DICE, group_title, text_of
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.contact import ContactSheet
 from napari_mrseg.compare.drawing import Drawing
+from napari_mrseg.compare.trust import Level
 from napari_mrseg.errors import InputError
 
 ESTIMATE_PAPER, ESTIMATE_INK = "#e4e4e4", "#777777"
+SIGNS: dict[Level, str] = {"amber": "#8a4b00", "red": "#b00020"}
 _ROW, _DOT, _CELL = 22, 46, 62
 _BAR_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 
@@ -54,10 +56,13 @@ def matrix(comparison: Comparison) -> Drawing:
         y = top + _ROW * r
         for m, used in enumerate(comparison.used(combination)):
             drawing.circle(12 + _DOT * (m + 0.5), y + _ROW / 2, 5, "#222222" if used else None, "#222222")
+        level = comparison.trust(combination).level
+        if level != "green":
+            sign(drawing, level, 6, y + _ROW / 2)
         for c, column in enumerate(columns):
-            value = comparison.value(combination, column.key)
-            estimated = comparison.is_estimated(combination, column.key)
-            paper, ink = cell_colours(comparison, column, value, estimated)
+            value = comparison.shown(combination, column.key)
+            doubted = comparison.is_doubted(combination, column.key)
+            paper, ink = cell_colours(comparison, column, value, doubted)
             x = left + _CELL * c
             drawing.rect(x + 1, y + 1, _CELL - 2, _ROW - 2, paper)
             drawing.words(x + _CELL / 2, y + 15, text_of(column, value), fill=ink, anchor="middle")
@@ -110,11 +115,26 @@ def bars(comparison: Comparison, attribution: Attribution, *, width: int = 460) 
     return drawing
 
 
+def sign(drawing: Drawing, level: Level, x: float, y: float) -> None:
+    """A triangle for amber, a cross for red, around a place: the font of a picture has neither."""
+    r, colour = 4.0, SIGNS[level]
+    lines = (
+        ((-r, -r, r, r), (-r, r, r, -r))
+        if level == "red"
+        else ((-r, r, r, r), (-r, r, 0.0, -r), (0.0, -r, r, r))
+    )
+    for x0, y0, x1, y1 in lines:
+        drawing.line(x + x0, y + y0, x + x1, y + y1, colour)
+
+
 def footnote(comparison: Comparison) -> str:
-    """Coverage and what grey means, in one line."""
+    """Coverage and what grey and the signs before a row mean, in one line."""
     regions = {r.name: r for c in comparison.predictions for r in comparison.task.estimated(c)}
-    grey = "; ".join(f"Grey {r.name}: {r.unseen or 'not observable'}" for r in regions.values())
-    return f"{comparison.coverage} {grey + '. ' if grey else ''}Research use only."
+    grey = [f"Grey {r.name}: {r.unseen or 'not observable'}." for r in regions.values()]
+    levels = {comparison.trust(c).level for c in comparison.predictions}
+    grey += ["Grey row with a cross: do not trust it."] if "red" in levels else []
+    grey += ["Triangle: take care."] if "amber" in levels else []
+    return " ".join([comparison.coverage, *grey, "Research use only."])
 
 
 def save(drawing: Drawing, path: str | os.PathLike[str]) -> None:

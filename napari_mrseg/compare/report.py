@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,7 +16,11 @@ from napari_mrseg.compare.drawing import data_uri
 from napari_mrseg.compare.figures import bars, cell_colours, footnote
 from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.compare.page import page
-from napari_mrseg.compare.sufficient import EXPLANATION, default_lines
+from napari_mrseg.compare.sufficient import EXPLANATION as ENOUGH
+from napari_mrseg.compare.sufficient import default_lines
+from napari_mrseg.compare.table import by_headline
+from napari_mrseg.compare.trust import EXPLANATION, MARKS, Trust
+from napari_mrseg.tasks import Combination
 
 _STYLE = """
 .short li { margin: .3em 0; }
@@ -30,6 +34,10 @@ table.matrix { border-collapse: separate; border-spacing: 2px; width: 100%;
 .matrix tfoot th { text-align: left; white-space: nowrap; }
 .dot { display: inline-block; width: .7em; height: .7em; border: 1.5px solid #222; border-radius: 50%; }
 .dot.on { background: #222; }
+.light { border-radius: 3px; padding: .2em .7em; margin: .3em 0; }
+.light.green { background: #dff3e6; color: #11492b; } .light.amber { background: #ffe9c2; color: #5c3600; }
+.light.red { background: #8e1020; color: #ffffff; }
+.doubted { color: #888; }
 .bars { display: flex; flex-wrap: wrap; gap: 2em; }
 dl.from { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em; margin: 0; }
 dl.from dt { color: #555; } dl.from dd { margin: 0; overflow-wrap: anywhere; }
@@ -57,6 +65,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
         f"<h1>{escape(title)}</h1>",
         f'<p class="sub">{escape(study.task.title)} · {escape(comparison.coverage)}</p>',
         f'{simulated}<p class="use">research use only</p>',
+        _trust(comparison),
         _warnings(document["warnings"]),
         "<h2>In short</h2>",
         _short(comparison),
@@ -79,6 +88,33 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
     return page(title, _STYLE + wider, body)
 
 
+def _trust(comparison: Comparison) -> str:
+    """A field in the colour of the light for each thing that is said of some combinations; one if nothing is."""
+    if not comparison.predictions:
+        return ""
+    found = by_headline(comparison)
+    n = len(comparison.predictions)
+    green = n - sum(len(c) for c in found.values())
+    fields = []
+    for headline, combinations in sorted(
+        found.items(), key=lambda item: comparison.trust(item[1][0]).level == "amber"
+    ):
+        level = comparison.trust(combinations[0]).level
+        who = "" if len(combinations) == n else f" ({_those(comparison, combinations)})"
+        fields.append(f'<p class="light {level}"><b>{escape(headline)}</b>{escape(who)}</p>')
+    if green:
+        who = "" if green == n else f" ({green} of {n} combinations)"
+        fields.append(f'<p class="light green"><b>{escape(Trust().headline)}</b>{who}</p>')
+    return f'<h2>How far to trust this</h2>\n{"".join(fields)}\n<p class="note">{escape(EXPLANATION)}</p>'
+
+
+def _those(comparison: Comparison, combinations: Sequence[Combination]) -> str:
+    """Combinations in words; of many, how many."""
+    if len(combinations) <= 3:
+        return ", ".join(comparison.title(c) for c in combinations)
+    return f"{len(combinations)} of {len(comparison.predictions)} combinations"
+
+
 def _warnings(warnings: list[Mapping[str, str]]) -> str:
     if not warnings:
         return ""
@@ -90,7 +126,13 @@ def _short(comparison: Comparison) -> str:
     lines = [Agreement(comparison).summary().sentence] if comparison.predictions else []
     lines += [line.text for line in default_lines(comparison)]
     lines += _diameters(comparison)
-    return '<ul class="short">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    fullest = next(iter(comparison.predictions), None)
+    red = fullest is not None and comparison.trust(fullest).level == "red"
+    return (
+        f'<ul class="short{" doubted" if red else ""}">'
+        + "".join(f"<li>{escape(line)}</li>" for line in lines)
+        + "</ul>"
+    )
 
 
 def _diameters(comparison: Comparison) -> list[str]:
@@ -122,21 +164,31 @@ def _matrix(comparison: Comparison) -> str:
         else:
             groups.append([column])
     modalities = comparison.task.modalities
-    top = f'<th colspan="{len(modalities)}"></th>' + "".join(
-        f'<th class="group" colspan="{len(g)}">{escape(group_title(comparison, g[0].kind))}</th>'
-        for g in groups
+    top = (
+        f'<th colspan="{len(modalities)}"></th>'
+        + "".join(
+            f'<th class="group" colspan="{len(g)}">{escape(group_title(comparison, g[0].kind))}</th>'
+            for g in groups
+        )
+        + "<th></th>"
     )
-    second = "".join(f"<th>{escape(m.title)}</th>" for m in modalities) + "".join(
-        f'<th title="{escape(c.explanation)}">{escape(c.region or c.title)}</th>' for c in columns
+    second = (
+        "".join(f"<th>{escape(m.title)}</th>" for m in modalities)
+        + "".join(f'<th title="{escape(c.explanation)}">{escape(c.region or c.title)}</th>' for c in columns)
+        + "<th>trust</th>"
     )
     rows = []
     for combination in comparison.predictions:
         dots = "".join(_dot(used) for used in comparison.used(combination))
-        rows.append(f"<tr>{dots}{''.join(_cell(comparison, combination, c) for c in columns)}</tr>")
+        cells = "".join(_cell(comparison, combination, c) for c in columns)
+        rows.append(f"<tr>{dots}{cells}{_mark(comparison, combination)}</tr>")
     foot = []
     for name, which in (("average", 0), ("standard deviation", 1)):
         found = [(c, comparison.foot(c.key)) for c in columns]
-        cells = "".join(f"<td>{escape(text_of(c, None if f is None else f[which]))}</td>" for c, f in found)
+        cells = "".join(
+            f"<td{_faint(comparison, c)}>{escape(text_of(c, None if f is None else f[which]))}</td>"
+            for c, f in found
+        )
         foot.append(f'<tr><th colspan="{len(modalities)}">{name}</th>{cells}</tr>')
     return (
         f'<div class="wide"><table class="matrix">\n<thead><tr>{top}</tr>\n<tr>{second}</tr></thead>\n<tbody>\n'
@@ -147,23 +199,36 @@ def _matrix(comparison: Comparison) -> str:
     )
 
 
+def _faint(comparison: Comparison, column: Column) -> str:
+    """An attribute that greys the foot of a column of which no cell is to be believed."""
+    doubted = all(comparison.is_doubted(c, column.key) for c in comparison.predictions)
+    return ' class="doubted"' if doubted and comparison.predictions else ""
+
+
+def _mark(comparison: Comparison, combination: Combination) -> str:
+    trust = comparison.trust(combination)
+    words = escape(trust.headline)
+    return f'<td class="light {trust.level}" title="{words}" aria-label="{words}">{MARKS[trust.level]}</td>'
+
+
 def _dot(used: bool) -> str:
     kind, words = ("dot on", "used") if used else ("dot", "not used")
     return f'<td><span class="{kind}" role="img" aria-label="{words}"></span></td>'
 
 
-def _cell(comparison: Comparison, combination: tuple[str, ...], column: Column) -> str:
-    value = comparison.value(combination, column.key)
-    estimated = comparison.is_estimated(combination, column.key)
-    paper, ink = cell_colours(comparison, column, value, estimated)
+def _cell(comparison: Comparison, combination: Combination, column: Column) -> str:
+    value = comparison.shown(combination, column.key)
+    doubted = comparison.is_doubted(combination, column.key)
+    paper, ink = cell_colours(comparison, column, value, doubted)
     return f'<td style="background:{paper};color:{ink}">{escape(text_of(column, value))}</td>'
 
 
 def _sheet(comparison: Comparison, index: int | None = None, difference: str | None = None) -> str:
     sheet = ContactSheet(comparison, difference=difference)
     caption = escape(sheet.caption(0, index))
-    picture = data_uri(sheet.drawing(0, index).pixels(2))
-    return f'<figure><img alt="{caption}" src="{picture}"></figure>'
+    drawing = sheet.drawing(0, index)
+    most = round(1.4 * drawing.width)  # a few tiles are not blown up to the width of the page
+    return f'<figure><img alt="{caption}" style="max-width:{most}px" src="{data_uri(drawing.pixels(2))}"></figure>'
 
 
 def _models(comparison: Comparison) -> list[str]:
@@ -219,7 +284,7 @@ def _explanations(comparison: Comparison) -> str:
     lines = list(shown.values())
     if comparison.predictions:
         lines.append(("Agreement", Agreement(comparison).summary().explanation))
-    lines.append(("Enough", EXPLANATION))
+    lines.append(("Enough", ENOUGH))
     return (
         '<dl class="how note">'
         + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in lines)

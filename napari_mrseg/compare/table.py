@@ -26,12 +26,15 @@ def table_csv(comparison: Comparison) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     names = comparison.task.names
     columns = (safe_cell(_csv_name(c.key, c.unit)) for c in comparison.columns)
-    writer.writerow(["combination", *names, *columns, "estimated"])
+    writer.writerow(["combination", *names, *columns, "estimated", "trust"])
     for combination in comparison.predictions:
         flags = [int(used) for used in comparison.used(combination)]
         cells = [_number(comparison.value(combination, c.key)) for c in comparison.columns]
         estimated = "+".join(comparison.estimated(combination))
-        writer.writerow([key(combination), *flags, *("" if v is None else v for v in cells), estimated])
+        level = comparison.trust(combination).level
+        writer.writerow(
+            [key(combination), *flags, *("" if v is None else v for v in cells), estimated, level]
+        )
     return stream.getvalue()
 
 
@@ -120,7 +123,19 @@ def table_markdown(comparison: Comparison) -> str:
     if any(comparison.estimated(c) for c in comparison.predictions):
         unseen = {r.unseen for c in comparison.predictions for r in comparison.task.estimated(c) if r.unseen}
         lines += [f"In parentheses: {'; '.join(sorted(unseen)) or 'not observable'}."]
+    for headline, combinations in by_headline(comparison).items():
+        lines += [f"{headline} ({', '.join(key(c) for c in combinations)})"]
     return "\n".join(lines) + "\n"
+
+
+def by_headline(comparison: Comparison) -> dict[str, list[Combination]]:
+    """What speaks against the results, in a few words, and the combinations it is said of; green ones are left out."""
+    found: dict[str, list[Combination]] = {}
+    for combination in comparison.predictions:
+        trust = comparison.trust(combination)
+        if trust.level != "green":
+            found.setdefault(trust.headline, []).append(combination)
+    return found
 
 
 def notes_of(comparison: Comparison) -> tuple[Note, ...]:
@@ -141,6 +156,7 @@ def _row(comparison: Comparison, combination: Combination) -> dict[str, Any]:
         "seconds": _number(row.seconds),
         **_second_row(comparison, combination),
         "estimated": list(row.estimated),
+        "trust": comparison.trust(combination).document(),
     }
 
 
@@ -217,8 +233,8 @@ def _csv_name(column: str, unit: str) -> str:
 
 
 def _cell(comparison: Comparison, combination: Combination, column: str) -> str:
-    text = text_of(comparison.column(column), comparison.value(combination, column))
-    return f"({text})" if comparison.is_estimated(combination, column) else text
+    text = text_of(comparison.column(column), comparison.shown(combination, column))
+    return f"({text})" if comparison.is_doubted(combination, column) else text
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mrseg.compare.case_report import case_files
-from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference
+from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference, trust_in
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.report import report_html
@@ -95,6 +95,7 @@ def write_comparison(
             warnings=extra,
             dice=dice_to_reference(study),
             diameters=diameters_of,
+            trust=trust_in(study),
             extra_files=files,
             held=True,
         )

@@ -43,6 +43,8 @@ USUAL_ML = (1000.0, 1900.0)
 LEAST_ML = 500.0  # less is no adult's brain, and not worth cutting anything away for
 WAIT_S = 900  # for a tool
 
+_OF_A_CUT = ("brain_cut_out", "brain_doubtful", "brain_by_hand")  # codes of notes that a new cut replaces
+
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float32]
 
@@ -80,9 +82,10 @@ class BrainMask(Step):
         }
         said = (
             f"The scans show the skull: the brain was cut out by {by}, {ml:.0f} mL; look at its border, "
-            f"where a tumour may be cut{doubt}."
+            "where a tumour may be cut."
         )
-        return changed, (Note("brain_cut_out", said),)
+        notes = (Note("brain_cut_out", said),)
+        return changed, (*notes, Note("brain_doubtful", doubt)) if doubt else notes
 
     def _cut(self, image: Image, mask: Mask, by: str, ml: float) -> Image:
         return self.changed(image, np.where(mask, image.data, np.float32(0)), by=by, ml=round(ml))
@@ -109,7 +112,7 @@ class GivenMask(Step):
 
 def recut(study: Study, mask: Mask) -> Study:
     """The study with the brain as ``mask`` says, (I, P, L) bool, in place of the one that was found."""
-    kept = tuple(note for note in study.notes if note.code not in ("brain_cut_out", "brain_by_hand"))
+    kept = tuple(note for note in study.notes if note.code not in _OF_A_CUT)
     return take(replace(study, notes=kept), [GivenMask(mask)])
 
 
@@ -120,7 +123,10 @@ def drawn_by_hand(study: Study) -> Mask | None:
 
 
 def find_brain(image: Image, how: How = "auto") -> tuple[Mask, str, str]:
-    """(I, P, L) bool, what found it, and a doubt about it or nothing. Raises InputError if a tool asked for fails."""
+    """(I, P, L) bool, what found it, and a sentence of doubt about it or nothing.
+
+    Raises InputError if a tool asked for fails.
+    """
     tool = next(
         (name for name, words in TOOLS.items() if how in ("auto", name) and shutil.which(words[0])), None
     )
@@ -141,8 +147,9 @@ def _doubt(image: Image, mask: Mask, prior: Mask | None) -> str:
         else 2.0 * float((mask & prior).sum()) / max(1.0, float(mask.sum() + prior.sum()))
     )
     if not USUAL_ML[0] <= ml <= USUAL_ML[1]:
-        return f"; {ml:.0f} mL is unusual for a brain, so mistrust it"
-    return "; its shape is unlike a brain's, so mistrust it" if like < LEAST_LIKE else ""
+        return f"The brain that was cut out has {ml:.0f} mL, which is unusual; mistrust it and look at its border."
+    unlike = "The brain that was cut out has a shape unlike a brain's; mistrust it and look at its border."
+    return unlike if like < LEAST_LIKE else ""
 
 
 def _shown_ml(image: Image) -> float:

@@ -39,6 +39,7 @@ _LIBRARIES = ("napari-mrseg", "torch", "numpy", "nibabel")
 
 Measured = Callable[["Prediction"], Mapping[str, Mapping[str, float] | None] | None]
 Dice = Callable[["Prediction"], Mapping[str, float | None] | None]
+Judged = Callable[["Prediction", Sequence["Prediction"]], Mapping[str, Any]]
 
 
 def label_file(
@@ -194,6 +195,7 @@ def write_results(
     warnings: Iterable[Note] = (),
     dice: Dice | None = None,
     diameters: Measured | None = None,
+    trust: Judged | None = None,
     extra_files: Mapping[str, str | bytes] = MappingProxyType({}),
     seg: bool = False,
     held: bool = False,
@@ -204,9 +206,9 @@ def write_results(
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None; ``diameters`` the two of each. ``seg``: DICOM SEG instead of the task's label files.
-    ``named``: the case is in all names, for a folder that holds results of several. ``extra_files``: texts, or
-    contents, by file name that move in together with the rest. With
+    region, or None; ``diameters`` the two of each; ``trust`` how far one may be believed beside all of them.
+    ``seg``: DICOM SEG instead of the task's label files. ``named``: the case is in all names, for a folder that holds
+    results of several. ``extra_files``: texts, or contents, by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
     report) is taken away, so that the folder speaks of one run only. ``held``: the caller holds ``out`` already
     (:func:`~.lock.only_writer`).
@@ -242,6 +244,8 @@ def write_results(
         if not done:
             raise ValueError("There is no prediction to write.")
         reports = [name for name in extra_files if name in (REPORT_PDF, LESIONS)]
+        if trust is not None:
+            entries = [{**entry, "trust": trust(p, done)} for entry, p in zip(entries, done, strict=True)]
         document = {
             "task": study.task.name,
             "model": {field: model.get(field) for field in ("name", "version", "sha256")},

@@ -17,6 +17,7 @@ from PIL import Image
 from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.contact import CAPTION, HEADER, ContactSheet
+from napari_mrseg.compare.drawing import text_width
 from napari_mrseg.compare.figures import save_contact_sheet
 from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import table_document
@@ -214,3 +215,18 @@ def test_the_sheet_is_saved_with_its_caption(tmp_path: Path) -> None:
     assert "coronal slice 4 of 12" in text
     assert "research use only" in text
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("tile", [60, 90, 140, 240])
+def test_captions_of_neighbours_never_touch(tile: int) -> None:
+    """However small the tiles, every word over one ends within it, and no caption is lost."""
+    sheet = ContactSheet(made.comparison(made.study()), tile=tile)
+    drawing = sheet._frame(0, 0)
+    places = [sheet.place(c) for c in sheet.comparison.expected]
+    words = [item for item in drawing.items if item.kind == "text" and item.text]
+    assert len(words) >= len(places)
+    for item in words:
+        x, _, width, _ = next(
+            p for p in places if p[0] <= item.at[0] < p[0] + p[2] and 0 < p[1] - item.at[1] <= HEADER
+        )
+        assert item.at[0] + text_width(item.text, item.size) <= x + width, (item.text, item.size)

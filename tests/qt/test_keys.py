@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from napari.settings import get_plugin_settings, get_settings
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QTextBrowser
-from waiting import MakeStudy, until_final
+from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.key_names import LETTERS, NUMBERED, as_said, key, label_key
@@ -132,3 +134,45 @@ def test_a_task_of_many_labels_has_keys_for_the_first(dock: MrsegDock) -> None:
     numbers = [label_key(task, label) for label in task.labels]
     assert numbers[:5] == ["3", "4", "5", "6", "7"]
     assert set(numbers[5:]) == {None}
+
+
+def test_tab_goes_through_the_dock_in_the_order_in_which_it_is_read(qtbot: QtBot, dock: MrsegDock) -> None:
+    """From the first button down to Run, row by row, and each control that Tab reaches is in the dock."""
+    dock.resize(384, 760)
+    dock.show()
+    first = dock.panel.folder_button
+    seen, widget = [first], first.nextInFocusChain()
+    while widget is not first and len(seen) < 500:
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisibleTo(dock) and widget.isEnabled():
+            seen.append(widget)
+        widget = widget.nextInFocusChain()
+    places = [w.mapTo(dock, QPoint(0, w.height() // 2)) for w in seen]
+    rows = [p.y() // 18 for p in places]
+    inside = [w for w in seen if dock.panel.isAncestorOf(w)]
+    assert inside == seen
+    assert all(a <= b + 1 for a, b in pairwise(rows)), [w.accessibleName() for w in seen]
+    for name in ("folder_button", "planes_button", "reading_button", "compare_button", "beside_button"):
+        assert getattr(dock.panel, name) in seen
+
+
+def test_the_control_that_has_the_keys_is_seen(qtbot: QtBot, dock: MrsegDock) -> None:
+    """A frame in the colour of nothing else appears around each kind of control when it is focused."""
+    dock.resize(384, 760)
+    dock.show()
+    dock.activateWindow()
+    for widget in (
+        dock.panel.folder_button,
+        dock.panel.keys_button,
+        dock.modalities.combos["reference"]
+        if dock.modalities.combos["reference"].isEnabled()
+        else dock.runbar.models,
+        dock.legend.outline,
+        dock.legend.opacity,
+        dock.runbar.devices,
+    ):
+        dock.setFocus()
+        widget.setFocus(Qt.FocusReason.TabFocusReason)
+        qtbot.waitUntil(widget.hasFocus, timeout=PATIENCE)
+        picture = widget.grab().toImage()
+        edge = {picture.pixelColor(x, 0).name() for x in range(4, picture.width() - 4)}
+        assert "#ffd54a" in edge, (widget, edge)

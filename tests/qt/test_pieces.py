@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QTextBrowser
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QTextBrowser
 from tiny import study
 from waiting import PATIENCE
 
@@ -21,10 +22,13 @@ from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import BLINK_MS, FileChoice, ModalityList, short_names, swapped
 from napari_mrseg._qt.orientation import OrientationLetters, letters
+from napari_mrseg._qt.result import Measures
+from napari_mrseg._qt.words import Line, Notes
+from napari_mrseg.compare.trust import Reason, Trust
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
-from napari_mrseg.tasks import BRATS
+from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 
 @pytest.mark.parametrize(
@@ -202,3 +206,63 @@ def test_the_card_fits_a_laptop_and_shows_foreign_words_as_words(qtbot: QtBot, t
     assert shown.toPlainText().count("<h1>trust me</h1>") == 300
     assert "On two scans." in shown.toPlainText()
     assert "0.35" in shown.toPlainText()
+
+
+def test_a_result_that_cannot_be_right_has_its_numbers_greyed(qtbot: QtBot) -> None:
+    """Red: every size in parentheses and grey, with the reason; unseen alone: that region, and no Dice for it."""
+    legend = Legend(BRATS, Look())
+    qtbot.addWidget(legend)
+    sizes, dice = {"WT": 356.9, "TC": 20.0, "ET": 0.0}, {"WT": 0.5, "TC": 0.4, "ET": 1.0}
+    red = Trust((Reason("red", "no brain was found", "brain_not_found", "No brain was found."),))
+    legend.show_measures(Measures(("flair", "t1ce"), sizes, dice, trust=red))
+    assert legend.sizes["WT"].text() == "(356.9 mL)"
+    assert "No brain was found." in legend.sizes["WT"].toolTip()
+    assert all(legend.sizes[r.name].property("estimated") == "true" for r in BRATS.regions)
+    legend.show_measures(Measures(("flair", "t2"), sizes, dice, trust=Trust()))
+    assert legend.sizes["WT"].text() == "356.9 mL"
+    assert legend.sizes["ET"].text() == "(0.0 mL)"
+    assert legend.dices["ET"].text() == "–"
+    assert legend.dices["WT"].text() == "0.50"
+
+
+def test_pixels_say_over_which_frames_they_are_counted(qtbot: QtBot) -> None:
+    """One image, or all frames of a sequence; a volume says nothing of frames."""
+    legend = Legend(RGBD_SOD, Look())
+    qtbot.addWidget(legend)
+    for frames, said in ((1, "size, of the frame"), (7, "size, of all 7 frames"), (0, "size")):
+        legend.show_measures(Measures(("rgb",), {"object": 10.0}, frames=frames))
+        assert legend._size_head.text() == said
+
+
+def test_notes_take_one_line_until_they_are_asked_for(qtbot: QtBot) -> None:
+    """“5 notes ▸”; open, the sentences are there and scroll within a fixed height."""
+    notes = Notes()
+    qtbot.addWidget(notes)
+    notes.setText(
+        "\n".join(f"Sentence {n}, which is long enough to take two lines of the dock." for n in range(5))
+    )
+    notes.resize(340, 400)
+    notes.show()
+    assert notes.button.text() == "5 notes ▸"
+    low = notes.sizeHint().height()
+    assert low < 40
+    assert not notes.words.isVisible()
+    qtbot.mouseClick(notes.button, Qt.MouseButton.LeftButton)
+    assert notes.words.isVisible()
+    assert notes.button.text() == "5 notes ▾"
+    assert low < notes.sizeHint().height() < low + 150
+    notes.setText("One.")
+    assert notes.button.text() == "1 note ▾"
+
+
+def test_a_line_is_cut_in_its_middle_and_keeps_its_words(qtbot: QtBot) -> None:
+    """A long name never widens the dock; what tells it from others, its end, stays; the tip has all of it."""
+    line = Line("case")
+    qtbot.addWidget(line)
+    line.setText("a-very-long-name-of-a-case-0001")
+    line.resize(90, 20)
+    line.show()
+    assert line.text() == "a-very-long-name-of-a-case-0001"
+    assert QLabel.text(line).endswith("01")
+    assert "…" in QLabel.text(line)
+    assert line.toolTip() == line.text()

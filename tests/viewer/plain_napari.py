@@ -56,7 +56,8 @@ def seen() -> dict[str, Any]:
         "dock_size": None if made is None else [made.width(), made.height()],
         "dock_room": None if made is None else made.parentWidget().height(),
         "bench": bench is not None and bench.isVisible(),
-        "bench_below": bench is not None and bench.mapTo(window(), QPoint(0, 0)).y() > window().height() // 3,
+        "bench_beside": bench is not None
+        and bench.mapTo(window(), QPoint(0, 0)).x() >= 0.45 * window().width(),
         "same_session": bench is None or bench.session is made.session,
         "said": "" if made is None else made.error.text(),
         "layers": [la.name for la in viewer().layers],
@@ -214,7 +215,7 @@ def light() -> Steps:
     panel = dock().panel
     texts = {
         "case": panel.case,
-        "title": panel.findChildren(type(panel.case))[3],
+        "note": panel.saved,
         "size": dock().legend.sizes["WT"],
         "modality": dock().modalities.checks["flair"],
         "button": panel.folder_button,

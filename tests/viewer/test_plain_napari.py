@@ -42,13 +42,13 @@ def napari(tmp_path: Path) -> Any:
 
 
 def test_the_plugins_menu_opens_hides_and_shows_the_dock_and_opens_the_comparison(napari: Any) -> None:
-    """By mouse: one dock, as high as its place; the comparison lies below the picture, on the same session."""
+    """By mouse: one dock, as high as its place; the comparison lies beside the picture, on the same session."""
     seen = napari("menu")
     assert seen["toggled"] == [True, False, True]
     assert seen["docks"] == 1
     assert seen["dock_size"][1] == seen["dock_room"]
     assert seen["bench"]
-    assert seen["bench_below"]
+    assert seen["bench_beside"]
     assert seen["same_session"]
 
 

@@ -86,6 +86,37 @@ def test_letters_say_where_a_landmark_is_in_all_three(
             assert mm == pytest.approx(sign * OFFSET[world], abs=2.0), f"{codes}: {letters}, {side}"
 
 
+def test_four_panes_are_alike_in_size_and_zoom(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """Equal canvases, one zoom: fitted, and when the user zooms in one; the fourth shows the finding in 3-D."""
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    click(qtbot, dock.panel.planes_button)
+    volume = dock.three_planes.volume
+    assert volume is not None
+    qtbot.waitUntil(lambda: len(volume.model.layers) == 2, timeout=PATIENCE)
+    every = [*views(dock), volume.view]
+    qtbot.waitUntil(lambda: min(v.width() for v in every) > 300, timeout=PATIENCE)
+    assert max(v.width() for v in every) - min(v.width() for v in every) < 10
+    assert max(v.height() for v in every) - min(v.height() for v in every) < 10
+    planes = views(dock)
+    assert len({round(v.viewer.scene.camera.zoom, 6) for v in planes}) == 1
+    planes[2].viewer.scene.camera.zoom *= 2
+    assert len({round(v.viewer.scene.camera.zoom, 6) for v in planes}) == 1
+    assert dock.layers.prediction is not None
+    found = volume.model.layers["finding"]
+    steps = [max(1, round(2 / mm)) for mm in dock.layers.prediction.scale]
+    every_other = tuple(slice(None, None, step) for step in steps)
+    assert np.array_equal(found.data, dock.layers.prediction.data[every_other])
+    dock.toggle("t1ce")
+    until_final(qtbot, dock, ("flair", "t1", "t2"))
+    qtbot.waitUntil(
+        lambda: np.array_equal(found.data, dock.layers.prediction.data[every_other]), timeout=PATIENCE
+    )
+    assert "?" not in volume.letters.shown.values()
+    click(qtbot, dock.panel.planes_button)
+    assert dock.three_planes.volume is None
+
+
 def test_toggle_key_and_click_reach_all_three(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
     """In another plane: Alt+3 toggles, all overlays follow and none can be edited; a click moves the other planes."""
     dock.open([make_study()])

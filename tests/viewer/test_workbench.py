@@ -73,19 +73,29 @@ def tab(qtbot: QtBot, bench: Workbench, page: QWidget) -> None:
     qtbot.mouseClick(bar, LEFT, pos=bar.tabRect(bench.tabs.indexOf(page)).center())
 
 
-def test_the_table_lies_below_the_picture_and_shows_its_rows(qtbot: QtBot, bench: Workbench) -> None:
-    """At 1440 × 900 beside the main dock: below the canvas, with all columns and at least ten rows to be seen."""
+def test_the_table_is_as_high_as_the_window_and_the_picture_half_of_it(
+    qtbot: QtBot, bench: Workbench
+) -> None:
+    """At 1440 × 900: all rows and columns in sight, every tab too, and the picture at least half as wide as all."""
     holder, window = holder_of(bench)
     assert isinstance(holder, QDockWidget)
     assert window is not None
-    qtbot.waitUntil(lambda: window.dockWidgetArea(holder) == Qt.DockWidgetArea.BottomDockWidgetArea)
-    qtbot.waitUntil(lambda: bench.height() > 350, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: window.dockWidgetArea(holder) == Qt.DockWidgetArea.RightDockWidgetArea)
+    qtbot.waitUntil(lambda: bench.height() > 700, timeout=PATIENCE)
     table, model = bench.matrix.table, bench.matrix.model
-    assert table.viewport().height() >= 10 * table.rowHeight(0)
+    assert table.viewport().height() >= 15 * table.rowHeight(0)
     last = table.visualRect(model.index(0, model.columnCount() - 1))
     assert last.right() <= table.viewport().width()
-    assert bench.dock.isVisible()
-    assert canvas(bench).height() > 250
+    assert canvas(bench).height() > 700
+    assert canvas(bench).width() >= 0.48 * window.width()
+    window.resize(1024, 700)
+    qtbot.waitUntil(lambda: bench.width() < 540, timeout=PATIENCE)
+    assert [bench.matrix.table.isColumnHidden(i) for i in range(model.columnCount())].count(True) == 0
+    bar = bench.tabs.tabBar()
+    for place in range(bar.count()):
+        rect = bar.tabRect(place)
+        assert bar.rect().contains(rect)
+        assert bar.visibleRegion().contains(rect.center())
 
 
 def test_sort_then_compare_two_then_swap_by_key(qtbot: QtBot, bench: Workbench) -> None:

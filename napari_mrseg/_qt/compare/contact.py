@@ -260,10 +260,10 @@ def _tip(comparison: Comparison, combination: Combination) -> str:
     title = comparison.title(combination)
     if combination not in comparison.predictions:
         return f"{title}: not computed yet. Click to compute and show it."
-    lines = [title]
+    lines = [title, comparison.trust(combination).headline]
     for kind in ("size", "versus", "dice"):
         cells = [
-            f"{column.title} {text_of(column, comparison.value(combination, column.key))}"
+            f"{column.title} {text_of(column, comparison.shown(combination, column.key))}"
             + (" (estimate)" if comparison.is_estimated(combination, column.key) else "")
             for column in comparison.columns
             if column.kind == kind

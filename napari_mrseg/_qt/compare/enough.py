@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QBoxLayout, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
 from napari_mrseg._qt.compare.looks import quiet, wrapped
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.sufficient import EXPLANATION, THRESHOLD, default_lines
 
 _HEIGHT = 62  # pixels, four lines: reserved, so that a longer sentence does not push the window apart
+
+
+_WIDE = 900  # pixels for the sentences beside the number
 
 
 class Enough(QWidget):
@@ -27,13 +33,24 @@ class Enough(QWidget):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setToolTip(wrapped(EXPLANATION))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
         self.text.setProperty("role", "small")
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.text.setFixedHeight(_HEIGHT)
-        row.addWidget(quiet("Enough for a Dice of", wrap=False))
-        row.addWidget(self.threshold)
-        row.addWidget(self.text, 1)
+        asked = QHBoxLayout()
+        asked.addWidget(quiet("Enough for a Dice of", wrap=False))
+        asked.addWidget(self.threshold)
+        asked.addStretch(1)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(2)
+        self._row.addLayout(asked)
+        self._row.addWidget(self.text, 1)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        """In a narrow window the sentences lie below, where they have the whole width."""
+        super().resizeEvent(event)
+        way = QBoxLayout.Direction
+        self._row.setDirection(way.LeftToRight if self.width() >= _WIDE else way.TopToBottom)
 
     def show_comparison(self, comparison: Comparison | None) -> None:
         self._comparison = comparison

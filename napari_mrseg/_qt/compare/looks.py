@@ -15,7 +15,7 @@ WORKBENCH = """
 #MrsegWorkbench QLabel, #MrsegWorkbench QCheckBox, #MrsegWorkbench QComboBox, #MrsegWorkbench QPushButton,
 #MrsegWorkbench QToolButton, #MrsegWorkbench QDoubleSpinBox, #MrsegWorkbench QTableView,
 #MrsegWorkbench QRadioButton { font-size: 13px; }
-#MrsegWorkbench QTabBar::tab { font-size: 13px; padding: 5px 12px; }
+#MrsegWorkbench QTabBar::tab { font-size: 13px; padding: 5px 8px; }
 #MrsegWorkbench QTabWidget::pane { border: none; }
 #MrsegWorkbench QLabel[role="title"] { font-size: 12px; font-weight: 700; color: $title; }
 #MrsegWorkbench QLabel[role="quiet"] { font-size: 12px; color: $quiet; }
@@ -28,6 +28,7 @@ WORKBENCH = """
 #MrsegWorkbench QHeaderView { background: #20252b; border: none; }
 #MrsegWorkbench QHeaderView::section { background: #2b3138; color: #dfe5ea; border: none; font-size: 12px;
     padding: 2px 1px; margin: 0 1px; }
+#MrsegWorkbench QHeaderView[narrow="true"]::section { font-size: 10px; padding: 2px 0; }
 #MrsegWorkbench QHeaderView::section:hover { background: #3b444e; }
 #MrsegWorkbench QPushButton, #MrsegWorkbench QToolButton {
     padding: 4px 7px; border-radius: 4px; background: $button; color: $on_button; }

@@ -32,8 +32,8 @@ MEANING: dict[str, str] = {
     "one half (dark blue: undecided) to 1 (yellow: all agree). Voxels that no combination marks are clear.",
     "entropy": "Entropy of the answers, in bits: 0 (clear) where all combinations agree, 1 (bright) where half of "
     "them mark the voxel.",
-    "attribution": "Shapley value of the modality for the voxel's probability. Orange: it speaks for the region "
-    f"there; blue: against it. Summed over the modalities it is the probability that all of them give. {CAVEAT}",
+    "attribution": "Shapley value of the modality for the voxel's probability. Violet: it speaks for the region "
+    f"there; white: against it. Summed over the modalities it is the probability that all of them give. {CAVEAT}",
 }
 
 
@@ -47,8 +47,11 @@ class Wanted:
 
 
 class Maps(QObject):
-    """Up to one layer per kind. Each map is computed on a thread when it is switched on, and again when more
-    combinations are there; a map of other results is marked stale until then, one of another subject taken away."""
+    """Up to one layer per kind, under the segmentation's outline.
+
+    Each map is computed on a thread when it is switched on, and again when more combinations are there; a map of other
+    results is marked stale until then, one of another subject taken away.
+    """
 
     changed = Signal()
     failed = Signal(str)
@@ -61,10 +64,13 @@ class Maps(QObject):
         self._comparison: Comparison | None = None
         self._subject = ""  # whose maps these are
         self._made: dict[Kind, tuple[Wanted, Comparison]] = {}
+        self._filled = False  # the segmentation was, before it became an outline for the maps
         self._busy = False
 
     def close(self) -> None:
         self.wanted.clear()  # what still comes from a thread is not shown
+        if not self.dock.closed:
+            self._fill_again()
         for kind in list(self.layers):
             self._remove(kind)
         self.deleteLater()
@@ -80,12 +86,20 @@ class Maps(QObject):
 
     def show(self, wanted: Wanted) -> None:
         """Switch a map on, or over to another region or modality."""
+        if not self.wanted and not self.dock.look.outline:
+            self._filled = self.dock.look.outline = True
         self.wanted[wanted.kind] = wanted
         self.refresh()
 
     def hide(self, kind: Kind) -> None:
         self.wanted.pop(kind, None)
+        self._fill_again()
         self.refresh()
+
+    def _fill_again(self) -> None:
+        """The last map is gone: the segmentation is drawn as it was."""
+        if self._filled and not self.wanted:
+            self._filled = self.dock.look.outline = False
 
     @property
     def working(self) -> bool:
@@ -133,6 +147,7 @@ class Maps(QObject):
     def _broke(self, sentence: str) -> None:
         self._busy = False
         self.wanted.clear()  # or it would be tried again at once
+        self._fill_again()
         self.refresh()
         self.failed.emit(sentence)
 
@@ -157,6 +172,7 @@ class Maps(QObject):
                 metadata={"mrseg": {"map": kind}},
             )
             self.layers[kind] = self.viewer.add_layer(layer)
+            self._put_below(layer)
             self._made[kind] = wanted, comparison
             bar = layer.colorbar
             bar.position, bar.size, bar.visible = (
@@ -166,6 +182,12 @@ class Maps(QObject):
             )  # clear of the orientation letters
         self.layers[kind].name = _name(wanted, comparison)
         self.layers[kind].metadata["mrseg"]["meaning"] = MEANING[kind]
+
+    def _put_below(self, layer: Image) -> None:
+        """The outline of the segmentation lies on the map, not under it."""
+        layers, front = self.viewer.layers, self.dock.layers.front
+        if front is not None and front in layers and layers.index(layer) > layers.index(front):
+            layers.move(layers.index(layer), layers.index(front))
 
     def _remove(self, kind: Kind) -> None:
         layer = self.layers.pop(kind, None)
@@ -216,7 +238,7 @@ def _entropy_colours() -> Colormap:
 
 
 def _attribution_colours() -> Colormap:
-    against, for_ = (0.20, 0.60, 0.95), (1.00, 0.55, 0.05)
+    against, for_ = (1.0, 1.0, 1.0), (0.60, 0.35, 1.0)  # no label of any medical task has one
     anchors = [(*against, 1.0), (*against, 0.55), (0.5, 0.5, 0.5, 0.0), (*for_, 0.55), (*for_, 1.0)]
     return Colormap(anchors, name="mrseg attribution", nan_color=_CLEAR)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
+    QBoxLayout,
     QCheckBox,
     QComboBox,
     QFrame,
@@ -29,6 +31,9 @@ _CHECKS: tuple[tuple[Kind, str], ...] = (
     ("agreement", "Agreement on the scan"),
     ("entropy", "Entropy on the scan"),
 )
+
+
+_WIDE = 860  # pixels for both halves side by side
 
 
 class MapsPanel(QWidget):
@@ -77,7 +82,7 @@ class MapsPanel(QWidget):
         right.addWidget(self.caveat)
         right.addStretch(1)
         inner = QWidget()
-        columns = QHBoxLayout(inner)
+        columns = self._columns = QBoxLayout(QBoxLayout.Direction.LeftToRight, inner)
         columns.setContentsMargins(2, 2, 2, 2)
         columns.setSpacing(24)
         columns.addLayout(left, 2)
@@ -90,6 +95,12 @@ class MapsPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         maps.changed.connect(self._show_checks)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        """Side by side where there is room for it."""
+        super().resizeEvent(event)
+        way = QBoxLayout.Direction
+        self._columns.setDirection(way.LeftToRight if self.width() >= _WIDE else way.TopToBottom)
 
     def show_comparison(self, comparison: Comparison | None) -> None:
         self._comparison = comparison

@@ -19,12 +19,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.compare.matrix_model import CELL, Cell, FootModel, MatrixModel
+from napari_mrseg._qt.style import restyle
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR
 from napari_mrseg.tasks import Combination
 
 ROW, HEADER = 19, 36  # pixels
-_MARK, _DOT, _CELL = 26, 41, 52
+_MARK = 26
+_DOT, _CELL = (28, 41), (34, 52)  # pixels at least and at most
+_NARROW, _SMALL = 45, 11  # pixels of a column, and of the type in one that is narrower
 _HATCH = QColor("#59626b")
 
 
@@ -48,6 +51,8 @@ class CellPainter(QStyledItemDelegate):
             font = QFont(option.font)
             font.setItalic(cell.estimated)
             font.setBold(index.column() == 0 and bool(cell.mark))
+            if index.column() and option.rect.width() < _NARROW:
+                font.setPixelSize(_SMALL)
             painter.setFont(font)
             colour = {"A": A_COLOUR, "B": B_COLOUR}.get(cell.mark, cell.ink)
             painter.setPen(QColor(colour if index.column() == 0 else cell.ink))
@@ -167,12 +172,28 @@ class Matrix(QWidget):
         finally:
             self._follows = False
 
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._lay_out()
+
+    def widths(self) -> tuple[int, int]:
+        """Of a dot's column and of a number's: in a narrow window all of them shrink before any leaves it."""
+        model, room = self.model, self.width() - _MARK - 14
+        dots, cells = model.first - 1, len(model.columns)
+        if cells == 0:
+            return _DOT[1], _CELL[1]
+        dot = _DOT[1] if room >= dots * _DOT[1] + cells * _CELL[0] else _DOT[0]
+        return dot, min(_CELL[1], max(_CELL[0], (room - dots * dot) // cells))
+
     def _lay_out(self) -> None:
         model = self.model
+        dot, cell = self.widths()
+        restyle(self.table.horizontalHeader(), "narrow", "true" if cell < _NARROW else "false")
         for view in (self.table, self.foot):
             for section in range(model.columnCount()):
-                width = _MARK if section == 0 else _DOT if section < model.first else _CELL
-                view.setColumnWidth(section, width)
+                view.setColumnWidth(
+                    section, _MARK if section == 0 else dot if section < model.first else cell
+                )
         for row in range(self.foot_model.rowCount()):
             if self.foot.columnSpan(row, 0) != model.first:
                 self.foot.setSpan(row, 0, 1, model.first)

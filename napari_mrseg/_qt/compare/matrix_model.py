@@ -12,6 +12,7 @@ from napari_mrseg._qt.compare.looks import wrapped
 from napari_mrseg.compare.columns import DICE, text_of, unseen
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.figures import cell_colours
+from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.tasks import Combination
 
 CELL = Qt.ItemDataRole.UserRole + 1  # a Cell, for the delegate
@@ -175,6 +176,8 @@ class MatrixModel(QAbstractTableModel):
                 if column.kind == "versus" and len(what) > _LONGEST:
                     what = "vs chosen"
                 what = _SECOND.get(column.kind, what)
+                if column.kind == "seconds":
+                    region, what = "time", "s"
                 return f"{region}\n{what}" if what else region
             return "" if section == 0 else self.comparison.task.modalities[section - 1].title
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -209,22 +212,30 @@ class MatrixModel(QAbstractTableModel):
         column = self.column_at(section)
         if section == 0:
             waiting = combination == self.running and combination not in self.comparison.predictions
-            return Cell(mark or (_COMPUTING if waiting else ""), mark=mark)
+            return Cell(mark or (_COMPUTING if waiting else self.sign(combination)), mark=mark)
         there = combination in self.comparison.predictions
         ink = "#e8ecef" if there else "#7d868e"
         if column is None:
             return Cell(dot=self.names[section - 1] in combination, ink=ink, mark=mark)
-        value = self.comparison.value(combination, column.key)
-        estimated = there and self.comparison.is_estimated(combination, column.key)
+        value = self.comparison.shown(combination, column.key)
+        doubted = self.comparison.is_doubted(combination, column.key)
         text = text_of(column, value)
         if not there or (column.kind == "hd95" and not self.comparison.has_hd95(combination)):
             return Cell(_COMPUTING if combination == self.running or there else "", ink=ink, mark=mark)
-        if estimated:
+        if doubted:
             return Cell(text, estimated=True, ink="#c3c9ce", mark=mark)
         if value is None or column.kind not in DICE:
             return Cell(text, ink=ink, mark=mark)
         paper, ink = cell_colours(self.comparison, column, value, False)
         return Cell(text, paper, ink, mark=mark)
+
+    def sign(self, combination: Combination) -> str:
+        """The mark of the traffic light, where something speaks against all of a row's result."""
+        if self.comparison is None or combination not in self.comparison.predictions:
+            return ""
+        trust = self.comparison.trust(combination)
+        whole = [reason for reason in trust.reasons if reason.region is None]
+        return MARKS[whole[0].level] if whole else ""
 
     def tip(self, combination: Combination, section: int) -> str:
         """What a cell says and how its number is computed."""
@@ -233,9 +244,13 @@ class MatrixModel(QAbstractTableModel):
         if combination not in self.comparison.predictions:
             return f"{title}: not computed yet. Click to compute it now."
         if column is None:
-            return f"{title}. Click to show it; Ctrl+click to hold it against the row on screen (B)."
-        text = text_of(column, self.comparison.value(combination, column.key))
+            trust = self.comparison.trust(combination).headline
+            return (
+                f"{title}. {trust}.\nClick to show it; Ctrl+click to hold it against the row on screen (B)."
+            )
+        text = text_of(column, self.comparison.shown(combination, column.key))
         lines = [f"{title}, {column.title}: {text}"]
+        lines += [r.message for r in self.comparison.trust(combination).reasons if r.region is None]
         if self.comparison.is_estimated(combination, column.key) and column.region is not None:
             lines.append(f"{unseen(self.comparison.task.region(column.region))}: an estimate of the model.")
         return "\n".join([*lines, column.explanation])

@@ -104,6 +104,7 @@ class State(QObject):
         new = new if second is None and new.second is None else new.beside(second)
         for combination in new.predictions:
             new.row(combination)
+            new.trust(combination)
             if second is not None and combination in second.predictions:
                 new.between_models(combination)
                 new.dice_of_second(combination)

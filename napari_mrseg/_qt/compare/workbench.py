@@ -1,4 +1,4 @@
-"""The comparison workbench: a dock under the picture that puts its widgets together."""
+"""The comparison workbench: it puts its widgets together, as high as the window, with the picture at least as wide."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 from weakref import WeakSet
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QCoreApplication, QSize, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
-    QDockWidget,
+    QBoxLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QProgressBar,
     QScrollArea,
     QTabWidget,
@@ -31,7 +30,7 @@ from napari_mrseg._qt.compare.contact import Contact
 from napari_mrseg._qt.compare.degrade import Degrade
 from napari_mrseg._qt.compare.enough import Enough
 from napari_mrseg._qt.compare.exports import Exports
-from napari_mrseg._qt.compare.looks import WORKBENCH, quiet, wrapped
+from napari_mrseg._qt.compare.looks import WORKBENCH, wrapped
 from napari_mrseg._qt.compare.maps import Maps
 from napari_mrseg._qt.compare.maps_panel import MapsPanel
 from napari_mrseg._qt.compare.matrix import Matrix
@@ -41,11 +40,16 @@ from napari_mrseg._qt.compare.state import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.holder import holder_of
 from napari_mrseg._qt.key_names import key
+from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import follow_theme
+from napari_mrseg._qt.words import Line
 from napari_mrseg.tasks import Combination
 
-HEIGHT = 480  # pixels: fifteen rows, their head and foot, the line under it
-_TALL = 1150  # a window of this height has room for everything
+WIDTH, HEIGHT = 690, 640  # pixels: all columns; fifteen rows, their head and foot, and what is chosen below
+_LEAST = 520  # pixels beside the dock; with less the two share one place, by tabs
+_NARROWEST = 360  # pixels, however small the window
+_WIDE = 980  # pixels: from there on the choices lie beside the table
+_CHOICES = (110, 190)  # pixels of height below it, at least and at most
 _benches: WeakSet[Workbench] = WeakSet()
 
 
@@ -55,6 +59,10 @@ class Workbench(QWidget):
     def __init__(self, dock: MrsegDock) -> None:
         super().__init__()
         self.dock, self.viewer, self.session = dock, dock.viewer, dock.session
+        window = window_of(dock.viewer)
+        self._before = (
+            None if window is None else window.size()
+        )  # for a moment the docks lie one over the other
         self.setObjectName("MrsegWorkbench")
         self._unstyle = follow_theme(self, self.viewer, WORKBENCH)
         self.state = State(self.session, self)
@@ -63,7 +71,6 @@ class Workbench(QWidget):
         self.pair_panel, self.maps_panel = PairPanel(self.pair), MapsPanel(self.maps)
         self.contact, self.degrade = Contact(self.where), Degrade(self.session)
         self.exports = Exports(self.state, self.view, self.restore, self.where, self)
-        self._hidden: list[QDockWidget] = []  # napari's, while there is no room for it
         self._build()
         self._connect()
         self._ended: list[bool] = []
@@ -85,7 +92,10 @@ class Workbench(QWidget):
         return bool(self._ended)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        return QSize(1070, HEIGHT)
+        return QSize(WIDTH, HEIGHT)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        return QSize(320, 240)
 
     # -- the session shown --------------------------------------------------------------------------------
 
@@ -229,20 +239,29 @@ class Workbench(QWidget):
         self.working.setRange(0, 0)
         self.working.setMaximumSize(110, 14)
         self.working.setVisible(False)
-        self.said = quiet(wrap=False)
+        self.said = Line("quiet")
         self.export = QToolButton()
         self.export.setText("Report and export")
         self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.export.setMenu(self.exports.menu())
-        corner = QWidget()
-        row = QHBoxLayout(corner)
-        row.setContentsMargins(0, 0, 4, 3)
-        row.setSpacing(8)
-        for widget in (self.said, self.working, self.coverage, self.export):
+        self.own = QToolButton()
+        self.own.setText("Own window")
+        self.own.setCheckable(True)
+        self.own.setToolTip(
+            wrapped("The comparison in a window of its own, e.g. on a second screen; or back")
+        )
+        self.own.clicked.connect(self.float)
+        row = QHBoxLayout()  # above the tabs, whose row is for them alone: none may hide behind an arrow
+        row.setContentsMargins(0, 0, 2, 0)
+        row.setSpacing(6)
+        row.addWidget(self.coverage)
+        row.addWidget(self.said, 1)
+        for widget in (self.working, self.own, self.export):
             row.addWidget(widget)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        self.tabs.setCornerWidget(corner, Qt.Corner.TopRightCorner)
+        self.tabs.setUsesScrollButtons(False)
+        self.tabs.tabBar().setExpanding(False)
         self.tabs.addTab(self._matrix_tab(), "Matrix")
         self.tabs.addTab(self.contact, "Contact sheet")
         self.tabs.addTab(self.maps_panel, "Agreement and attribution")
@@ -250,33 +269,51 @@ class Workbench(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 4)
         layout.setSpacing(2)
-        layout.addWidget(self.tabs)
+        layout.addLayout(row)
+        layout.addWidget(self.tabs, 1)
 
     def _matrix_tab(self) -> QWidget:
         side = QWidget()
-        column = QVBoxLayout(side)
-        column.setContentsMargins(4, 0, 4, 0)
-        column.setSpacing(10)
-        column.addWidget(self.pair_panel)
-        column.addWidget(self.choices)
-        column.addStretch(1)
-        scroll = QScrollArea()
+        self._pieces = QBoxLayout(QBoxLayout.Direction.LeftToRight, side)
+        self._pieces.setContentsMargins(2, 0, 2, 0)
+        self._pieces.setSpacing(12)
+        for piece in (self.pair_panel, self.choices):
+            self._pieces.addWidget(piece, 1, Qt.AlignmentFlag.AlignTop)
+        self._side = scroll = QScrollArea()
         scroll.setWidget(side)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFixedWidth(290)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         tab = QWidget()
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(self.matrix, 1)
-        row.addWidget(scroll)
+        self._halves = QBoxLayout(QBoxLayout.Direction.TopToBottom)
+        self._halves.setSpacing(6)
+        self._halves.addWidget(self.matrix, 1)
+        self._halves.addWidget(scroll)
         rows = QVBoxLayout(tab)
         rows.setContentsMargins(0, 2, 0, 0)
         rows.setSpacing(3)
-        rows.addLayout(row, 1)
+        rows.addLayout(self._halves, 1)
         rows.addWidget(self.enough)
         return tab
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        """A wide one has the choices beside the table, a narrow one below it."""
+        super().resizeEvent(event)
+        wide = self.width() >= _WIDE
+        way = QBoxLayout.Direction
+        self._halves.setDirection(way.LeftToRight if wide else way.TopToBottom)
+        self._pieces.setDirection(
+            way.TopToBottom if wide or self.width() < WIDTH * 2 // 3 else way.LeftToRight
+        )
+        if wide:
+            self._side.setMinimumHeight(0)
+            self._side.setMaximumHeight(16777215)
+            self._side.setFixedWidth(300)
+        else:
+            self._side.setMinimumWidth(0)
+            self._side.setMaximumWidth(16777215)
+            self._side.setFixedHeight(min(_CHOICES[1], max(_CHOICES[0], self.height() // 3)))
 
     def _connect(self) -> None:
         self.state.changed.connect(self._show)
@@ -321,27 +358,76 @@ class Workbench(QWidget):
         self.said.setText("")
         self.dock.say(sentence)
 
-    def make_room(self, window: QMainWindow) -> None:
-        """Hide napari's controls in a low window: they would leave the table four rows, or push the window apart.
-
-        napari's Window menu brings them back.
-        """
-        controls = window.findChild(QDockWidget, "layer controls")
-        if controls is not None and controls.isVisible() and window.height() < _TALL:
-            controls.hide()
-            self._hidden.append(controls)
-
-    def go_below(self) -> None:
-        """napari puts a plugin's dock on the right; the table wants to lie below the picture."""
+    def float(self, on: bool) -> None:
+        """A window of its own, or back beside the picture."""
         holder, window = holder_of(self)
-        if holder is None or window is None or holder.isFloating():
+        if holder is None or window is None:
             return
-        self.make_room(window)
-        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        if window.dockWidgetArea(holder) != Qt.DockWidgetArea.BottomDockWidgetArea:
-            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
-        wanted = min(HEIGHT, int(window.height() * 0.53))
-        window.resizeDocks([holder], [wanted], Qt.Orientation.Vertical)
+        holder.setFloating(on)
+        if on:
+            holder.resize(max(WIDTH, window.width() // 2), max(HEIGHT, window.height() * 3 // 4))
+            QTimer.singleShot(0, self._show_floating)
+        else:
+            self.go_beside()
+
+    def _show_floating(self) -> None:
+        holder, _ = holder_of(self)
+        self.own.setChecked(holder is not None and holder.isFloating())
+
+    def go_beside(self) -> None:
+        """As high as the window, the picture at least half of it: beside the main dock, or over it in a narrow one.
+
+        napari puts a plugin's dock where it will; over the main dock, tabs lead from one to the other.
+        """
+        holder, window = holder_of(self)
+        other, _ = holder_of(self.dock)
+        self._show_floating()
+        if holder is None or window is None or other is None or holder.isFloating():
+            return
+        self.dock.reading.set(True)
+        right = Qt.DockWidgetArea.RightDockWidgetArea
+        window.addDockWidget(right, holder)
+        room = window.width() // 2 - other.width()
+        if room >= _LEAST:
+            window.splitDockWidget(holder, other, Qt.Orientation.Horizontal)
+            window.resizeDocks([holder, other], [room, other.width()], Qt.Orientation.Horizontal)
+        else:
+            window.tabifyDockWidget(other, holder)
+            window.resizeDocks([holder], [window.width() // 2], Qt.Orientation.Horizontal)
+        holder.show()
+        holder.raise_()
+        if self._before is not None:
+            window.installEventFilter(self)
+            if window.size() != self._before:
+                window.resize(self._before)
+            self._before = None
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        super().showEvent(event)
+        self.dock.annotation.make_brief("comparison", True)
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802
+        super().hideEvent(event)
+        if not self.closed and not self.dock.closed:
+            self.dock.annotation.make_brief("comparison", False)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
+        """The window changed its size: the picture keeps half of it, or what the user gave it if that is more."""
+        if event.type() == QEvent.Type.Resize:
+            QTimer.singleShot(0, self._keep_half)
+        return bool(super().eventFilter(watched, event))
+
+    def _keep_half(self) -> None:
+        if self.closed:
+            return
+        holder, window = holder_of(self)
+        if holder is None or window is None or holder.isFloating() or not self.isVisible():
+            return
+        other, _ = holder_of(self.dock)
+        beside = other.width() if other is not None and self.dock.isVisible() else 0
+        most = max(_NARROWEST, window.width() // 2 - beside)
+        if holder.width() > most:
+            window.resizeDocks([holder], [most], Qt.Orientation.Horizontal)
 
 
 def workbench_of(viewer: ViewerModel) -> Workbench | None:
@@ -352,7 +438,7 @@ def workbench_of(viewer: ViewerModel) -> Workbench | None:
 def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
     """What ends with the workbench; holds no reference to the widget, which is gone by then."""
     viewer, state, pair, maps = bench.viewer, bench.state, bench.pair, bench.maps
-    refresh, hidden, unstyle, swap_key = bench.contact.refresh, bench._hidden, bench._unstyle, bench._swap_key
+    refresh, unstyle, swap_key, dock = bench.contact.refresh, bench._unstyle, bench._swap_key, bench.dock
 
     def end() -> None:
         if ended:
@@ -365,9 +451,8 @@ def _ending(bench: Workbench, ended: list[bool]) -> Callable[[], None]:
         for undo in (unstyle, partial(viewer.bind_key, swap_key, None)):
             with suppress(Exception):
                 undo()
-        for controls in hidden:
-            with suppress(Exception):
-                controls.show()
+        with suppress(Exception):
+            dock.annotation.make_brief("comparison", False)
         for part in (state, pair, maps):
             with suppress(Exception):  # with the window, the canvas is gone before the dock is
                 part.close()
