@@ -16,10 +16,9 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
 from napari_mrseg._qt.about import about_of, belongs
+from napari_mrseg.io.export import in_file_name
 
 Array = npt.NDArray[Any]
-
-from napari_mrseg.io.export import in_file_name
 
 
 @dataclass

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_mrseg.io.agent import hear
 from napari_mrseg.io.formats import stem
 from napari_mrseg.io.words import find_claims
 from napari_mrseg.tasks import Task
@@ -187,9 +188,11 @@ def _told(groups: dict[str, list[Found]]) -> tuple[tuple[str, tuple[Found, ...]]
 
 def _tokens(path: Path, task: Task) -> tuple[str, ...]:
     """Words of the name, those that say what it shows as ""."""
-    words = tuple(word for word in re.split(r"[\s_.+-]+", stem(path).lower()) if word)
-    claimed = {i for claim in find_claims(words, task) for i in range(claim.start, claim.stop)}
-    return tuple("" if i in claimed else word for i, word in enumerate(words))
+    tokens = tuple(word for word in re.split(r"[\s_.+-]+", stem(path).lower()) if word)
+    heard = [(word, i) for i, token in enumerate(tokens) for word in hear(token)]
+    claims = find_claims(tuple(word for word, _ in heard), task)
+    claimed = {heard[k][1] for claim in claims for k in range(claim.start, claim.stop)}
+    return tuple("" if i in claimed else token for i, token in enumerate(tokens))
 
 
 def _named(path: Path, words: frozenset[str], task: Task) -> str:
