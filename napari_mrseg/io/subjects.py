@@ -16,7 +16,6 @@ from napari_mrseg.tasks import Task
 if TYPE_CHECKING:
     from napari_mrseg.io.recognise import Found
 
-REFERENCE = "reference"
 _SUBJECT = frozenset(
     {"sub", "subj", "subject", "patient", "pat", "pt", "participant", "person", "case", "mrn", "id"}
 )
@@ -84,9 +83,8 @@ def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Severa
     if task.ndim != 3:
         return None
     used = [found for found in files if found.role or found.doubt]
-    scans = [
-        found for found in used if found.role != REFERENCE
-    ]  # a mask may be named after the day it was drawn
+    # A mask may be named after the day it was drawn.
+    scans = [found for found in used if found.doubt or found.role in task.names]
     sources: tuple[tuple[str, Callable[[Path], str], Sequence[Found]], ...] = (
         ("subjects", lambda path: _named(path, _SUBJECT, task), used),
         ("sessions", lambda path: _named(path, _SESSION, task) or _course(path), used),
