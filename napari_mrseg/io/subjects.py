@@ -17,7 +17,6 @@ from napari_mrseg.tasks import Task
 if TYPE_CHECKING:
     from napari_mrseg.io.recognise import Found
 
-REFERENCE = "reference"
 _SUBJECT = frozenset(
     {"sub", "subj", "subject", "patient", "pat", "pt", "participant", "person", "case", "mrn", "id"}
 )
@@ -28,71 +27,13 @@ _SESSION = frozenset(
 _COURSE = re.compile(
     r"(?<![a-z])(baseline|follow[\s_.-]*up|(?:pre|post|intra)[\s_.-]*(?:op(?:erative)?|surg(?:ery|ical)|rt|treatment))(?![a-z])"
 )
-_COUNTED = frozenset(  # words whose number counts scans, slices or settings, not people
-    [
-        *(
-            "im",
-            "img",
-            "image",
-            "images",
-            "mri",
-            "mr",
-            "mrs",
-            "se",
-            "ser",
-            "serie",
-            "series",
-            "seq",
-            "sequence",
-        ),
-        *(
-            "scan",
-            "scans",
-            "file",
-            "vol",
-            "volume",
-            "slice",
-            "slices",
-            "run",
-            "acq",
-            "acquisition",
-            "echo",
-            "te",
-        ),
-        *("tr", "ti", "fov", "nii", "nifti", "dcm", "dicom", "ax", "axi", "axial", "sag", "sagittal", "cor"),
-        *(
-            "coronal",
-            "tra",
-            "trans",
-            "tse",
-            "fse",
-            "gre",
-            "spgr",
-            "fspgr",
-            "tfe",
-            "ffe",
-            "vibe",
-            "space",
-            "cube",
-        ),
-        *(
-            "vista",
-            "epi",
-            "ir",
-            "mni",
-            "res",
-            "iso",
-            "mm",
-            "reg",
-            "to",
-            "ver",
-            "version",
-            "part",
-            "dir",
-            "rec",
-        ),
-    ]
-)
+_COUNTED = frozenset({  # words whose number counts scans, slices or settings, not people
+    "im", "img", "image", "images", "mri", "mr", "mrs", "se", "ser", "serie", "series", "seq", "sequence",
+    "scan", "scans", "file", "vol", "volume", "slice", "slices", "run", "acq", "acquisition", "echo", "te", "tr", "ti",
+    "fov", "nii", "nifti", "dcm", "dicom", "ax", "axi", "axial", "sag", "sagittal", "cor", "coronal", "tra", "trans",
+    "tse", "fse", "gre", "spgr", "fspgr", "tfe", "ffe", "vibe", "space", "cube", "vista", "epi", "ir", "mni", "res",
+    "iso", "mm", "reg", "to", "ver", "version", "part", "dir", "rec",
+})  # fmt: skip
 _SETTING = re.compile(r"[23]d|[137]t|t[12].*|")  # follows such a word, and is none of its values
 _LONG = re.compile(r"0\d{3}|\d{5}|\d{7}|\d{5} \d{3}")
 _DIGITS = re.compile(r"\d+")
@@ -143,9 +84,8 @@ def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Severa
     if task.ndim != 3:
         return None
     used = [found for found in files if found.role or found.doubt]
-    scans = [
-        found for found in used if found.role != REFERENCE
-    ]  # a mask may be named after the day it was drawn
+    # A mask may be named after the day it was drawn.
+    scans = [found for found in used if found.doubt or found.role in task.names]
     sources: tuple[tuple[str, Callable[[Path], str], Sequence[Found]], ...] = (
         ("subjects", lambda path: _named(path, _SUBJECT, task), used),
         ("sessions", lambda path: _named(path, _SESSION, task) or _course(path), used),

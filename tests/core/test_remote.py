@@ -242,12 +242,14 @@ def test_another_model_on_the_server_is_said(name: str, served: Served, tmp_path
 
 
 def test_a_model_that_cannot_do_what_the_old_one_could_is_said_too(
-    served: Served, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal is the new model's: the sentence is about the model, not about the request."""
     remote = RemoteEngine(served.address, TOKEN)
+    served.stop()
+    served.app = make_app(Engine(model(tmp_path, seed=3), device="cpu"), TOKEN, name="gpubox")
+    served.start()
     monkeypatch.setattr("napari_mrseg.remote.server._asked", _refusing)
-    monkeypatch.setattr(engine.model, "sha256", "f" * 64)
     with pytest.raises(InputError, match="now runs another model"):
         list(remote.run(study(), ("t1",)))
 
