@@ -169,7 +169,9 @@ def _restrict(recognition: Recognition, use: Sequence[str], task: Task) -> Recog
         )
     wanted = {*use, REFERENCE, None}
     files = tuple(
-        f for f in recognition.files if f.role in wanted and (not f.doubt or set(f.doubt) & set(use))
+        f
+        for f in recognition.files
+        if f.role in wanted and (not (f.doubt or f.near) or {*f.doubt, *f.near} & set(use))
     )
     folder = Path(os.path.abspath(files[0].path)).parent
     case = recognition.case if recognition.private or folder == recognition.folder else folder.name

@@ -19,8 +19,10 @@ from napari_mrseg import cli
 from napari_mrseg.inference import plausibility
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
+from napari_mrseg.io.recognise import UNSURE
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import Model, load_model, save_model
+from napari_mrseg.openings import settled
 from napari_mrseg.prepare import measure
 from napari_mrseg.resources import sample_study
 from napari_mrseg.study import Image, Note, Study
@@ -117,6 +119,19 @@ def test_a_single_wrong_contrast_is_seen(card: ModelCard, given: str, true: str)
     """T2 or FLAIR given as T1, and T1 given as T2, is seen without any other modality."""
     (note,) = doubts(head({given: data(true, tissue())}), card)
     assert (note.code, note.modality) == ("wrong_contrast", given)
+
+
+def test_vessels_answer_whether_an_agent_was_given() -> None:
+    """The question goes where they are brighter in T1ce; it stays where they are not, and without the other scan."""
+    asked = tuple(Note(UNSURE, f"{name} was taken for it", name) for name in ("t1", "t1ce"))
+    other = Note("no_units", "x states no unit")
+    right = replace(head(), notes=(*asked, other))
+    assert settled(right).notes == (other,)
+    images = {name: image.data for name, image in head().images.items()}
+    same = replace(head({**images, "t1ce": images["t1"] * np.float32(1.1)}), notes=asked)
+    turned = replace(head({**images, "t1": images["t1ce"], "t1ce": images["t1"]}), notes=asked)
+    for study in (same, turned, replace(right.only(["t1", "flair"]), notes=asked[:1])):
+        assert settled(study).notes == study.notes
 
 
 def test_the_same_image_twice(card: ModelCard) -> None:
