@@ -25,6 +25,10 @@ _PLAIN = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
 MOST_INFLATED = 2**29  # bytes that such a file may unpack to
 
 
+class PackedError(OSError):
+    """A DICOM file that is packed as a whole, and damaged or larger than is allowed."""
+
+
 @dataclass(frozen=True, order=True)
 class Member:
     """One file: ``path`` on disk, or ``inner`` of the archive there."""
@@ -50,15 +54,15 @@ class Member:
 
 
 def _inflated(raw: bytes) -> bytes:
-    """A deflated DICOM file as a plain one. Raises OSError for what is damaged or unpacks to more than is allowed."""
+    """A deflated DICOM file as a plain one. Raises PackedError."""
     start = LEAST + 12 + int.from_bytes(raw[LEAST + 8 : LEAST + 12], "little")  # where what is packed begins
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         body = stream.decompress(raw[start:], MOST_INFLATED)
     except zlib.error:
-        raise OSError("damaged") from None
+        raise PackedError("damaged") from None
     if not stream.eof:
-        raise OSError("truncated" if len(body) < MOST_INFLATED else "it unpacks to too much")
+        raise PackedError("cut short" if len(body) < MOST_INFLATED else "unpacks to too much")
     return raw[:start].replace(DEFLATED, _PLAIN) + body
 
 

@@ -21,7 +21,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import get_decoder
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.dicom.files import DEFLATED, LEAST, META, Member, is_archive, members, quiet
+from napari_mrseg.io.dicom.files import DEFLATED, LEAST, META, Member, PackedError, is_archive, members, quiet
 from napari_mrseg.io.dicom.stack import (
     FEW_SLICES,
     STACK_TAGS,
@@ -379,10 +379,13 @@ def _header(member: Member) -> tuple[Header | None, str]:
                 element.value  # noqa: B018
             _text(header, "SeriesDescription"), _text(header, "ProtocolName")
             if not header.get("Rows") or not header.get("Columns") or not header.get("SeriesInstanceUID"):
-                return header, "cut short" if marked and _stored(header) in MR_IMAGES else ""
+                is_cut = marked and _stored(header) in MR_IMAGES
+                return (header, "cut short") if is_cut else (None, "")
             int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)
             image = _stored(header) in ("", *MR_IMAGES)
             return header, "cut short" if image and _is_short(raw, header) else ""
+    except PackedError as error:
+        return None, str(error)
     except OSError:
         return None, _CLOSED
     except BROKEN:
@@ -411,7 +414,7 @@ def _is_short(raw: Any, header: Header) -> bool:
     syntax = (getattr(header, "file_meta", None) or {}).get("TransferSyntaxUID")
     if syntax is not None and str(syntax) not in _UNPACKED:
         return False
-    start = raw.tell()
+    start = raw.tell() + (8 if syntax in (None, _UNPACKED[0]) else 12)  # the pixels' tag and length
     voxels = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1)
     size = voxels * int(header.get("SamplesPerPixel") or 1) * int(header.get("BitsAllocated") or 8) // 8
     return int(raw.seek(0, io.SEEK_END)) - start < size
