@@ -49,7 +49,7 @@ training: setup
 
 # The site, in site/; a broken link or reference is an error. To look at it: python -m http.server -d site
 docs: setup
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 setup: $(VENV)/installed
 

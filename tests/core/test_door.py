@@ -219,7 +219,7 @@ def test_a_prediction_of_elsewhere_is_saved_with_its_study(found: Prediction, tm
 
 
 def test_a_prediction_of_dicom_is_saved_as_dicom(tiny_model: Model, tmp_path: Path) -> None:
-    """.dcm is a DICOM SEG of the series; of scans that are no DICOM it is refused, and .nii.gz holds the same labels."""
+    """.dcm is a DICOM SEG of the series, with the labels that .nii.gz has; without a series it is refused."""
     import highdicom
 
     data = (volume(0, (30, 28, 26)) * 2).astype(np.int32)
