@@ -18,6 +18,7 @@ from napari_mrseg._qt.measuring import DISTANCE, LESION
 from napari_mrseg._qt.windowing import OWN
 from napari_mrseg.compare.lesions import lesions_of
 from napari_mrseg.compare.metrics import region_mask
+from napari_mrseg.display import contrast_limits
 from napari_mrseg.session import Session
 
 
@@ -188,10 +189,17 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     assert dock.windowing.preset == OWN
     assert f"W {window}" in button.text()
     assert dock.layers.images["t1"].contrast_limits == others
+    level_typed = button.level_field.value()
     opened(qtbot, dock, shape=(20, 30, 26))
     again = dock.layers.images["flair"]
     assert again is not flair
-    assert dock.windowing.numbers == (pytest.approx(window, rel=0.02), pytest.approx(high, rel=0.03))
+    least, most = contrast_limits(np.asarray(again.data))
+    wide = (most - least) / (high - low)
+    assert dock.windowing.numbers is not None
+    assert dock.windowing.numbers == (
+        pytest.approx(window * wide, rel=1e-3),
+        pytest.approx(least + (level_typed - low) * wide, rel=0.02),
+    )
     dock.windowing.set_preset("usual")
     assert dock.windowing.preset == "usual"
     opened(qtbot, dock)
