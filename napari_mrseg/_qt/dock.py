@@ -97,6 +97,7 @@ class MrsegDock(QWidget):
         self.ruler = Ruler(viewer, lambda: self.measuring)
         self.status_line = StatusLine(viewer, self.session, self.layers)
         self.saver = Saver(self, lambda: self.measuring.measured)
+        self.panel.lesions.save.connect(self.saver.save_lesions)
         self.opener = Opener(self)
         self.updates = Updates(
             study=self._show_study,

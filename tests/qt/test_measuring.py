@@ -181,6 +181,7 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     opened(qtbot, dock)
     button, flair = dock.panel.window_button, dock.layers.images["flair"]
     low, high = flair.contrast_limits
+    qtbot.waitUntil(lambda: button.text() == f"W {high - low:.0f} L {(high + low) / 2:.0f}", timeout=PATIENCE)
     others = dock.layers.images["t1"].contrast_limits
     button.window_field.setValue(round(2 * (high - low)))
     button.level_field.setValue(high)

@@ -73,7 +73,7 @@ def test_a_dicom_seg_of_the_window_is_read_by_highdicom_and_simpleitk(
     name = f"{case}_flair+t2_edited.dcm"
     until_saved(qtbot, dock, name)
     read = highdicom.seg.segread(out / name)
-    assert read.segment_count == len(current.task.regions)
+    assert read.number_of_segments == len(current.task.regions)
     assert read.get_segment_description(1).algorithm_type.value == "SEMIAUTOMATIC"
     volume = read.get_volume(combine_segments=False)
     image = sitk.ReadImage(str(out / name))
