@@ -107,7 +107,7 @@ def test_distances_are_listed_multiplied_where_they_cross_and_go_with_the_study(
     dock.measuring.draw((here, 2, 12), (here, 22, 12), done=True)
     rows = [row for row in cells(dock) if row[0].startswith("D")]
     assert [row[2] for row in rows] == ["20.0 mm", "20.0 mm"]
-    assert rows[1][3] == "400 with D1"
+    assert rows[1][3] == "400 ×D1"
     assert DISTANCES in dock.viewer.layers
     held = dock.measuring.end_near((here, 10, 24))
     assert held == ((DISTANCE, 1), 0, 1)
