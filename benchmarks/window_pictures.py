@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
+from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
@@ -220,10 +220,6 @@ def inspect(tour: Tour) -> None:
     tour.picture("windowed")
     for _ in range(3):
         tour.key(Qt.Key.Key_R)
-    button = dock.panel.window_button
-    QTimer.singleShot(1500, button.menu().close)
-    QTimer.singleShot(300, lambda: tour.screen("numbers"))
-    button.showMenu()
     tour.click(dock.panel.measure_button)
     tour.until(lambda: dock.measuring.table is not None and dock.measuring.settled, "the lesions")
     dock.panel.lesions.region_chosen.emit("TC")
@@ -236,10 +232,6 @@ def inspect(tour: Tour) -> None:
     dock.measuring.undo()
     dock.measuring.undo()
     tour.click(dock.panel.measure_button)
-    menu = dock.panel.save_button.menu()
-    QTimer.singleShot(1500, menu.close)
-    QTimer.singleShot(300, lambda: tour.screen("menu"))
-    dock.panel.save_button.showMenu()
     below, above = dock.layers.images["flair"], dock.layers.images["t1ce"]
     tour.key(Qt.Key.Key_0)
     above.visible, above.colormap, above.opacity = True, "magma", 0.5

@@ -113,6 +113,7 @@ class MrsegDock(QWidget):
         self.ruler = Ruler(viewer, lambda: self.measuring)
         self.status_line = StatusLine(viewer, self.session, self.layers)
         self.saver = Saver(self, lambda: self.measuring.measured)
+        self.panel.lesions.save.connect(self.saver.save_lesions)
         self.opener = Opener(self)
         self.opening_banner = OpeningBanner(viewer)
         self.worklist = Worklist(self, self.panel.worklist_bar, self)

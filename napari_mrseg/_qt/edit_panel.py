@@ -116,6 +116,7 @@ def _number(low: float, high: float, value: float, unit: str, tip: str) -> QDoub
     field.setRange(low, high)
     field.setValue(value)
     field.setSuffix(unit)
+    field.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # no room for them; arrow keys step
     field.setDecimals(1)
     field.setToolTip(tip)
     field.setAccessibleName(tip)

@@ -28,7 +28,7 @@ _TIPS = (
     "The largest lesion first; D: a distance drawn by hand",
     "Volume",
     "Longest line in an axial slice × the longest one at right angles to it; * corrected by hand",
-    "Product of both; of two distances that cross, their product",
+    "Product of both; of distances, the product with the one that crosses",
     "Centre of mass, in millimetres to the right, front and top",
 )
 _HEIGHT = 148  # pixels: five rows
@@ -79,6 +79,7 @@ class LesionPanel(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setFixedHeight(_HEIGHT)
         self.table.setAccessibleName("Lesions and distances")
         header = self.table.horizontalHeader()
@@ -155,9 +156,11 @@ class LesionPanel(QWidget):
         self.save_button.setEnabled(any(not row.cells[0].startswith("D") for row in rows))
 
     def choose(self, key: Any) -> None:
-        """Select the row of ``key``."""
+        """Select the row of ``key`` and bring it into sight."""
         if key in self._keys:
-            self.table.selectRow(self._keys.index(key))
+            row = self._keys.index(key)
+            self.table.selectRow(row)
+            self.table.scrollToItem(self.table.item(row, 0))
 
     def _delete(self) -> None:
         if self.chosen:

@@ -189,7 +189,7 @@ class Measuring(QObject):
         unit, rows = self._dock.session.task.length_unit, []
         for one in () if self.distances is None else self.distances.items:
             product = self.distances.product(one.number) if self.distances is not None else None
-            crossed = "" if product is None else f"{product[1]:.0f} with D{product[0].number}"
+            crossed = "" if product is None else f"{product[1]:.0f} ×D{product[0].number}"
             rows.append(
                 Row((DISTANCE, one.number), (f"D{one.number}", "", f"{one.length:.1f} {unit}", crossed, ""))
             )
@@ -289,10 +289,11 @@ class Measuring(QObject):
         ends = [np.asarray(place) / self._spacing for place in (start, end)]
         if done:
             self._preview = None
-            self.distances.add(ends)
+            made = self.distances.add(ends)
             self._steps.append(self.distances)
-            self._say(self.distances.items[-1].length)
+            self._say(made.length)
             self.show()
+            self.panel.choose((DISTANCE, made.number))
             return
         self._preview = self.distances.measured(0, ends)
         self._say(self._preview.length)

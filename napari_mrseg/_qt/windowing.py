@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtCore import QSettings
+from qtpy.QtCore import QSettings, QTimer
 
 from napari_mrseg.display import contrast_limits
 
@@ -43,6 +43,7 @@ class Windowing:
             viewer.layers.events.removed.connect(self._changed)
 
     def close(self) -> None:
+        self.on_changed = lambda: None
         if self._drag in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._drag)
         if self._remember:
@@ -138,7 +139,7 @@ class Windowing:
             _set(image, usual + low * width, usual + high * width)
         for source in (image.events.contrast_limits, image.events.visible):
             source.connect(self._changed)
-        self.on_changed()
+        QTimer.singleShot(0, self._changed)  # it is among the images only once this event is over
 
 
 def _contrast(image: Image) -> str:

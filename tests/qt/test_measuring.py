@@ -18,6 +18,7 @@ from napari_mrseg._qt.measuring import DISTANCE, LESION
 from napari_mrseg._qt.windowing import OWN
 from napari_mrseg.compare.lesions import lesions_of
 from napari_mrseg.compare.metrics import region_mask
+from napari_mrseg.display import contrast_limits
 from napari_mrseg.session import Session
 
 
@@ -106,7 +107,7 @@ def test_distances_are_listed_multiplied_where_they_cross_and_go_with_the_study(
     dock.measuring.draw((here, 2, 12), (here, 22, 12), done=True)
     rows = [row for row in cells(dock) if row[0].startswith("D")]
     assert [row[2] for row in rows] == ["20.0 mm", "20.0 mm"]
-    assert rows[1][3] == "400 with D1"
+    assert rows[1][3] == "400 ×D1"
     assert DISTANCES in dock.viewer.layers
     held = dock.measuring.end_near((here, 10, 24))
     assert held == ((DISTANCE, 1), 0, 1)
@@ -180,6 +181,7 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     opened(qtbot, dock)
     button, flair = dock.panel.window_button, dock.layers.images["flair"]
     low, high = flair.contrast_limits
+    qtbot.waitUntil(lambda: button.text() == f"W {high - low:.0f} L {(high + low) / 2:.0f}", timeout=PATIENCE)
     others = dock.layers.images["t1"].contrast_limits
     button.window_field.setValue(round(2 * (high - low)))
     button.level_field.setValue(high)
@@ -188,10 +190,17 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     assert dock.windowing.preset == OWN
     assert f"W {window}" in button.text()
     assert dock.layers.images["t1"].contrast_limits == others
+    level_typed = button.level_field.value()
     opened(qtbot, dock, shape=(20, 30, 26))
     again = dock.layers.images["flair"]
     assert again is not flair
-    assert dock.windowing.numbers == (pytest.approx(window, rel=0.02), pytest.approx(high, rel=0.03))
+    least, most = contrast_limits(np.asarray(again.data))
+    wide = (most - least) / (high - low)
+    assert dock.windowing.numbers is not None
+    assert dock.windowing.numbers == (
+        pytest.approx(window * wide, rel=1e-3),
+        pytest.approx(least + (level_typed - low) * wide, rel=0.02),
+    )
     dock.windowing.set_preset("usual")
     assert dock.windowing.preset == "usual"
     opened(qtbot, dock)
