@@ -90,7 +90,8 @@ def test_the_table_shows_the_cores_numbers(qtbot: QtBot, bench: Workbench) -> No
     assert model.rows == list(comparison.expected)
     for column in model.columns:
         digits = 3 if column.kind in ("dice", "versus") else 1
-        expected = [f"{comparison.value(c, column.key):.{digits}f}" for c in model.rows]
+        values = [comparison.shown(c, column.key) for c in model.rows]
+        expected = ["–" if v is None else f"{v:.{digits}f}" for v in values]
         assert texts(bench, column.key) == expected
         section = model.first + model.columns.index(column)
         foot = comparison.foot(column.key)
