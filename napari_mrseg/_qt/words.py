@@ -36,7 +36,7 @@ class Line(QLabel):
 
     def __init__(self, role: str) -> None:
         super().__init__()
-        self._words = ""
+        self._words = self._tipped = ""
         self.setProperty("role", role)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -59,7 +59,11 @@ class Line(QLabel):
         )
         if cut != super().text():
             super().setText(cut)
-        self.setToolTip(self._words if cut != self._words else "")
+        if cut != self._words:
+            self.setToolTip(self._words)
+            self._tipped = self._words
+        elif self.toolTip() == self._tipped:  # a tip that somebody gave it stays
+            self.setToolTip("")
 
 
 class Notes(QWidget):

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHeaderView
 from tiny import model, study
 from waiting import PATIENCE, MakeStudy, until_final
 
-from napari_mrseg._qt.compare.maps import Wanted
+from napari_mrseg._qt.compare.maps import Wanted, _attribution_colours
 from napari_mrseg._qt.compare.matrix_model import CELL
 from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B
 from napari_mrseg._qt.compare.workbench import Workbench
@@ -24,10 +24,12 @@ from napari_mrseg._qt.windows import ComparisonWindow
 from napari_mrseg.compare import Agreement, Comparison, attribute
 from napari_mrseg.compare.attribution import probability_map
 from napari_mrseg.compare.sufficient import default_lines
+from napari_mrseg.display import rgb
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 from napari_mrseg.study import Study
+from napari_mrseg.tasks import BRATS
 
 FLAIR, ALL = ("flair",), ("flair", "t1", "t1ce", "t2")
 
@@ -90,7 +92,8 @@ def test_the_table_shows_the_cores_numbers(qtbot: QtBot, bench: Workbench) -> No
     assert model.rows == list(comparison.expected)
     for column in model.columns:
         digits = 3 if column.kind in ("dice", "versus") else 1
-        expected = [f"{comparison.value(c, column.key):.{digits}f}" for c in model.rows]
+        values = [comparison.shown(c, column.key) for c in model.rows]
+        expected = ["–" if v is None else f"{v:.{digits}f}" for v in values]
         assert texts(bench, column.key) == expected
         section = model.first + model.columns.index(column)
         foot = comparison.foot(column.key)
@@ -457,6 +460,28 @@ def test_a_map_of_another_subject_does_not_stay(
     bench.session.set_study(study(spacing=2.0))
     qtbot.waitUntil(lambda: "agreement" not in bench.maps.layers)
     assert not any(la.metadata.get("mrseg", {}).get("map") for la in bench.viewer.layers)
+
+
+def test_maps_lie_under_the_outline_in_a_colour_that_no_label_has(qtbot: QtBot, bench: Workbench) -> None:
+    """A map makes the segmentation an outline, and the last one that goes makes it full again; their colours differ."""
+    opened(qtbot, bench)
+    look, check = bench.dock.look, bench.maps_panel.checks
+    assert not look.outline
+    check["attribution"].click()
+    check["entropy"].click()
+    assert look.outline
+    check["attribution"].click()
+    assert look.outline
+    check["entropy"].click()
+    assert not look.outline
+    look.outline = True  # the user's own choice stays
+    check["agreement"].click()
+    check["agreement"].click()
+    assert look.outline
+    ends = [np.array(_attribution_colours().colors[place][:3]) for place in (0, -1)]
+    labels = [colour for label in BRATS.labels for colour in label.colours]
+    for colour in labels:
+        assert min(np.abs(end - np.array(rgb(colour))).max() for end in ends) > 0.35, colour
 
 
 def test_attribution_bars_and_map(qtbot: QtBot, bench: Workbench) -> None:
