@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
@@ -12,8 +13,18 @@ from quick import NAMES
 from napari_mrseg._qt.about import about_of, belongs
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg.tasks import sized
 
-_BLANK = {"", "–", "-"}
+
+def said_of(sizes: Mapping[str, float]) -> set[str]:
+    """Sizes in mL as the legend writes them."""
+    return {sized(size, "mL") for size in sizes.values()}
+
+
+def sizes_on_screen(dock: MrsegDock) -> set[str]:
+    """What stands in the legend; nothing while it is blank."""
+    said = {label.text().removesuffix(" *").removesuffix(" mL") for label in dock.legend.sizes.values()}
+    return said - {"–"}
 
 
 class Recorder(QObject):
@@ -51,15 +62,15 @@ class Recorder(QObject):
             self.look()
         return False
 
-    def measured(self, labels: Any, sizes: dict[str, float]) -> None:
+    def measured(self, labels: Any, sizes: Mapping[str, float]) -> None:
         """Sizes of ``labels`` were computed: they are its study's."""
         name = self.shapes[labels.shape]
-        self.sizes[name] |= {f"{size:.1f} mL" for size in sizes.values()}
+        self.sizes[name] |= said_of(sizes)
 
     def _note(self) -> None:
         shown = self.dock.session.shown
         if shown is not None:
-            self.sizes[shown.case] |= {f"{size:.1f} mL" for size in shown.sizes.values()}
+            self.sizes[shown.case] |= said_of(shown.sizes)
 
     def look(self) -> None:
         """Check one frame."""
@@ -78,8 +89,8 @@ class Recorder(QObject):
             found = [other for other in others if other in text]
             if found:
                 self._wrong(f"{label} says {text!r} under {title!r}")
-        numbers = {size.text() for size in dock.legend.sizes.values()} - _BLANK
-        dices = {dice.text() for dice in dock.legend.dices.values()} - _BLANK
+        numbers = sizes_on_screen(dock)
+        dices = {dice.text() for dice in dock.legend.dices.values()} - {""}
         known = set() if opening else self.sizes[name]
         if numbers - known:
             self._wrong(f"sizes {numbers - known} under {title!r}")

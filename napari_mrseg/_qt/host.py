@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from napari.components import ViewerModel
 
@@ -14,10 +14,6 @@ from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg.session import Session
-
-if TYPE_CHECKING:
-    from napari_mrseg._qt.opening import Opener
-    from napari_mrseg._qt.worklist import Worklist
 
 
 class Host(Protocol):
@@ -30,8 +26,8 @@ class Host(Protocol):
     runbar: RunBar
     layers: StudyLayers
     result: Result
-    opener: Opener
-    worklist: Worklist
+    opener: Any  # Opener and Worklist know this protocol, so it cannot know them
+    worklist: Any
     compare_asked: Any  # a Qt signal
 
     @property

@@ -27,7 +27,7 @@ from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg._qt.window_button import WindowButton
 from napari_mrseg._qt.words import Line, Notes, Words
-from napari_mrseg._qt.worklist import WorklistBar
+from napari_mrseg._qt.worklist_bar import WorklistBar
 from napari_mrseg.tasks import Task
 
 _INNER = 300  # pixels: what a narrow dock leaves beside a scroll bar

@@ -5,51 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.settings import last_folder, remember_folder
+from napari_mrseg._qt.worklist_bar import WorklistBar
 from napari_mrseg.cohort.find import Listed, find_studies
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
 
 _NONE = "There is no worklist; press “Recent” and choose a worklist of a folder or of a table first."
-
-
-class WorklistBar(QWidget):
-    """Previous, which of how many, next. Not there without a worklist."""
-
-    stepped = Signal(int)  # -1 or 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.label = QLabel()
-        self.label.setProperty("role", "quiet")
-        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.previous, self.next = QToolButton(), QToolButton()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for button, text, words, action, step in (
-            (self.previous, "◀", "Previous study of the worklist", "previous_study", -1),
-            (self.next, "▶", "Next study of the worklist", "next_study", 1),
-        ):
-            button.setText(text)
-            button.setAccessibleName(words)
-            button.setToolTip(with_key(words, action))
-            button.clicked.connect(lambda _=False, by=step: self.stepped.emit(by))
-        row.addWidget(self.previous)
-        row.addWidget(self.label, 1)
-        row.addWidget(self.next)
-        self.hide()
-
-    def show_place(self, words: str, *, first: bool, last: bool) -> None:
-        self.label.setText(words)
-        self.label.setToolTip(words)
-        self.previous.setEnabled(not first)
-        self.next.setEnabled(not last)
-        self.show()
 
 
 class Worklist(QObject):
@@ -113,7 +79,7 @@ class Worklist(QObject):
 
     def _open(self, number: int) -> bool:
         listed = self.studies[number]
-        return self._dock.opener.open(listed.sources, name=listed.name)
+        return bool(self._dock.opener.open(listed.sources, name=listed.name))
 
     @property
     def _parent(self) -> QWidget:

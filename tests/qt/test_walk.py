@@ -17,6 +17,7 @@ from napari.layers._layer_actions import _duplicate_layer
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from quick import BROKEN, NAMES, Quick, Reading, studies
+from recorder import said_of, sizes_on_screen
 from waiting import PATIENCE, Asked
 
 from napari_mrseg import io
@@ -180,8 +181,7 @@ class Walker:
             assert others == [], self.done
             assert dock.case.text() == there
         if session.shown is not None and dock.layers.copy is None and not session.stale:
-            sizes = {f"{size:.1f} mL" for size in session.shown.sizes.values()}
-            assert {label.text() for label in dock.legend.sizes.values()} <= sizes, self.done
+            assert sizes_on_screen(dock) <= said_of(session.shown.sizes), self.done
 
 
 def test_no_walk_over_the_window_breaks_anything(
