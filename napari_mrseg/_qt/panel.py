@@ -57,10 +57,10 @@ class Panel(QWidget):
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
-            "Open folder",
+            "Folder …",
             with_key(_FOLDER[task.ndim], "folder"),
         )
-        self.files_button = _button("Open files", with_key(_FILES[task.ndim], "files"))
+        self.files_button = _button("Files …", with_key(_FILES[task.ndim], "files"))
         self.sample_button = _button(
             "Sample", with_key(f"A study that comes with the plugin: {task.made_up}", "sample")
         )
