@@ -198,10 +198,10 @@ def same_scans(cohort: Cohort) -> list[Alike]:
             shared.setdefault(tuple(names), []).append(voxels)
     counts = {one["name"]: len(set(one.get("scans", {}).values())) for one in cohort.done}
     found = []
-    for names, scans in shared.items():
+    for studies, scans in shared.items():
         said = {name for voxels in scans for name in modalities[voxels]}
         ordered = tuple(name for name in cohort.task.names if name in said)
-        found.append(Alike(names, ordered, all(counts[name] == len(scans) for name in names)))
+        found.append(Alike(studies, ordered, all(counts[name] == len(scans) for name in studies)))
     return found
 
 
