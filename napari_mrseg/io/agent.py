@@ -53,6 +53,7 @@ def weigh(votes: Iterable[Vote]) -> Weighed:
 
 # -- words ------------------------------------------------------------------------------------------------
 
+LONGEST = 40  # letters of a word that may be several
 POST, PRE, BOTH = "\ue000", "\ue001", "\ue002"  # stand for a phrase that was understood
 SIDES: dict[str, Side] = {POST: "post", PRE: "pre", BOTH: "both"}
 
@@ -213,7 +214,7 @@ _Kind = Literal["agent", "with", "without", "before", "after", "native", "enhanc
 @lru_cache(maxsize=4096)
 def hear(text: str) -> Words:
     """The words of a text; a phrase about a contrast agent is one word, :data:`POST`, :data:`PRE` or :data:`BOTH`."""
-    text = fold(text)
+    text = re.sub("[\ue000-\ue002]", "", fold(text))  # the signs below are ours
     text = re.sub(r"(?<![^\W_])т(?=[12](?![0-9]))", "t", text)  # a Cyrillic T looks the same
     text = re.sub(r"(?<=t2)\s?\*", "star", text)
     text = re.sub(rf"(?<![^\W_])(pre|post)[\s_.-]*({_OTHER_POST})(?![^\W_])", r"\1\2", text)
@@ -284,7 +285,12 @@ def _unglued(token: str) -> list[Word]:
     short = re.fullmatch(r"(t1w?i?)(c|n)", token)
     if short:
         return [Word(short[1], token), Word(POST if short[2] == "c" else PRE, "")]
-    if len(token) < 4 or token in _WHOLE or token in _GLUED or _kind(token) in ("native", "enhanced"):
+    if (
+        not 4 <= len(token) <= LONGEST
+        or token in _WHOLE
+        or token in _GLUED
+        or _kind(token) in ("native", "enhanced")
+    ):
         return [Word(token)]
     pieces = _pieces(token)
     if len(pieces) < 2 or not any(_kind(p) in ("agent", "before", "after", "native") for p in pieces):

@@ -313,6 +313,18 @@ def test_without_what(text: str, side: str) -> None:
     assert side_of(hear(text)) == side
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\ue000T1\ue001", "gd" * 200, "no" * 100 + "x", "T1 " * 90, "", "\u0301", "(((", "造" * 99],
+)
+def test_hostile_text_is_only_text(text: str) -> None:
+    """Signs of ours, endless words and none: no error, no side, no wait."""
+    assert side_of(hear(text)) == ""
+    assert tag_vote(text) is None or tag_vote(text) == Vote(
+        "tag", "both", "its agent tag holds words that are not understood"
+    )
+
+
 def test_tags_of_many_places() -> None:
     """An agent or an amount is one, a denial in any language is none, what is empty or unknown says nothing."""
     assert {tag: (vote := tag_vote(tag)) and vote.side for tag in YES_TAGS} == dict.fromkeys(YES_TAGS, "post")
