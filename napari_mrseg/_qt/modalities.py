@@ -57,6 +57,9 @@ class ModalityList(QWidget):
         self.combos: dict[str, QComboBox] = {}
         self._keys: dict[str, QLabel] = {}
         self._asked: frozenset[tuple[str, str]] = frozenset()
+        self._blinking = QTimer(self)
+        self._blinking.setSingleShot(True)
+        self._blinking.timeout.connect(self._calm)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
@@ -119,8 +122,12 @@ class ModalityList(QWidget):
             combo.setToolTip(f"{combo.toolTip()}\n{file.question}")
             if (name, file.path) not in self._asked:
                 combo.setStyleSheet(_BLINK)
-                QTimer.singleShot(BLINK_MS, combo, lambda combo=combo: combo.setStyleSheet(""))
+                self._blinking.start(BLINK_MS)
         self._asked = frozenset((name, file.path) for name, file in asked.items())
+
+    def _calm(self) -> None:
+        for combo in self.combos.values():
+            combo.setStyleSheet("")
 
     def show_combination(self, combination: Combination) -> None:
         for name, check in self.checks.items():

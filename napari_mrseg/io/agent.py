@@ -53,6 +53,7 @@ def weigh(votes: Iterable[Vote]) -> Weighed:
 
 # -- words ------------------------------------------------------------------------------------------------
 
+LONGEST = 40  # letters of a word that may be several
 POST, PRE, BOTH = "\ue000", "\ue001", "\ue002"  # stand for a phrase that was understood
 SIDES: dict[str, Side] = {POST: "post", PRE: "pre", BOTH: "both"}
 
@@ -135,7 +136,7 @@ _FILLING = _set("""
 _JOINING = _set("and et und e y i и o og och en & or ou oder ve si")
 # Alone they speak of the agent only as the last word ("T1 mit", "AX T1 with"); the others, anywhere.
 _LAST: Mapping[str, str] = {
-    **dict.fromkeys(_set("with mit avec after apres nach dopo despues"), POST),
+    **dict.fromkeys(_set("with mit avec after apres nach dopo despues pos"), POST),
     **dict.fromkeys(_set("without wo ohne sans avant antes prima"), PRE),
 }
 _ALONE: Mapping[str, str] = {
@@ -158,7 +159,8 @@ _WHOLE = _set(
 # "Post" of these is no agent's.
 _OTHER_POST = (
     r"op|operative|operatively|surgery|surgical|processed|processing|process|proc|treatment|therapy|tx|rt|radiation|chemo|"
-    r"biopsy|resection|stroke|trauma|traumatic|natal|mortem|ictal|ablation|partum"
+    r"biopsy|resection|stroke|trauma|traumatic|natal|mortem|ictal|ablation|partum|"
+    r"sat|saturation|emphasis|pulse|label|labeling|labelling"
 )
 _SHORT = (
     r"(?:cm|km|c|k|ce|gd|gad|gado|iv|i\.v\.|inj|injection|mdc|pdc|contrast|contraste|contrasto|kontrast|"
@@ -212,10 +214,11 @@ _Kind = Literal["agent", "with", "without", "before", "after", "native", "enhanc
 @lru_cache(maxsize=4096)
 def hear(text: str) -> Words:
     """The words of a text; a phrase about a contrast agent is one word, :data:`POST`, :data:`PRE` or :data:`BOTH`."""
-    text = fold(text)
+    text = re.sub("[\ue000-\ue002]", "", fold(text))  # the signs below are ours
     text = re.sub(r"(?<![^\W_])т(?=[12](?![0-9]))", "t", text)  # a Cyrillic T looks the same
     text = re.sub(r"(?<=t2)\s?\*", "star", text)
     text = re.sub(rf"(?<![^\W_])(pre|post)[\s_.-]*({_OTHER_POST})(?![^\W_])", r"\1\2", text)
+    text = re.sub(r"(?<![^\W_])pre[\s_.-]*scan(?![^\W_])", "prescan", text)
     text = re.sub(r"(?<![a-z])(native)[\s_.-]*(space|res|resolution|grid)(?![a-z])", r"\1\2", text)
     text = re.sub(
         r"(?<![a-z])((?:[a-z]\.){2,})",
@@ -282,7 +285,12 @@ def _unglued(token: str) -> list[Word]:
     short = re.fullmatch(r"(t1w?i?)(c|n)", token)
     if short:
         return [Word(short[1], token), Word(POST if short[2] == "c" else PRE, "")]
-    if len(token) < 4 or token in _WHOLE or token in _GLUED or _kind(token) in ("native", "enhanced"):
+    if (
+        not 4 <= len(token) <= LONGEST
+        or token in _WHOLE
+        or token in _GLUED
+        or _kind(token) in ("native", "enhanced")
+    ):
         return [Word(token)]
     pieces = _pieces(token)
     if len(pieces) < 2 or not any(_kind(p) in ("agent", "before", "after", "native") for p in pieces):
@@ -361,6 +369,11 @@ def _meant(words: Sequence[Word], kinds: Sequence[_Kind], *, last: bool) -> str:
     there = set(kinds)
     if ({"with", "without"} <= there and ("agent" in there or last)) or {"before", "after"} <= there:
         return BOTH
+    if (
+        len(words) > 1 and kinds[-1] == "without" and not last and words[-1] != "nelkul"
+    ):  # Hungarian puts it behind
+        # "GAD w/o FS": it denies what follows; "contrast no …" may mean either.
+        return BOTH if words[-1] in ("no", "none") else ""
     if "agent" in there:
         if "after" in there and "without" in there:
             return BOTH

@@ -295,6 +295,36 @@ def test_every_language_says_with_and_without(language: str) -> None:
                 assert side_of(hear(text)) == side, text
 
 
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("T1 GAD W/O FS", "post"), ("T1 AX GD SIN FS", "post"), ("T1 POST WITHOUT FATSAT", "post"),
+        ("T1 KM ohne FS", "post"),
+        ("T1 gado sans sat", "post"), ("T1 w/o FS", ""), ("t1_tse_wo_fs", ""), ("T1 GAD NO FS", "both"),
+        ("NON-FS T1 POST", "post"),
+        ("T1 PRE-SAT", ""), ("T1 prescan norm", ""), ("T1 C-SPINE", ""), ("T1 5 cm", ""), ("pre-op T1 +C", "post"),
+        ("T1 pre/post", "both"), ("T1 mit und ohne KM", "both"), ("T1 FS no gad post", "both"),
+        ("T1 with fs", ""), ("T1 NON CON", "pre"),
+        ("T1 post treatment", ""), ("T1 no gad FS", "pre"), ("T1 ohne KM FS", "pre"),
+    ],
+)  # fmt: skip
+def test_without_what(text: str, side: str) -> None:
+    """A denial that concerns the fat, and a "pre" of a pulse or an operation, are none of an agent."""
+    assert side_of(hear(text)) == side
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ue000T1\ue001", "gd" * 200, "no" * 100 + "x", "T1 " * 90, "", "\u0301", "(((", "造" * 99],
+)
+def test_hostile_text_is_only_text(text: str) -> None:
+    """Signs of ours, endless words and none: no error, no side, no wait."""
+    assert side_of(hear(text)) == ""
+    assert tag_vote(text) is None or tag_vote(text) == Vote(
+        "tag", "both", "its agent tag holds words that are not understood"
+    )
+
+
 def test_tags_of_many_places() -> None:
     """An agent or an amount is one, a denial in any language is none, what is empty or unknown says nothing."""
     assert {tag: (vote := tag_vote(tag)) and vote.side for tag in YES_TAGS} == dict.fromkeys(YES_TAGS, "post")
