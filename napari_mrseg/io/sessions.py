@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-SESSION = re.compile(r"(anat|(ses|session|visit|timepoint|tp)[-_ ]?\w*)", re.IGNORECASE)
+SESSION = re.compile(r"anat|ses-[a-z0-9]+", re.IGNORECASE)
 DEEPEST = 4  # folders below the one that was given
 MOST = 500  # folders that are looked into
 

@@ -71,7 +71,7 @@ TREES: dict[str, tuple[list[str], str | list[str]]] = {
     "a session in capitals": (["SES-01/ANAT"], "SES-01/ANAT"),
     "sessions": (["ses-01/anat", "ses-02/anat"], ["ses-01/anat", "ses-02/anat"]),
     "sessions of both kinds": (["ses-1", "ses-2/anat"], ["ses-1", "ses-2/anat"]),
-    "visits": (["visit1", "visit 2"], ["visit 2", "visit1"]),
+    "sessions by date": (["ses-20240301", "ses-20240902/anat"], ["ses-20240301", "ses-20240902/anat"]),
     "a session beside other things": (["ses-01/anat", "ses-01/dwi", "ses-01/func", "code"], "ses-01/anat"),
     "derivatives beside": (["anat", "derivatives/sub-1/anat"], "anat"),
 }
@@ -105,6 +105,7 @@ def test_sessions_of_a_subject_are_read_or_named(kind: str, tmp_path: Path) -> N
         ["a", "b"],
         ["deep/er"],
         ["one/two/three", "one/two/four"],
+        ["visit1", "visit2/t1"],
         ["sub-1/ses-1/anat", "sub-2/ses-1/anat"],
     ],
 )
