@@ -111,7 +111,7 @@ def _panel(drawing: Drawing, top: float, stage: str, rows: Rows) -> None:
         for step, value in scores:
             x, y = place(step, 0.5 if highest == lowest else (value - lowest) / (highest - lowest))
             drawing.circle(x, y, 3, "#D55E00", "#000000")
-        said = f"● score {lowest:.3f} to {highest:.3f}"
+        said = f"dots: score {lowest:.3f} to {highest:.3f}"
         drawing.words(_LEFT + _WIDTH + 12, top + 14 + 16 * len(lines), said, size=11, fill="#D55E00")
 
 
