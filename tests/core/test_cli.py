@@ -66,6 +66,25 @@ def test_predict_writes_every_combination_and_result_json(
     assert [w["code"] for w in document["warnings"]] == ["et_without_contrast"]
 
 
+def test_report_and_lesions_lie_beside_the_labels_if_asked_for(
+    run, make_study, tiny: Path, tmp_path: Path
+) -> None:
+    """--pdf: report.pdf and lesions.csv, listed; the next run without it takes both away; they are not overwritten."""
+    folder, out = make_study(shape=(24, 32, 28)), tmp_path / "out"
+    asked = ("predict", folder, "-o", out, "--use", "flair,t1ce", "--model", tiny)
+    code, stdout, _ = run(*asked, "--pdf", "--json")
+    assert code == 0
+    assert json.loads(stdout)["reports"] == ["report.pdf", "lesions.csv"]
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-1.4")
+    assert (out / "lesions.csv").read_text().startswith("case,combination,region,lesion,")
+    code, _, err = run(*asked, "--pdf")
+    assert code == 2
+    assert "--overwrite" in err
+    assert run(*asked, "--pdf", "--overwrite")[0] == 0
+    assert run(*asked, "--overwrite")[0] == 0
+    assert {path.name for path in out.iterdir()} == {"flair+t1ce.nii.gz", "result.json"}
+
+
 def test_switched_off_equals_never_there(run, make_study, tiny: Path, tmp_path: Path) -> None:
     """--use on four files writes the same bytes as a folder that has only those files."""
     assert run("predict", make_study(), "-o", tmp_path / "a", "--use", "t1ce,flair", "--model", tiny)[0] == 0
