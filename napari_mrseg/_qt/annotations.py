@@ -14,7 +14,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QSizePolicy, QToolBar
 
 from napari_mrseg._qt.reading import window_of
@@ -54,6 +54,7 @@ class Annotation:
         self._overlay = viewer.canvas.overlays.text
         fields = "text", "visible", "position", "font_size", "color", "box_color"
         self.brief: set[str] = set()
+        self._said, self._stripped, self._closed = "", False, False
         self._strip: _Strip | None = None
         self._before = {name: getattr(self._overlay, name) for name in fields}
         self._shown: dict[str, object] = {}
@@ -111,16 +112,26 @@ class Annotation:
         self.refresh()
 
     def _show_strip(self, parts: list[str]) -> None:
-        if self.brief and self._strip is None:
-            self._strip = _strip_in(self._viewer)
+        self._said = " · ".join(parts)
         if self._strip is not None:
             with suppress(RuntimeError):  # the window was closed
-                self._strip.words.setText(" · ".join(parts))
+                self._strip.words.setText(self._said)
+        if bool(self.brief) != self._stripped:
+            self._stripped = bool(self.brief)
+            # Later: it changes the canvas's size, of which we may just be hearing.
+            QTimer.singleShot(0, self._place_strip)
+
+    def _place_strip(self) -> None:
+        with suppress(RuntimeError):  # the window was closed
+            if self.brief and self._strip is None and not self._closed:
+                self._strip = _strip_in(self._viewer)
+            if self._strip is not None:
+                self._strip.words.setText(self._said)
                 self._strip.setVisible(bool(self.brief))
 
     def close(self) -> None:
+        self._closed = True
         self.brief.clear()
-        self._show_strip([])
         if self._strip is not None:
             with suppress(RuntimeError):
                 self._strip.deleteLater()

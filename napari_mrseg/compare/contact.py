@@ -317,27 +317,33 @@ class ContactSheet:
         return drawing
 
     def _name(self, drawing: Drawing, combination: Combination, x: int, y: int, width: int) -> None:
-        """A dot and a name for each modality; over a small tile the names of those in use alone."""
+        """A dot and a name for each modality; over a small tile the names of those in use, or the dots, alone."""
         modalities = self.comparison.task.modalities
         needed = [20 + text_width(m.title, _NAME) for m in modalities]
-        if sum(needed) > width:
-            text, size = fitted(self.comparison.title(combination), width, _NAME)
+        title = self.comparison.title(combination)
+        text, size = fitted(title, width, _NAME)
+        named = sum(needed) <= width
+        if not named and text == title:
             drawing.words(x, y - 19, text, size=size, fill=self._ink)
             return
         left = float(x)
-        for modality, room in zip(modalities, needed, strict=True):
+        for modality, room in zip(modalities, needed if named else [12.0] * len(needed), strict=True):
             ink = self._ink if modality.name in combination else self._faint
             dot = self._ink if modality.name in combination else None
             drawing.circle(left + 5, y - 23, 4, dot, ink)
-            drawing.words(left + 12, y - 19, modality.title, size=_NAME, fill=ink)
+            if named:
+                drawing.words(left + 12, y - 19, modality.title, size=_NAME, fill=ink)
             left += room
 
     def _fitted(self, remark: str, width: int) -> tuple[str, float]:
         """The remark, shortened until it fits over a tile, and its size."""
-        if text_width(remark, 10.0) > width:
-            regions, _, said = remark.partition(": ")
-            remark = f"{regions}: {said.rpartition(': ')[2]}"  # the reason is in the legend of the task
-        return fitted(remark, width, 10.0)
+        regions, _, said = remark.partition(": ")
+        short = f"{regions}: {said.rpartition(': ')[2]}"  # the reason is in the legend of the task
+        for words in (remark, short) if said else (remark,):
+            text, size = fitted(words, width, 10.0)
+            if text == words:
+                return text, size
+        return fitted(f"{regions} not seen" if said else remark, width, 10.0)
 
     def _remark(self, combination: Combination) -> str:
         if combination not in self.shown:

@@ -140,9 +140,10 @@ def test_where_there_is_little_room_the_words_leave_the_picture(
     text = dock.viewer.canvas.overlays.text
     assert "model tiny" in " ".join(text.text.split())
     click(qtbot, dock.panel.beside_button)
+    qtbot.waitUntil(lambda: dock.annotation._strip is not None, timeout=PATIENCE)
     strip = dock.annotation._strip
     assert strip is not None
-    assert strip.isVisible()
+    qtbot.waitUntil(strip.isVisible, timeout=PATIENCE)
     for words in ("combination 1 of 15: FLAIR + T1 + T1ce + T2", "model tiny", "final", "research use only"):
         assert words in strip.words.text()
     said = " ".join(text.text.split())

@@ -262,6 +262,7 @@ class Workbench(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.setUsesScrollButtons(False)
         self.tabs.tabBar().setExpanding(False)
+        self.tabs.setElideMode(Qt.TextElideMode.ElideRight)
         self.tabs.addTab(self._matrix_tab(), "Matrix")
         self.tabs.addTab(self.contact, "Contact sheet")
         self.tabs.addTab(self.maps_panel, "Agreement and attribution")
@@ -424,7 +425,9 @@ class Workbench(QWidget):
         if holder is None or window is None or holder.isFloating() or not self.isVisible():
             return
         other, _ = holder_of(self.dock)
-        beside = other.width() if other is not None and self.dock.isVisible() else 0
+        # Of docks that share a place Qt calls all visible.
+        apart = other is not None and other.isVisible() and other not in window.tabifiedDockWidgets(holder)
+        beside = other.width() if other is not None and apart else 0
         most = max(_NARROWEST, window.width() // 2 - beside)
         if holder.width() > most:
             window.resizeDocks([holder], [most], Qt.Orientation.Horizontal)
