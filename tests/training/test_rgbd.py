@@ -36,7 +36,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stages={
             "reconstruct": {**common, "steps": 5},
             "contrast": {**common, "steps": 100, "contrast": 0.1, "truth": truth},
-            "adapt": {**common, "steps": 40, "incomplete": 1.0, "truth": truth},
+            # The weighting with which these few steps were found to be enough.
+            "adapt": {
+                **common,
+                "steps": 40,
+                "over_combinations": "mean",
+                "feature": 0.2,
+                "incomplete": 1.0,
+                "truth": truth,
+            },
             "supervised": None,
             "joint": None,
         },
