@@ -278,7 +278,7 @@ class MrsegDock(QWidget):
             if another:
                 self._recall()
             self.look.visible = self.look.visible or another
-            self._describe()
+        self._describe(now=study is None)  # whatever was read meanwhile: of the old one nothing stays
 
     def _recall(self) -> None:
         """Window and planes as the user had them last, in this window or an earlier one."""
@@ -305,10 +305,6 @@ class MrsegDock(QWidget):
         self.result.opening = reading
         name = "Open or drop a subject's folder" if study is None else study.case
         self.case.setText(reading or name)
-        if reading:
-            self.opening_banner.show_opening(reading, self.opener.step, self.session.openings.fraction)
-        else:
-            self.opening_banner.end_opening()
         self.worklist.show()
 
     def _show_canvas(self, topics: frozenset[str]) -> None:
@@ -348,8 +344,13 @@ class MrsegDock(QWidget):
         if topics & {"predictions", "model"}:
             every = session.combinations
             self._computed = len(session.predictions), len(every)
-        self.runbar.show_session(session, self._computed, self.opener.reading)
         self._describe()
+        # Last: a bar that moves paints the window at once, and must find no word of the old study.
+        self.runbar.show_session(session, self._computed, self.opener.reading)
+        if self.opener.reading:
+            self.opening_banner.show_opening(self.opener.reading, self.opener.step, session.openings.fraction)
+        else:
+            self.opening_banner.end_opening()
 
     def _files(self) -> tuple[Any, ...]:
         study = self.session.study
@@ -366,13 +367,13 @@ class MrsegDock(QWidget):
         self.panel.notes.setVisible(bool(said))
         self.opener.offer_codes()
 
-    def _describe(self) -> None:
-        if not self._current():
+    def _describe(self, *, now: bool = False) -> None:
+        if not now and not self._current():
             return
         state = self.result.state
         restyle(self.banner, "state", state)
         self.banner.setText(" · ".join(self.result.words()))
-        self.annotation.refresh()
+        self.annotation.refresh(now=now)
         self.panel.edit_button.setEnabled(state in ("final", "edited"))
         self.panel.jump_button.setEnabled(state != "none")
         self.panel.save_button.setEnabled(self.session.study is not None)
