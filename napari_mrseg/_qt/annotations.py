@@ -73,8 +73,9 @@ class Annotation:
         """Pixels that the words take, for the camera."""
         return _LINE * (1 + str(self._overlay.text).count("\n")) + _MARGIN if self._overlay.visible else 0
 
-    def refresh(self, event: object = None) -> None:
-        if not self._ready():
+    def refresh(self, event: object = None, *, now: bool = False) -> None:
+        """``now``: whether the window is ready or not."""
+        if not now and not self._ready():
             return
         session, overlay, study = self._session, self._overlay, self._session.study
         height = float(self._viewer.canvas.size[0])

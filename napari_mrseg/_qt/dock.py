@@ -311,7 +311,7 @@ class MrsegDock(QWidget):
             if another:
                 self._recall()
             self.look.visible = self.look.visible or another
-            self._describe()
+        self._describe(now=study is None)  # whatever was read meanwhile: of the old one nothing stays
 
     def _recall(self) -> None:
         """Window and planes as the user had them last, in this window or an earlier one."""
@@ -338,10 +338,6 @@ class MrsegDock(QWidget):
         self.result.opening = reading
         name = "Open or drop a subject's folder" if study is None else study.case
         self.case.setText(reading or name)
-        if reading:
-            self.opening_banner.show_opening(reading, self.opener.step, self.session.openings.fraction)
-        else:
-            self.opening_banner.end_opening()
         self.worklist.show()
 
     def _show_canvas(self, topics: frozenset[str]) -> None:
@@ -383,8 +379,13 @@ class MrsegDock(QWidget):
             self._computed = len(session.predictions), len(every)
         if topics & {"predictions", "shown"}:
             self.trusting.refresh()
-        self.runbar.show_session(session, self._computed, self.opener.reading)
         self._describe()
+        # Last: a bar that moves paints the window at once, and must find no word of the old study.
+        self.runbar.show_session(session, self._computed, self.opener.reading)
+        if self.opener.reading:
+            self.opening_banner.show_opening(self.opener.reading, self.opener.step, session.openings.fraction)
+        else:
+            self.opening_banner.end_opening()
 
     def _files(self) -> tuple[Any, ...]:
         study = self.session.study
@@ -403,8 +404,8 @@ class MrsegDock(QWidget):
         self.panel.notes.setVisible(bool(said))
         self.opener.offer_codes()
 
-    def _describe(self) -> None:
-        if not self._current():
+    def _describe(self, *, now: bool = False) -> None:
+        if not now and not self._current():
             return
         state = self.result.state
         trust = self.result.trust
@@ -413,7 +414,7 @@ class MrsegDock(QWidget):
         sure = [trust.headline] if trust is not None and trust.level == "green" and state == "final" else []
         self.banner.setText(" · ".join([*sure, *self.result.words()]))
         self.banner.setToolTip("" if trust is None else trust.explained)
-        self.annotation.refresh()
+        self.annotation.refresh(now=now)
         self.three_planes.refresh()
         self.beside.refresh()
         self.panel.edit_button.setEnabled(state in ("final", "edited"))

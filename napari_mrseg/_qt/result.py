@@ -110,6 +110,8 @@ class Result(QObject):
     def measures(self) -> Measures:
         """What is known now; ``changed`` tells when more is."""
         session, copy = self._session, self._layers.copy
+        if self.opening:
+            return Measures()
         study = session.study  # before what is shown, which another study takes away first
         shown = session.shown
         if copy is not None:
