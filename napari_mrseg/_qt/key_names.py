@@ -9,7 +9,7 @@ LETTERS = {
     "overlay": "0", "outline": "O", "jump": "J", "window": "R", "planes": "Q", "compare": "M", "run": "U",
     "edit": "E", "save": "N", "folder": "D", "files": "I", "sample": "B", "keys": "K", "swap": "X",
     "info": "G", "next_view": "A", "which": "Y", "brain": "Z", "fainter": ",", "stronger": ".",
-    "model": "8", "device": "9", "measure": "T",
+    "model": "8", "device": "9", "measure": "Home",
 }  # fmt: skip
 """By action; a modality's is its number in the task, and the labels' go on from there."""
 NUMBERED = 7  # modalities and labels with a key
