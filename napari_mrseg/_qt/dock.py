@@ -296,7 +296,7 @@ class MrsegDock(QWidget):
         if another:
             self._subject, self._note = session.subject, ""
             self._found, self.look.hidden = False, frozenset()
-        for _ in self.layers.show_study():
+        for _ in self.layers.show_study(study, may_return=bool(reading)):
             if study is not None:
                 images = self.layers.images
                 self._name_sides(study.grid.axis_codes)

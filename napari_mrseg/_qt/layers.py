@@ -108,25 +108,25 @@ class StudyLayers:
 
     # -- the session shown --------------------------------------------------------------------------------
 
-    def show_study(self) -> Iterator[None]:
-        """Replace the old study's layers by those of the session's; the user's own layers stay.
+    def show_study(self, study: Study | None, *, may_return: bool = False) -> Iterator[None]:
+        """Replace the old study's layers by those of ``study``, the session's; the user's own layers stay.
 
-        While another study is being read the old one's are put away, to come back as they were if it is refused.
+        While another one is being read (``may_return``) they are put away, to come back as they were if it is refused.
         A generator, so that the window can answer between one layer and the next; a newer one takes
         the place of one that is not through.
         """
-        study = self.session.study
-        if study is None and self.session.opening:
+        if study is None and may_return:
             self._put_away()
             return
         away, self._away = self._away, None
-        if away is not None and away.study is self.session.intact:
+        if away is not None and study is not None and away.study is self.session.intact:
             self._put_back(away)
             return
         if away is not None:
             self.shelf += [la for _, la in away.layers if isinstance(la, Labels) and about_edit(la)]
         self.clear()
-        self._subject, self._intact = self.session.subject, self.session.intact
+        self._subject = "" if study is None else self.session.subject
+        self._intact = None if study is None else self.session.intact
         self._combination = self.session.combination
         self._sort_shelf()
         self._whole = False

@@ -62,7 +62,7 @@ class Shown:
 
     def open(self, folder: Path) -> None:
         self.session.set_study(open_study([folder]))
-        for _ in self.layers.show_study():
+        for _ in self.layers.show_study(self.session.study):
             pass
         image = self.layers.images["flair"]
         image.contrast_limits = (0, 1000)
