@@ -9,8 +9,8 @@ LETTERS = {
     "overlay": "0", "outline": "O", "jump": "J", "window": "R", "planes": "Q", "compare": "M", "run": "U",
     "edit": "E", "save": "N", "folder": "D", "files": "I", "sample": "B", "keys": "K", "swap": "X",
     "info": "G", "next_view": "A", "which": "Y", "brain": "Z", "fainter": ",", "stronger": ".",
-    "model": "8", "device": "9", "recent": "L", "next_study": "PageDown", "previous_study": "PageUp",
-    "measure": "Home", "reading": "Enter", "beside": "S",
+    "model": "8", "device": "9", "recent": "Insert", "next_study": "PageDown", "previous_study": "PageUp",
+    "measure": "Home", "reading": "Enter", "beside": "End",
 }  # fmt: skip
 """By action; a modality's is its number in the task, and the labels' go on from there."""
 NUMBERED = 7  # modalities and labels with a key
