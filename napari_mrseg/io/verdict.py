@@ -183,10 +183,10 @@ def verdict_of(
         reason = f"{said} and “{other}”: another sequence or a map, no plain {name}"
         return Verdict(None, reason, other=True, near=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
-    for known in (task.made_names, task.doubtful_names):
-        word = next((words[i] for i in inside if i not in used and _bare(words[i]) in folded(known)), None)
+    for doubted in (task.made_names, task.doubtful_names):
+        word = next((words[i] for i in inside if i not in used and _bare(words[i]) in folded(doubted)), None)
         if word:
-            made = known is task.made_names
+            made = doubted is task.made_names
             return Verdict(None, f"{said} and “{word.said}”", doubt=(name,), heard=heard, made=made)
     for i in inside:
         instead, bases = qualifiers(task).get(words[i], ("", frozenset()))
@@ -194,12 +194,11 @@ def verdict_of(
             return Verdict(None, f"{said} and “{words[i].said}”", doubt=(name, instead), heard=heard)
     pair = siblings(task, name)
     if pair is not None and heard:
-        both = tuple(m.name for m in pair)
         apart = [words[i] for i in inside if words[i] in SIDES and i not in used]
         quoted = "".join(f" and “{w.said}”" for w in apart if w.said)
         # "T1 axial Gd": a word of an agent apart from the modality's is doubted unless something else agrees.
         if heard == "both" or (heard == "post" and name == pair[0].name):
-            return Verdict(None, f"{said}{quoted}", doubt=both, heard=heard)
+            return Verdict(None, f"{said}{quoted}", doubt=tuple(m.name for m in pair), heard=heard)
     beside = unsaid(words, used, common)
     listed = [f"“{w}”" for w in beside]
     text = f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else "".join(listed)
@@ -266,8 +265,8 @@ def decide(
             return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
         candidates = [name for name in named if name in names] if named else names
         if not candidates:
-            doubt = (*named, *names[:1])
-            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
+            between = (*named, *names[:1])
+            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=between)
         timed = bool(named)
         too = " too" if said.role else ""
         reason = (
