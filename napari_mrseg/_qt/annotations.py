@@ -93,11 +93,11 @@ class Annotation:
             "visible": True,
         }
         changed = {name: value for name, value in looks.items() if self._shown.get(name) != value}
-        rows = str(self._shown.get("text", "")).count("\n")
-        now = str(looks["text"]).count("\n")
-        same_room = bool(self._shown) and rows == now
+        before = str(self._shown.get("text", "")).count("\n")
+        breaks = str(looks["text"]).count("\n")
+        same_room = bool(self._shown) and before == breaks
         if not same_room:
-            self._spacer.text = "\n".join([" "] * (now + 1))
+            self._spacer.text = "\n".join([" "] * (breaks + 1))
         with self._places_kept() if same_room else nullcontext():
             for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)

@@ -112,7 +112,7 @@ class ModalityList(QWidget):
         for widget in (self._reference_label, self.combos[REFERENCE]):
             widget.setVisible(open_)
 
-    def _ask(self, by_role: Mapping[str | None, FileChoice]) -> None:
+    def _ask(self, by_role: Mapping[str, FileChoice]) -> None:
         """Let the row of each modality that should be checked blink once; not again while it stays as it is."""
         asked = {
             name: by_role[name] for name in self._task.names if name in by_role and by_role[name].question
