@@ -135,6 +135,7 @@ class MrsegDock(QWidget):
         app = QCoreApplication.instance()
         if app is not None:
             app.aboutToQuit.connect(end)
+        before = self.opener.read_before()  # the next line takes these layers away
         self._changed(frozenset(TOPICS))
         self._describe()
         if self.session.error:
@@ -143,7 +144,7 @@ class MrsegDock(QWidget):
         self._preferences = Preferences(self.session, self._choose_device, self._choose_engine)
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
-        self.opener.adopt()
+        self.opener.adopt(before)
         _docks.add(self)
 
     @property

@@ -155,15 +155,15 @@ class Opener:
             QTimer.singleShot(100, self._open_offered)
         self._offered.append(path)
 
-    def adopt(self) -> None:
-        """Take over what the reader opened before the dock was there."""
+    def read_before(self) -> list[str]:
+        """Paths of what the reader put into the window before the dock was there."""
+        return list(dict.fromkeys(path for layer in self._dock.viewer.layers for path in paths_of(layer)))
+
+    def adopt(self, paths: Sequence[str]) -> None:
+        """Take over what was :meth:`read_before`, unless the session has a study already."""
         session = self._dock.session
-        if session.study is not None or session.opening:
-            return
-        layers = self._dock.viewer.layers
-        paths = [path for layer in layers for path in paths_of(layer)]
-        if paths:
-            self._dock.open(list(dict.fromkeys(paths)))
+        if paths and session.study is None and not session.opening:
+            self._dock.open(paths)
 
     # -- what the user can say where files do not --------------------------------------------------------
 

@@ -90,7 +90,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "offset": (lambda p: with_header(p, vox_offset=-5), "damaged header"),
     "offset NaN": (lambda p: with_header(p, vox_offset=NAN), "damaged header"),
     "4-D": (lambda p: save_nifti(p, np.stack([DATA] * 3, -1)), "4-D with 3 volumes"),
-    "5-D": (lambda p: save_nifti(p, np.stack([DATA] * 3, -1)[..., None, :]), "5-D with 3 volumes"),
+    "5-D": (lambda p: save_nifti(p, np.stack([DATA] * 3, -1)[..., None, :]), "with 3 volumes"),
     "2-D": (lambda p: save_nifti(p, DATA[:, :, 0]), "single slice"),
     "one slice": (lambda p: save_nifti(p, DATA[:, :, :1]), "single slice"),
     "complex": (lambda p: save_nifti(p, DATA.astype(np.complex64)), "complex voxels"),

@@ -221,7 +221,7 @@ def test_killed_and_gone_on_with(data: Path, tiny: Model, tmp_path: Path) -> Non
         start_new_session=True,
     )
     studies = broken / "studies"
-    for _ in range(1200):
+    for _ in range(6000):
         if studies.is_dir() and any((p / "study.json").is_file() for p in studies.iterdir()):
             break
         time.sleep(0.05)

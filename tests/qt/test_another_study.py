@@ -11,6 +11,7 @@ from tiny import study
 from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.marks import DISTANCES
 from napari_mrseg.degrade import DEGRADATIONS
 
 FIRST, SECOND = 1.0, 2.0  # mm: other files of the same folder name and the same number of voxels
@@ -51,7 +52,10 @@ def test_an_edited_copy_goes_with_its_study_and_comes_back_with_it(qtbot: QtBot,
 def test_distances_and_what_was_saved_go_with_the_study(qtbot: QtBot, dock: MrsegDock) -> None:
     """Lines that were measured and the note about a file belong to the study that they were made of."""
     opened(qtbot, dock, FIRST)
-    lines = dock.ruler._layer(3)
+    dock.panel.measure_button.setChecked(True)
+    here = float(dock.viewer.dims.point[0])
+    dock.measuring.draw((here, 4, 4), (here, 20, 4), done=True)
+    lines = next(layer for layer in dock.viewer.layers if layer.name == DISTANCES)
     dock.panel.saved.setText("Saved flair.nii.gz of anat")
     opened(qtbot, dock, SECOND)
     assert lines not in dock.viewer.layers
