@@ -151,7 +151,7 @@ def test_the_old_study_is_gone_at_once_and_the_new_one_is_named(
 
     def patient(paths: Any, **options: Any) -> Any:
         if "second" in str(paths):
-            gate.wait(20)
+            gate.wait(60)
         return read(paths, **options)
 
     monkeypatch.setattr(io, "open_study", patient)
@@ -431,7 +431,7 @@ def test_an_opening_that_was_cancelled_ends_between_two_files(
     def slow(path: Path, *args: Any, **options: Any) -> Any:
         seen.append(path.name)
         begun.set()
-        gate.wait(20)
+        gate.wait(60)
         return read(path, *args, **options)
 
     monkeypatch.setattr(formats, "read", slow)
