@@ -129,7 +129,7 @@ def held_by(paths: Sequence[str], task: Task) -> tuple[tuple[Path, str], ...]:
     folder = Path(paths[0])
     if len(paths) != 1 or not folder.is_dir():
         return ()
-    kind, found = f"folder with {formats_of(task)[0].title} scans", []
+    kind, found = f"folder with {formats_of(task)[0].title}s", []
 
     def files_of(inside: Path) -> list[Path]:
         try:
@@ -160,7 +160,7 @@ def held_by(paths: Sequence[str], task: Task) -> tuple[tuple[Path, str], ...]:
 
 
 def held_in_words(found: Sequence[tuple[Path, str]]) -> str:
-    """E.g. "It holds 2 folders with NIfTI scans (a, b) and 1 archive (c.zip)."; nothing for nothing."""
+    """E.g. "It holds 2 folders with NIfTI files (a, b) and 1 archive (c.zip)."; nothing for nothing."""
     parts = []
     for kind in dict.fromkeys(kind for _, kind in found):
         names = [p.parent.name if p.name == "anat" else p.name for p, k in found if k == kind]

@@ -23,8 +23,8 @@ def said_of(sizes: Mapping[str, float]) -> set[str]:
 
 def sizes_on_screen(dock: MrsegDock) -> set[str]:
     """What stands in the legend; nothing while it is blank."""
-    said = {label.text().removesuffix(" *").removesuffix(" mL") for label in dock.legend.sizes.values()}
-    return said - {"–"}
+    texts = [label.text().strip("()") for label in dock.legend.sizes.values()]  # in parentheses: doubted
+    return {text.removesuffix(" *").removesuffix(" mL") for text in texts} - {"–"}
 
 
 class Recorder(QObject):

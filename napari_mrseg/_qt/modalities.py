@@ -23,6 +23,7 @@ from napari_mrseg.tasks import Combination, Task
 
 REFERENCE = "reference"
 _NONE = "— not found —"
+_CLOSED = "–"  # no study is open, so no file was looked for
 BLINK_MS = 700
 _BLINK = "QComboBox { background: #7a4a00; color: #fff2da; }"  # the colours of what is stale
 
@@ -101,7 +102,8 @@ class ModalityList(QWidget):
             self.checks[name].setEnabled(there)
             self.views[name].setEnabled(there)
             self._keys[name].setVisible(there)
-            reason = f"{found.name}: {found.reason}" if found else f"No file was taken for {modality.title}."
+            none = f"No file was taken for {modality.title}." if open_ else ""
+            reason = f"{found.name}: {found.reason}" if found else none
             self.checks[name].setToolTip(
                 f"{with_key(f'Switch {modality.title} on or off', str(row))}\n{reason}" if there else reason
             )
@@ -159,7 +161,7 @@ class ModalityList(QWidget):
     def _fill(self, role: str, found: FileChoice | None, open_: bool) -> None:
         combo = self.combos[role]
         combo.clear()
-        combo.addItem(_NONE if found is None else "— none —", "")
+        combo.addItem(_CLOSED if not open_ else _NONE if found is None else "— none —", "")
         short = short_names(self._files)
         for file in self._files:
             combo.addItem(short[file.path], file.path)

@@ -50,10 +50,10 @@ class Walker:
 
     def act(self) -> None:
         every: list[tuple[Callable[[], None], int]] = [
-            (self.open, 4),
+            (self.open, 7),
             (self.toggle, 4),
             (self.edit, 5),
-            (self.paint, 10),
+            (self.paint, 14),
             (self.undo, 5),
             (self.duplicate, 3),
             (self.delete, 3),

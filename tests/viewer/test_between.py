@@ -38,7 +38,7 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
 
     def patient(paths: Any, **options: Any) -> Any:
         if "second" in str(paths):
-            gate.wait(20)
+            gate.wait(60)
         return read(paths, **options)
 
     monkeypatch.setattr(io, "open_study", patient)
@@ -49,7 +49,7 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
     assert not banner.isVisible()
     camera = dock.viewer.scene.camera
     camera.zoom *= 1.3
-    before = camera.zoom, tuple(camera.center)
+    before = (camera.zoom, *camera.center)
     dock.open([second])
     assert banner.isVisible()
     assert banner.title.text() == "Opening second …"
@@ -58,7 +58,7 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
     assert list(dock.viewer.layers) == []
     qtbot.mouseClick(banner.button, LEFT)
     assert "second was cancelled. Still open: first." in until_error(qtbot, dock)
-    assert (camera.zoom, tuple(camera.center)) == pytest.approx(before)
+    assert (camera.zoom, *camera.center) == pytest.approx(before)
     assert banner.isVisible()
     assert banner.button.text() == "Close"
     qtbot.mouseClick(banner.button, LEFT)
