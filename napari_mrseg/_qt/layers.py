@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,6 +197,7 @@ class StudyLayers:
         self.viewer.layers.selection.active = self._copy or self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
         self._whole = True
+        gc.collect()  # the study before: its arrays are large, and held by nothing but each other
 
     @staticmethod
     def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:
@@ -620,9 +622,13 @@ class StudyLayers:
             return self.viewer.add_layer(layer)
 
     def _take_out(self, layers: Iterable[Layer]) -> None:
-        with self._quietly():
-            for layer in layers:
-                self.viewer.layers.remove(layer)
+        gc.freeze()  # napari looks through all objects at each layer that goes, for up to a second
+        try:
+            with self._quietly():
+                for layer in layers:
+                    self.viewer.layers.remove(layer)
+        finally:
+            gc.unfreeze()
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

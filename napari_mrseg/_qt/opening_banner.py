@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout
+
+from napari_mrseg._qt.reading import window_of
 
 _WIDTH = 460  # pixels
 _LOOK = """
@@ -21,11 +22,11 @@ class OpeningBanner(QFrame):
 
     cancelled = Signal()
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        window = getattr(viewer, "window", None)
-        self._window: QWidget | None = None if window is None else window._qt_window
-        super().__init__(self._window)
-        self._viewer = viewer
+    def __init__(self, viewer: Any) -> None:
+        window = window_of(viewer)
+        super().__init__(window)
+        self._viewer = viewer  # and not its window: who ends with the program would keep that for good
+        self._hints = window is not None and bool(viewer.window._qt_viewer.show_welcome_screen)
         self.setObjectName("MrsegOpening")
         self.setStyleSheet(_LOOK)
         self.setAccessibleName("Opening a study")
@@ -63,37 +64,50 @@ class OpeningBanner(QFrame):
     def end_opening(self) -> None:
         """The study is there. A refusal stays."""
         if self.button.text() == "Cancel":
-            self.hide()
+            self._hide()
 
     def end_refusal(self) -> None:
         if self.button.text() == "Close":
-            self.hide()
+            self._hide()
 
     def close_down(self) -> None:
         self._viewer.canvas.events.size.disconnect(self._place)
-        self.hide()
+        self._hide()
         self.deleteLater()
 
     def _show(self, title: str, words: str, button: str) -> None:
         self.title.setText(title)
         self.step.setText(words)
         self.button.setText(button)
-        if self._window is not None:
+        if window_of(self._viewer) is not None:
+            self._show_hints(False)
             self._place()
             self.show()
             self.raise_()
+
+    def _hide(self) -> None:
+        self.hide()
+        self._show_hints(self._hints)
+
+    def _show_hints(self, on: bool) -> None:
+        """Show or hide what napari says in an empty window: it would stand behind the words."""
+        if window_of(self._viewer) is not None:
+            view = self._viewer.window._qt_viewer
+            if view.show_welcome_screen != on:
+                view.show_welcome_screen = on
 
     def _clicked(self) -> None:
         if self.button.text() == "Cancel":
             self.cancelled.emit()
         else:
-            self.hide()
+            self._hide()
 
     def _place(self, event: Any = None) -> None:
-        if self._window is None:
+        window = window_of(self._viewer)
+        if window is None:
             return
         canvas = self._viewer.window._qt_viewer.canvas.native
-        corner = canvas.mapTo(self._window, QPoint(0, 0))
+        corner = canvas.mapTo(window, QPoint(0, 0))
         width = min(_WIDTH, canvas.width())
         height = max(self.layout().heightForWidth(width), self.layout().minimumSize().height())
         left, top = (canvas.width() - width) // 2, (canvas.height() - height) // 2

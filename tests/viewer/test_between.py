@@ -29,6 +29,12 @@ def opened_with_an_edit(qtbot: QtBot, dock: MrsegDock, folder: Path) -> None:
     dock.layers.edit_copy().paint((3, 4, 5), 3)
 
 
+def forget(request: pytest.FixtureRequest, viewer: Any) -> None:
+    """Keep napari's fixture from closing once more a window that was closed as a user does, and is deleted."""
+    request.node._viewer_weak_set.discard(viewer)
+    del viewer.window._qt_window
+
+
 def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
     qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +74,7 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
 
 
 def test_the_cross_of_the_dock_asks_and_quitting_does_not_ask_again(
-    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, asked: Asked
+    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, asked: Asked, request: pytest.FixtureRequest
 ) -> None:
     """Cancel keeps the dock; Discard closes it, and the edit is gone from the list."""
     opened_with_an_edit(qtbot, dock, make_study())
@@ -85,6 +91,7 @@ def test_the_cross_of_the_dock_asks_and_quitting_does_not_ask_again(
     assert copies_in(viewer) == []
     assert window.close()
     assert len(asked) == 2
+    forget(request, viewer)
 
 
 def test_quitting_asks_one_question(
@@ -93,6 +100,7 @@ def test_quitting_asks_one_question(
     make_study: MakeStudy,
     asked: Asked,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """File → Close Window with unsaved work: ours, and not napari's as well; without, napari's as ever."""
     theirs: list[bool] = []
@@ -116,6 +124,7 @@ def test_quitting_asks_one_question(
     assert not window.isVisible()
     assert len(asked) == 2
     assert len(theirs) == 1
+    forget(request, dock.viewer)
 
 
 def test_a_window_closed_by_a_program_with_three_planes_open_says_nothing(
