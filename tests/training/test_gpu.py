@@ -15,6 +15,7 @@ from mrseg_training.data.anatomy import PACKED, Anatomy, from_template, load_pai
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 
+MINUTES = 2.5  # three processes have to begin and draw within it, on one core beside other tests
 SHIPPED_MODEL = Path(napari_mrseg.__file__).parent / "resources" / "models" / "compact"
 
 
@@ -58,11 +59,11 @@ def test_the_folds_are_trained_beside_each_other_and_the_minutes_are_kept_to(tmp
         f"a.start={SHIPPED_MODEL}",
     ]
     out = tmp_path / "out"
-    told = gpu.train_within(tmp_path / "pack", out, 0.75, tmp_path / "work", settings)
+    told = gpu.train_within(tmp_path / "pack", out, MINUTES, tmp_path / "work", settings)
     assert told == json.loads((out / "told.json").read_text())
     for name in ("a", "b"):
-        assert told[name]["training"] < 0.75 - gpu.KEPT
-        assert told[name]["minutes"] < 0.75 + 0.1
+        assert told[name]["training"] < MINUTES - gpu.KEPT
+        assert told[name]["minutes"] < MINUTES + 0.1
         steps = json.loads((tmp_path / "work" / name / "1-supervised" / "done.json").read_text())
         assert steps["steps"] > 0
     states = {name: load_model(out / name).network.state_dict() for name in ("a", "b")}
@@ -70,4 +71,4 @@ def test_the_folds_are_trained_beside_each_other_and_the_minutes_are_kept_to(tmp
     far = {name: sum(float((v - begun[k]).abs().sum()) for k, v in states[name].items()) for name in states}
     assert far["a"] < far["b"] / 5  # a went on from the bundled weights, b from none
     late = gpu.train_within(tmp_path / "pack", out, 0.1, tmp_path / "again", settings)
-    assert late == {"a": "no time left", "b": "no time left"}
+    assert late == dict.fromkeys(folds["test"], "no time left")
