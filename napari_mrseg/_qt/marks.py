@@ -80,7 +80,9 @@ class Marks(QObject):
         """Draw these and no others."""
         before, self._all = self._all, tuple(marks)
         same = len(before) == len(self._all) and all(map(Mark.same_as, before, self._all))
-        if not same or (self._all and self._layer not in self._viewer.layers):
+        if not same:
+            if self._layer not in self._viewer.layers:
+                self._layer = None
             self._draw()
 
     @property
@@ -117,13 +119,16 @@ class Marks(QObject):
             self._soon.start()
 
     def _draw(self, event: Any = None) -> None:
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            return  # taken away, perhaps with the window: a layer that comes back would keep it from emptying its list
         seen = self.seen
         self.centres, self.boxes = {}, {}
-        layer = self._layer if self._layer in self._viewer.layers else None
+        layer = self._layer
         if not seen:
             _empty(layer)
             if layer is not None and not self._all:
                 self._viewer.layers.remove(layer)
+                self._layer = None
             return
         shapes, kinds, edges, faces, said = self._shapes(seen)
         zoom = self._viewer.scene.camera.zoom

@@ -207,3 +207,16 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     assert dock.layers.images["flair"].contrast_limits == pytest.approx([low, high])
     with pytest.raises(ValueError, match="no width"):
         dock.windowing.set_numbers(0, 100)
+
+
+def test_a_list_of_layers_that_is_emptied_is_not_given_lines_again(qtbot: QtBot, dock: MrsegDock) -> None:
+    """With a distance drawn, emptying the list of layers ends: napari does so when a window closes."""
+    opened(qtbot, dock)
+    dock.panel.measure_button.click()
+    until_measured(qtbot, dock)
+    here = float(dock.viewer.dims.point[0])
+    dock.measuring.draw((here, 4, 4), (here, 20, 4), done=True)
+    assert DISTANCES in [layer.name for layer in dock.viewer.layers]
+    for _ in range(len(dock.viewer.layers)):
+        dock.viewer.layers.pop()
+    assert not dock.viewer.layers
