@@ -213,6 +213,8 @@ def light() -> Steps:
     window().resize(1366, 768)
     QTest.qWait(1500)
     panel = dock().panel
+    panel.saved.setText("Saved flair.nii.gz in results")
+    QTest.qWait(200)
     texts = {
         "case": panel.case,
         "note": panel.saved,
