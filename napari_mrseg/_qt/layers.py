@@ -260,6 +260,8 @@ class StudyLayers:
         layer, study, shown = self.prediction, self._study(), self.session.shown
         if layer is None or study is None:
             return
+        if shown is not None and not set(shown.combination) <= set(study.images):
+            return  # of the study that takes this one's place: all is shown anew in a moment
         if self.session.combination != self._combination:
             self._combination = self.session.combination
             if self._copy is not None:

@@ -92,7 +92,9 @@ def test_two_results_side_by_side_are_in_step(qtbot: QtBot, dock: MrsegDock, mak
     pane = dock.beside.pane
     assert pane is not None
     qtbot.waitUntil(lambda: pane.view.width() > 200, timeout=PATIENCE)
-    assert abs(pane.view.canvas.native.width() - canvas(dock).width()) < 12
+    qtbot.waitUntil(
+        lambda: abs(pane.view.canvas.native.width() - canvas(dock).width()) < 12, timeout=PATIENCE
+    )
     assert abs(pane.view.canvas.native.height() - canvas(dock).height()) < 8
     main, right = dock.viewer, pane.model
     study = dock.session.study
