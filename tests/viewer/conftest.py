@@ -26,8 +26,6 @@ OPEN = frozenset(
         "test_two_results_side_by_side_are_in_step",
         "test_the_screenshot_waits_for_the_dock",
         "test_a_real_study_as_a_new_user",
-        "test_letters_say_where_a_landmark_is_in_all_three",
-        "test_four_panes_are_alike_in_size_and_zoom",
         "test_toggle_key_and_click_reach_all_three",
         "test_painting_in_another_plane_is_the_same_edit",
         "test_another_study_and_closing",
