@@ -157,8 +157,8 @@ def measured_cluster(count: int = 500) -> tuple[float, float]:
 
 def measured_report(data: Path, out: Path) -> float:
     """Seconds of joining what the studies left into tables and report."""
+    from napari_mrseg.cohort.cohort_report import write_report
     from napari_mrseg.cohort.find import find_studies
-    from napari_mrseg.cohort.report import write_report
     from napari_mrseg.cohort.summary import gather, write_facts, write_tables
     from napari_mrseg.tasks import BRATS
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.compare.workbench import Workbench
-from napari_mrseg._qt.windows import open_comparison
+from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 

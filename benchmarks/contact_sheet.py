@@ -23,9 +23,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.app import open_window
-from napari_mrseg._qt.compare.contact import Contact, SheetView
+from napari_mrseg._qt.compare.contact_view import Contact, SheetView
 from napari_mrseg._qt.compare.workbench import Workbench
-from napari_mrseg._qt.windows import open_comparison
+from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.session import Session
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from napari_mrseg.bench.jobs import run_job
 from napari_mrseg.bench.synthetic import BRAIN, SHAPE, Subject, random_model
-from napari_mrseg.inference.windows import tile
+from napari_mrseg.inference.tiles import tile
 from napari_mrseg.models.store import load_model
 from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import BRATS

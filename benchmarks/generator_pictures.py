@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mrseg_training.data.anatomy import from_study
 from mrseg_training.data.simulate import Sample, Simulator
-from mrseg_training.data.simulated import template
+from mrseg_training.data.simulated_subjects import template
 from napari_mrseg.io import open_study
 from napari_mrseg.tasks import BRATS
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mrseg_training.data.simulated import Simulated
+from mrseg_training.data.simulated_subjects import Simulated
 from mrseg_training.data.subjects import find_folders, prepare
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.inference.engine import Engine

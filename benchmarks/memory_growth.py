@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from napari_mrseg._qt.app import open_window
-from napari_mrseg._qt.bench import turn
+from napari_mrseg._qt.timing import turn
+from napari_mrseg.bench.response_time import finished, until
 from napari_mrseg.bench.synthetic import Subject, random_model, renamed
-from napari_mrseg.bench.waiting import finished, until
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.models.store import load_model
 from napari_mrseg.session import Session

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrseg_training.data.cache import Cached, Volumes
+from mrseg_training.data.prepared import Cached, Volumes
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.models.store import load_model

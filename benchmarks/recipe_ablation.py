@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
+from mrseg_training.atomic import write_atomically
 from mrseg_training.bundled import configs, read_folds
 from mrseg_training.bundled_measure import false_positives, measure, whole_tumour
 from mrseg_training.bundled_table import pooled
-from mrseg_training.files import write_atomically
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 
 FOLD = "a"
 ROWS: dict[str, tuple[str, ...]] = {

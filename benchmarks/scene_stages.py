@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
+from mrseg_training.atomic import write_atomically
 from mrseg_training.config import load_config
 from mrseg_training.data.scenes import write_scenes
 from mrseg_training.evaluate import evaluate
-from mrseg_training.files import write_atomically
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 from napari_mrseg.tasks import RGBD_SOD
 
 SHARES = {"reconstruct": 0.2, "contrast": 0.4, "adapt": 0.4}

@@ -31,8 +31,8 @@ from torch import Tensor
 
 from mrseg_training import losses, perturb
 from mrseg_training.config import load_config
-from mrseg_training.data.cache import Volumes, fill_cache
 from mrseg_training.data.loader import Loader
+from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import Files, find_brats
 from mrseg_training.settings import Config
 from mrseg_training.stages import Stage, make_stage

@@ -24,8 +24,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg._qt.tour import Tour as Booth
-from napari_mrseg._qt.windows import open_comparison
 from napari_mrseg.session import Session
 
 _PATIENCE = 300.0  # seconds

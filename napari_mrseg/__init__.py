@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_mrseg.processes import watch_forks
+from napari_mrseg.forks import watch_forks
 
 if TYPE_CHECKING:
     from napari_mrseg.errors import MrsegError

@@ -21,7 +21,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     """A reader for one subject's folder, archive or files; None for what is none."""
     from napari_mrseg.errors import MrsegError
     from napari_mrseg.io import recognise
-    from napari_mrseg.io.dicom.files import ARCHIVE
+    from napari_mrseg.io.dicom.archive import ARCHIVE
     from napari_mrseg.io.formats import is_readable
     from napari_mrseg.tasks import DEFAULT
 
@@ -50,12 +50,12 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
         except MrsegError:
             if viewer is None:
                 raise
-            from napari_mrseg._qt.windows import open_dock
+            from napari_mrseg._qt.dock_windows import open_dock
 
             dock = open_dock(viewer)
         else:
             if viewer is not None:
-                from napari_mrseg._qt.plain import accompany
+                from napari_mrseg._qt.reader_hints import accompany
 
                 accompany(viewer)
             return _layers(study, paths)
@@ -107,11 +107,11 @@ def _read_sample(task: Task) -> list[LayerData]:
     path = str(sample_study(task))
     viewer, dock = _viewer(), _dock()
     if viewer is not None and (dock is not None or task != DEFAULT):
-        from napari_mrseg._qt.windows import open_dock
+        from napari_mrseg._qt.dock_windows import open_dock
 
         open_dock(viewer, task=task).opener.offer(path)
     elif viewer is not None:
-        from napari_mrseg._qt.plain import accompany
+        from napari_mrseg._qt.reader_hints import accompany
 
         accompany(viewer)
     return _layers(_open([path], task=task), [path])

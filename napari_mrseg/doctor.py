@@ -49,8 +49,8 @@ def examine() -> dict[str, Any]:
     """A JSON-able report. ``problems`` lists what will not work here, each with the mend."""
     import torch
 
+    from napari_mrseg.inference.cost import seconds_on_cpu
     from napari_mrseg.inference.device import device_names, has_bf16, resolve_precision
-    from napari_mrseg.inference.slow import seconds_on_cpu
     from napari_mrseg.models.store import list_models, load_model
 
     problems = []

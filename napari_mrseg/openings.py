@@ -122,7 +122,7 @@ _NAMED = 3
 
 def held_by(paths: Sequence[str], task: Task) -> tuple[tuple[Path, str], ...]:
     """What could be opened instead of a folder without scans of its own: path and kind. Looks one level down."""
-    from napari_mrseg.io.dicom.files import is_archive
+    from napari_mrseg.io.dicom.archive import is_archive
     from napari_mrseg.io.dicom.index import is_dicom
     from napari_mrseg.io.formats import formats_of, is_readable
 

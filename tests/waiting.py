@@ -8,7 +8,7 @@ from pathlib import Path
 from pytestqt.qtbot import QtBot
 
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.leaving import Answer
+from napari_mrseg._qt.unsaved import Answer
 
 PATIENCE = 90_000  # ms; a slow machine draws four panes in software
 

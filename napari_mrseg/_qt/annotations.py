@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QMainWindow, QSizePolicy, QToolBar
 
 from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import GROUND
-from napari_mrseg._qt.words import Line
+from napari_mrseg._qt.text_labels import Line
 from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.session import Session
 
@@ -37,7 +37,7 @@ _MARKED = tuple(MARKS.values())
 
 
 class Annotation:
-    """Keeps napari's text overlay in step: a strip across the top, which the camera leaves free (:mod:`fit`).
+    """Keeps napari's text overlay in step: a strip across the top, which the camera leaves free (:mod:`.camera`).
 
     ``words`` gives the parts of the line. While ``ready`` says no, the window does not yet show the session's study,
     and the line stays as it is. ``brief``: reasons for which the canvas has little room, by name.

@@ -12,9 +12,9 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
-from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.session import Session
 

@@ -15,37 +15,37 @@ from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
-from napari_mrseg._qt.card import show_card
-from napari_mrseg._qt.choices import device_choices, model_choices
-from napari_mrseg._qt.editing import Editing
-from napari_mrseg._qt.files import files_of
-from napari_mrseg._qt.fit import Fit
+from napari_mrseg._qt.camera import Fit
+from napari_mrseg._qt.dropdowns import device_choices, model_choices
+from napari_mrseg._qt.edit_tools import Editing
+from napari_mrseg._qt.file_choices import files_of
 from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layers import StudyLayers, warm_up
-from napari_mrseg._qt.leaving import guard, leave
 from napari_mrseg._qt.measuring import Measuring
-from napari_mrseg._qt.opening import Opener
+from napari_mrseg._qt.model_info import show_card
+from napari_mrseg._qt.opener import Opener
 from napari_mrseg._qt.opening_banner import OpeningBanner
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.panel import Panel
-from napari_mrseg._qt.plain import dismiss
 from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
+from napari_mrseg._qt.reader_hints import dismiss
 from napari_mrseg._qt.reading import Reading, keep_ends
-from napari_mrseg._qt.reading_beside import Beside
 from napari_mrseg._qt.recent import RecentMenu
 from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
-from napari_mrseg._qt.settings import follow_look, remember, remembered, remembered_look
+from napari_mrseg._qt.side_by_side import Beside
 from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
-from napari_mrseg._qt.trusting import Trusting
+from napari_mrseg._qt.traffic_light import Trusting
+from napari_mrseg._qt.unsaved import guard, leave
 from napari_mrseg._qt.updates import OVERLAY, Updates
-from napari_mrseg._qt.windowing import Windowing
+from napari_mrseg._qt.user_settings import follow_look, remember, remembered, remembered_look
+from napari_mrseg._qt.window_level import Windowing
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session import Session

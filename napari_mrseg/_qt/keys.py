@@ -12,7 +12,7 @@ from napari_mrseg._qt.key_names import key, label_key
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
-    from napari_mrseg._qt.look import Look
+    from napari_mrseg._qt.overlay_style import Look
 
 OPACITY_STEP = 0.1
 

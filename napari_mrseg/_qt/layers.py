@@ -17,7 +17,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_mrseg._qt.about import STUDYS, about_of, belongs, paths_of
 from napari_mrseg._qt.edits import Edits, about_edit, copies_in, edits_in, is_unsaved
 from napari_mrseg._qt.finding import largest_finding
-from napari_mrseg._qt.look import OUTLINE, Look
+from napari_mrseg._qt.overlay_style import OUTLINE, Look
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.display import (
     checkerboard,

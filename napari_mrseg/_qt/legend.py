@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.key_names import as_said, key, label_key, with_key
-from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.display import greyed, rgb

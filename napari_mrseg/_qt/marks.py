@@ -13,7 +13,7 @@ from napari.layers import Shapes
 from qtpy.QtCore import QObject, QTimer
 
 from napari_mrseg._qt.about import STUDYS
-from napari_mrseg.compare.placing import Label, placed
+from napari_mrseg.compare.label_placement import Label, placed
 
 DISTANCES = "Distances"
 """Name of the layer that the lines are drawn in."""

@@ -22,11 +22,11 @@ from napari_mrseg._qt.edit_panel import EditPanel
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.lesion_panel import LesionPanel
-from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import ModalityList
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.runbar import RunBar
+from napari_mrseg._qt.text_labels import Line, Notes, Words
 from napari_mrseg._qt.window_button import WindowButton
-from napari_mrseg._qt.words import Line, Notes, Words
 from napari_mrseg._qt.worklist_bar import WorklistBar
 from napari_mrseg.tasks import Task
 

@@ -12,7 +12,7 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_mrseg._qt.fit import Fit
+from napari_mrseg._qt.camera import Fit
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg._qt.reading import keep_depth

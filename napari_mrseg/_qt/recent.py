@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QMenu, QWidget
 
-from napari_mrseg._qt.settings import forget_studies, recent_studies
+from napari_mrseg._qt.user_settings import forget_studies, recent_studies
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.openings import name_of
 

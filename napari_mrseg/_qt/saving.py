@@ -288,7 +288,7 @@ class Saver:
 
         def html() -> bytes:
             from napari_mrseg.compare.comparison import Comparison
-            from napari_mrseg.compare.report import report_html
+            from napari_mrseg.compare.comparison_report import report_html
             from napari_mrseg.compare.table import table_document
             from napari_mrseg.io.export import versions
 
@@ -344,7 +344,7 @@ class Saver:
         self._dock.result.changed.emit()
 
     def _ask(self, title: str) -> Path | None:
-        from napari_mrseg._qt.settings import SAVED, last_folder, remember_folder
+        from napari_mrseg._qt.user_settings import SAVED, last_folder, remember_folder
 
         chosen = QFileDialog.getExistingDirectory(self._dock, title, last_folder(SAVED))
         if not chosen:

@@ -17,10 +17,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_mrseg._qt.fit import Fit
+from napari_mrseg._qt.camera import Fit
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading_volume import Shown, VolumePane
-from napari_mrseg._qt.windowing import Windowing
+from napari_mrseg._qt.window_level import Windowing
 from napari_mrseg.errors import InputError
 
 MISSING = (

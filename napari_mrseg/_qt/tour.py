@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.holder import holder_of
-from napari_mrseg._qt.windows import open_comparison
+from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.display import titles
 from napari_mrseg.tasks import Combination
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QMenu, QToolButton, QWidget, QWidgetAction
 
 from napari_mrseg._qt.key_names import with_key
-from napari_mrseg._qt.windowing import OWN, PRESETS, Windowing
+from napari_mrseg._qt.window_level import OWN, PRESETS, Windowing
 
 _FAR = 1e7
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_mrseg._qt.settings import last_folder, remember_folder
+from napari_mrseg._qt.user_settings import last_folder, remember_folder
 from napari_mrseg._qt.worklist_bar import WorklistBar
 from napari_mrseg.cohort.find import Listed, find_studies
 

@@ -1,6 +1,6 @@
 """Speed on this machine, beside the usual way with the same weights in the same run.
 
-Knows no Qt; the part in the window runs in a process of its own (:mod:`napari_mrseg._qt.bench`).
+Knows no Qt; the part in the window runs in a process of its own (:mod:`napari_mrseg._qt.timing`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_mrseg.bench.report import agreement, complete_run, summary
+from napari_mrseg.bench.ratios import agreement, complete_run, summary
 from napari_mrseg.bench.synthetic import Subject, headline, random_model
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
@@ -42,7 +42,7 @@ def bench(
     window: bool = False,
     report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
-    """Measure, and return what was measured as one JSON-able document (see :mod:`napari_mrseg.bench.report`).
+    """Measure, and return what was measured as one JSON-able document (see :mod:`napari_mrseg.bench.ratios`).
 
     ``task``: default is the model's.
 
@@ -168,12 +168,12 @@ def _in_window(job: dict[str, Any]) -> dict[str, Any]:
                 "There is no display here, and no virtual one; install Xvfb (Debian: apt-get install xvfb)."
             )
         before = ("env", "QT_QPA_PLATFORM=xcb", "xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
-    return run_job(job, module="napari_mrseg._qt.bench", before=before)
+    return run_job(job, module="napari_mrseg._qt.timing", before=before)
 
 
 def _estimate() -> dict[str, Any]:
     """What a GPU that is not here would take at least, from counted operations and bytes."""
-    from napari_mrseg.bench.counting import H200, estimate
+    from napari_mrseg.bench.roofline import H200, estimate
     from napari_mrseg.models.unimrseg import SIZES
 
     return {

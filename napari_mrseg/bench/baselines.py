@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from napari_mrseg.bench.machine import synchronise
+from napari_mrseg.bench.hardware import synchronise
 from napari_mrseg.models.store import Model
 from napari_mrseg.prepare import normalise, resample
 from napari_mrseg.study import Study

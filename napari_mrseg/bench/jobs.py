@@ -105,7 +105,7 @@ def every(job: Job) -> dict[str, Any]:
 
 def waiting(job: Job) -> dict[str, Any]:
     """First look and Cancel while the sweep runs, without a window."""
-    from napari_mrseg.bench.waiting import interrupt_sweep
+    from napari_mrseg.bench.response_time import interrupt_sweep
     from napari_mrseg.session import Session
 
     study = _study(job)
@@ -122,7 +122,7 @@ def sliding(job: Job) -> dict[str, Any]:
     import torch
 
     from napari_mrseg.bench.baselines import slide
-    from napari_mrseg.bench.machine import memory
+    from napari_mrseg.bench.hardware import memory
     from napari_mrseg.inference.device import resolve_device, resolve_precision
 
     device = resolve_device(job["device"])
@@ -138,7 +138,7 @@ def machine(job: Job) -> dict[str, Any]:
     """The machine and its peaks."""
     import torch
 
-    from napari_mrseg.bench.machine import describe, installed, peaks
+    from napari_mrseg.bench.hardware import describe, installed, peaks
     from napari_mrseg.inference.device import resolve_device, resolve_precision
 
     device = resolve_device(job["device"])
@@ -157,7 +157,7 @@ KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 
 def _ready(job: Job) -> tuple[Any, Any, Callable[[], dict[str, Any]]]:
-    from napari_mrseg.bench.machine import memory
+    from napari_mrseg.bench.hardware import memory
     from napari_mrseg.inference.engine import Engine
 
     study = _study(job)

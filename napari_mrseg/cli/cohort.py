@@ -79,8 +79,8 @@ def cohort(
 
     Example: mrseg cohort studies/ -o cohort --use flair,t1,t1ce,t2 --use flair,t1
     """
+    from napari_mrseg.cohort.cohort_report import REPORT, write_report
     from napari_mrseg.cohort.find import find_studies
-    from napari_mrseg.cohort.report import REPORT, write_report
     from napari_mrseg.cohort.run import run_cohort
     from napari_mrseg.cohort.summary import TABLE_CSV, facts, gather, same_scans, write_facts, write_tables
     from napari_mrseg.cohort.work import FAILED, Order

@@ -67,7 +67,7 @@ def simulate(
     with _with_extra():
         from mrseg_training.config import load_config
         from mrseg_training.data.scenes import write_scenes
-        from mrseg_training.data.simulated import write_studies
+        from mrseg_training.data.simulated_subjects import write_studies
 
         settings = load_config(config, _with_task(overrides, task))
         if out.exists() and any(out.iterdir()) and not overwrite:
@@ -94,7 +94,7 @@ def train(
     """
     with _with_extra():
         from mrseg_training.config import load_config
-        from mrseg_training.fit import train as fit
+        from mrseg_training.loop import train as fit
 
         settings = load_config(config, _with_task(overrides, task))
         model = fit(settings, out, stage=stage, resume=resume)

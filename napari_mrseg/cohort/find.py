@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import case_of
-from napari_mrseg.io.dicom.files import is_archive
+from napari_mrseg.io.dicom.archive import is_archive
 from napari_mrseg.io.dicom.index import index, is_dicom
 from napari_mrseg.io.folders import folders_below
 from napari_mrseg.io.formats import is_readable

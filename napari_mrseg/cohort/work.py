@@ -20,11 +20,11 @@ from napari_mrseg.cohort.find import Listed
 from napari_mrseg.cohort.sources import Sources, is_current, stamps_of
 from napari_mrseg.compare.attribution import Measure, attribute
 from napari_mrseg.compare.comparison import Comparison, dice_to_reference, trust_in
-from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.contact_sheet import ContactSheet
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.errors import Cancelled, InputError
-from napari_mrseg.inference.memory import release_freed_memory
+from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_results
 from napari_mrseg.study import Image, Study

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.contact_sheet import ContactSheet
 from napari_mrseg.compare.diameters import Diameters
 from napari_mrseg.compare.drawing import Drawing, Pixels
+from napari_mrseg.compare.label_placement import Label, placed
 from napari_mrseg.compare.lesions import MEASURABLE_MM, Lesion, lesions_csv, lesions_of, region_to_measure
 from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.compare.pdf import A4, pdf, text_width, wrapped
-from napari_mrseg.compare.placing import Label, placed
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.export import LESIONS, REPORT_PDF
 from napari_mrseg.study import Study, joined

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mrseg.compare.case_report import case_files
 from napari_mrseg.compare.comparison import Comparison, Second, dice_to_reference, trust_in
+from napari_mrseg.compare.comparison_report import report_html
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
-from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.export import (

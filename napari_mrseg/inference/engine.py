@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from napari_mrseg.errors import DeviceError, InputError, ModelError
+from napari_mrseg.forks import forked_with_torch
 from napari_mrseg.inference import plausibility
+from napari_mrseg.inference.allocator import reuse_freed_memory
+from napari_mrseg.inference.cost import slow_choices
 from napari_mrseg.inference.device import resolve_device, resolve_precision
-from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
-from napari_mrseg.inference.slow import slow_choices
-from napari_mrseg.inference.windows import blend, nearest_first, tile
+from napari_mrseg.inference.tiles import blend, nearest_first, tile
 from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
-from napari_mrseg.processes import forked_with_torch
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination, Task
 

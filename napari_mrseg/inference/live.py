@@ -8,8 +8,8 @@ from threading import Condition, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
 from napari_mrseg.errors import Cancelled
+from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.inference.cache import PredictionCache
-from napari_mrseg.inference.memory import release_freed_memory
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination

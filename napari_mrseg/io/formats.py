@@ -10,12 +10,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from napari_mrseg.io.dicom import Dicom
-from napari_mrseg.io.dicom.files import ARCHIVE
+from napari_mrseg.io.dicom.archive import ARCHIVE
 from napari_mrseg.io.format import Format, Volume
 from napari_mrseg.io.frames import Frames
 from napari_mrseg.io.nifti_format import Nifti
 from napari_mrseg.io.picture import FRAMES_ENDING, Picture
-from napari_mrseg.io.sun import SunLabels
+from napari_mrseg.io.sunrgbd import SunLabels
 from napari_mrseg.io.volumes import OtherVolume
 from napari_mrseg.tasks import Task
 

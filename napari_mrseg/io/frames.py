@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.format import MAX_VOXELS, Format, Volume
+from napari_mrseg.io.keywords import words_of
 from napari_mrseg.io.picture import PIXELS, Picture
-from napari_mrseg.io.words import words_of
 from napari_mrseg.steps import Outcome, Step
 from napari_mrseg.study import Grid, Image, Note, Source
 from napari_mrseg.tasks import Task

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import gate
+from napari_mrseg.io import checks
 from napari_mrseg.io.format import read_bytes
 from napari_mrseg.study import Grid, Note, Source
 
@@ -59,9 +59,9 @@ def parse(
     shape, doubt = _shape(path, header)
     dtype = _dtype(path, header)
     affine, notes = _affine(path, header, shape, assume_ras)
-    gate.check_shape(path, shape, labels=labels)
+    checks.check_shape(path, shape, labels=labels)
     data = _voxels(path, header, body, shape, dtype)
-    gate.check_voxels(path, data, labels=labels)
+    checks.check_voxels(path, data, labels=labels)
     fields: dict[str, object] = {name: _native(header[name]) for name in (*GEOMETRY, "dim", "sizeof_hdr")}
     source = Source(path, Grid.of(shape, affine), hashlib.sha256(raw).hexdigest(), fields)
     return data, source, (*notes, *([doubt] if doubt else []))
@@ -131,10 +131,10 @@ def _shape(path: Path, header: Any) -> tuple[tuple[int, int, int], Note | None]:
     whole = dim[1 : dim[0] + 1]
     # A unit of time says that the fourth axis is one: a slice at many times is no volume.
     in_time = len(whole) > 3 and whole[3] > 1 and min(whole[:3]) == 1 and int(header["xyzt_units"]) & 0x38
-    axes = range(len(whole)) if in_time else gate.volume_axes(whole)
+    axes = range(len(whole)) if in_time else checks.volume_axes(whole)
     shape = [whole[axis] for axis in axes]
-    gate.check_dimensions(path, shape)
-    return (shape[0], shape[1], shape[2]), None if in_time else gate.axes_note(path, whole)
+    checks.check_dimensions(path, shape)
+    return (shape[0], shape[1], shape[2]), None if in_time else checks.axes_note(path, whole)
 
 
 def _dtype(path: Path, header: Any) -> np.dtype[Any]:
@@ -213,8 +213,8 @@ def _affine(
     factor, doubt = _unit(path, header, affine)
     scale = np.diag([factor, factor, factor, 1.0])
     affine = scale @ affine
-    gate.check_size(path, shape, affine)
-    notes = [note for note in (doubt, gate.sheared(path, affine)) if note]
+    checks.check_size(path, shape, affine)
+    notes = [note for note in (doubt, checks.sheared(path, affine)) if note]
     if scode > 0 and qcode > 0:
         qform = None if qform is None else scale @ qform
         if qform is None or _mirrored(qform, affine) or _distance(qform, affine, shape) > DIFFER_MM:
@@ -234,11 +234,11 @@ def _qform(header: Any) -> npt.NDArray[np.float64] | None:
         matrix = np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):
         return None
-    return matrix if gate.sound(matrix) else None
+    return matrix if checks.sound(matrix) else None
 
 
 def _checked(path: Path, matrix: npt.NDArray[np.float64] | None, what: str) -> npt.NDArray[np.float64]:
-    if matrix is not None and gate.sound(matrix):
+    if matrix is not None and checks.sound(matrix):
         return matrix
     wrong = "singular" if matrix is not None and np.isfinite(matrix).all() else "not finite or invalid"
     raise InputError(

@@ -18,8 +18,8 @@ from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
+from napari_mrseg.io.in_memory import recognise_given
 from napari_mrseg.io.labels import MEND, codes_in, scheme_note, task_codes
-from napari_mrseg.io.memory import recognise_given
 from napari_mrseg.io.mirrored import mirrored
 from napari_mrseg.io.recognise import (
     REFERENCE,

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.agent import IN_WORDS, SCANNERS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
+from napari_mrseg.io.decision import Confidence, Timing, Verdict, decide, made_from, verdict_of
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
+from napari_mrseg.io.dicom.archive import is_archive
 from napari_mrseg.io.dicom.choice import judge_beside, judge_export
-from napari_mrseg.io.dicom.files import is_archive
 from napari_mrseg.io.dicom.index import look_up
 from napari_mrseg.io.formats import format_of, formats_of, is_readable, label_ending, stem
 from napari_mrseg.io.frames import frames_in, unpaired
+from napari_mrseg.io.keywords import Claim, common_ends, find_claims, is_one_word, words_of
 from napari_mrseg.io.picture import Picture
-from napari_mrseg.io.sessions import folders_with_scans, sessions_of
-from napari_mrseg.io.subjects import Several, several_subjects
-from napari_mrseg.io.verdict import Confidence, Timing, Verdict, decide, made_from, verdict_of
-from napari_mrseg.io.words import Claim, common_ends, find_claims, is_one_word, words_of
+from napari_mrseg.io.session_folders import folders_with_scans, sessions_of
+from napari_mrseg.io.subject_names import Several, several_subjects
 from napari_mrseg.study import Note
 from napari_mrseg.tasks import DEFAULT, Task
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import gate
+from napari_mrseg.io import checks
 from napari_mrseg.io.format import MAX_VOXELS, Format, Volume, read_bytes
 from napari_mrseg.study import Grid, Source
 
@@ -42,13 +42,13 @@ class OtherVolume(Format):
             data, affine, more, whole = _freesurfer(path, raw)
         else:
             data, affine, more, whole = _pair(path)
-        if not gate.sound(affine):
+        if not checks.sound(affine):
             raise InputError(f"{path.name} has no usable position; convert the original scan again.")
-        gate.check_shape(path, data.shape, labels=labels)
-        gate.check_size(path, data.shape, affine)
+        checks.check_shape(path, data.shape, labels=labels)
+        checks.check_size(path, data.shape, affine)
         values = np.array(data, dtype=np.float32)
-        gate.check_voxels(path, values, labels=labels)
-        notes = tuple(note for note in (gate.sheared(path, affine), gate.axes_note(path, whole)) if note)
+        checks.check_voxels(path, values, labels=labels)
+        notes = tuple(note for note in (checks.sheared(path, affine), checks.axes_note(path, whole)) if note)
         source = Source(path, Grid.of(values.shape, affine), hashlib.sha256(raw + more).hexdigest())
         return values, source, notes
 
@@ -69,8 +69,8 @@ def _itk(path: Path) -> Read:
     try:
         reader.ReadImageInformation()
         whole = tuple(int(n) for n in reader.GetSize())
-        axes = gate.volume_axes(whole)
-        gate.check_dimensions(path, [whole[axis] for axis in axes])
+        axes = checks.volume_axes(whole)
+        checks.check_dimensions(path, [whole[axis] for axis in axes])
         if reader.GetNumberOfComponents() != 1:
             raise InputError(f"{path.name} has colour voxels; save one grey value per voxel.")
         reader.SetExtractSize([n if axis in axes else 0 for axis, n in enumerate(whole)])
@@ -116,8 +116,8 @@ def _freesurfer(path: Path, raw: bytes) -> Read:
             body = raw
         image = nib.MGHImage.from_bytes(body)
         whole = tuple(int(n) for n in image.shape)
-        shape = [whole[axis] for axis in gate.volume_axes(whole)]
-        gate.check_dimensions(path, shape)
+        shape = [whole[axis] for axis in checks.volume_axes(whole)]
+        checks.check_dimensions(path, shape)
         data = np.asarray(image.dataobj).reshape(shape)
     except InputError:
         raise
@@ -137,8 +137,8 @@ def _pair(path: Path) -> Read:
                 f"{path.name} is an Analyze file, which does not say where left is; convert the scan to .nii.gz."
             )
         whole = tuple(int(n) for n in image.shape)
-        shape = [whole[axis] for axis in gate.volume_axes(whole)]
-        gate.check_dimensions(path, shape)
+        shape = [whole[axis] for axis in checks.volume_axes(whole)]
+        checks.check_dimensions(path, shape)
         if int(image.header["qform_code"]) <= 0 and int(image.header["sform_code"]) <= 0:
             raise InputError(
                 f"{path.name} does not say how it lies in the body (qform_code and sform_code are 0); convert it again "

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from napari_mrseg.bench import Subject, bench, jobs, summary
 from napari_mrseg.bench.baselines import slide
-from napari_mrseg.bench.counting import Rates, estimate, seconds
-from napari_mrseg.bench.report import agreement, ratios
+from napari_mrseg.bench.ratios import agreement, ratios
+from napari_mrseg.bench.roofline import Rates, estimate, seconds
 from napari_mrseg.bench.synthetic import BRAIN, headline, random_model, renamed, synthetic_study
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.inference.engine import Engine

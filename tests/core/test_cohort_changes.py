@@ -472,7 +472,7 @@ def test_a_damaged_archive_is_one_row(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_one_study_under_two_names_is_said(tmp_path: Path) -> None:
     """The same scans, or one scan in two studies: in the facts, the report and a sentence."""
-    from napari_mrseg.cohort.report import report_html
+    from napari_mrseg.cohort.cohort_report import report_html
 
     for name, flair, t1 in (("a", "1", "2"), ("b", "1", "2"), ("c", "3", "2"), ("d", "4", "5")):
         (tmp_path / "data" / name).mkdir(parents=True)

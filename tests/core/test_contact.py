@@ -16,10 +16,10 @@ from PIL import Image
 
 from napari_mrseg.compare.colours import rgb
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.contact import CAPTION, HEADER, ContactSheet
+from napari_mrseg.compare.comparison_report import report_html
+from napari_mrseg.compare.contact_sheet import CAPTION, HEADER, ContactSheet
 from napari_mrseg.compare.drawing import text_width
 from napari_mrseg.compare.figures import save_contact_sheet
-from napari_mrseg.compare.report import report_html
 from napari_mrseg.compare.table import table_document
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_labels

@@ -13,8 +13,8 @@ import pydicom
 import pytest
 
 from napari_mrseg.io.agent import Vote, hear, side_of, tag_vote, weigh
+from napari_mrseg.io.dicom.archive import Member
 from napari_mrseg.io.dicom.choice import judge_beside
-from napari_mrseg.io.dicom.files import Member
 from napari_mrseg.io.dicom.index import Frame, Series
 from napari_mrseg.io.recognise import UNSURE, recognise
 from napari_mrseg.tasks import BRATS

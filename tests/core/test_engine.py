@@ -13,9 +13,9 @@ from tiny import SHAPE, model, network, study
 
 from napari_mrseg.errors import Cancelled, DeviceError, InputError
 from napari_mrseg.inference import scans
+from napari_mrseg.inference.cost import tera
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.inference.slow import tera
 from napari_mrseg.models.store import Model
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import BRATS

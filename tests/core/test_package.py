@@ -21,7 +21,7 @@ MUST_HAVE = (
     "napari_mrseg/napari.yaml",
     "napari_mrseg/resources/sample/simulated.json",
     "napari_mrseg/resources/models",
-    "mrseg_training/fit.py",
+    "mrseg_training/loop.py",
     "napari_mrseg/resources/template/template.npz",
     "mrseg_training/configs/tiny.yaml",
     "mrseg_training/splits/folds.json",
@@ -118,6 +118,6 @@ def test_every_command_of_the_manifest_can_be_imported() -> None:
 
 def test_looking_at_files_needs_no_torch() -> None:
     """``mrseg inspect`` and napari's reader start without what only a network needs: torch, Qt, napari."""
-    code = "import sys, napari_mrseg.io, napari_mrseg.cli.look; print([m for m in sys.argv[1:] if m in sys.modules])"
+    code = "import sys, napari_mrseg.io, napari_mrseg.cli.subject; print([m for m in sys.argv[1:] if m in sys.modules])"
     words = [sys.executable, "-c", code, "torch", "monai", "qtpy", "napari", "SimpleITK", "highdicom"]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"

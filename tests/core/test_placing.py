@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mrseg.compare.placing import Label, placed
+from napari_mrseg.compare.label_placement import Label, placed
 
 
 def overlaps(a: np.ndarray, b: np.ndarray, size: np.ndarray) -> bool:

@@ -527,7 +527,7 @@ def test_a_deflated_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.Mon
     dataset.save_as(path)
     write_series(tmp_path / "1", scan(1), affine(), number=1, description="FLAIR", times=TIMES["flair"])
     assert "1 slices only" in " ".join(f.reason for f in recognise(tmp_path).files)
-    monkeypatch.setattr("napari_mrseg.io.dicom.files.MOST_INFLATED", 10_000)
+    monkeypatch.setattr("napari_mrseg.io.dicom.archive.MOST_INFLATED", 10_000)
     os.utime(path, (1, 1))
     found = {f.path.name: f.reason for f in recognise(tmp_path).files}
     assert "unpacks to too much" in found["1 file that cannot be read"]

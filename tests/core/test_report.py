@@ -17,7 +17,7 @@ import pytest
 import synthetic_comparison as made
 
 from napari_mrseg.compare import write_comparison
-from napari_mrseg.compare.report import report_html
+from napari_mrseg.compare.comparison_report import report_html
 from napari_mrseg.compare.table import table_document
 from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.prediction import Prediction

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from napari_mrseg.io.agent import tag_vote
-from napari_mrseg.io.verdict import Timing, Verdict, decide, verdict_of
-from napari_mrseg.io.words import words_of
+from napari_mrseg.io.decision import Timing, Verdict, decide, verdict_of
+from napari_mrseg.io.keywords import words_of
 from napari_mrseg.tasks import BRATS
 
 TIMES = {

@@ -10,9 +10,9 @@ from tiny import model, study
 
 from napari_mrseg import doctor
 from napari_mrseg.bench.synthetic import random_model
-from napari_mrseg.inference import slow
+from napari_mrseg.inference import cost
+from napari_mrseg.inference.cost import slow_choices
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.inference.slow import slow_choices
 from napari_mrseg.models.counting import count
 from napari_mrseg.models.store import Model
 from napari_mrseg.models.unimrseg import SIZES, UniMRSeg
@@ -29,7 +29,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, bf16: bool = True
     """A synthetic machine."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(slow, "has_bf16", lambda _: bf16)
+    monkeypatch.setattr(cost, "has_bf16", lambda _: bf16)
 
 
 def codes(model: Model, device: torch.device, precision: str) -> list[str]:
@@ -66,10 +66,10 @@ def test_a_large_model_on_the_cpu_is_slow(tmp_path: Path, monkeypatch: pytest.Mo
     machine(monkeypatch)
     large = random_model(tmp_path / "paper", "paper")
     (note,) = slow_choices(large, CPU, "bf16", 2)
-    want = count(UniMRSeg, SIZES["paper"], slow.BRAIN_MM, channels=4, incomplete=True).flops
-    assert slow.tera(large) * 1e12 == pytest.approx(want)
+    want = count(UniMRSeg, SIZES["paper"], cost.BRAIN_MM, channels=4, incomplete=True).flops
+    assert cost.tera(large) * 1e12 == pytest.approx(want)
     assert note.code == "slow_model"
-    assert f"at least {want / (2 * slow.RATES['bf16']):.0f} s on 2 threads" in note.message
+    assert f"at least {want / (2 * cost.RATES['bf16']):.0f} s on 2 threads" in note.message
     assert codes(large, torch.device("cuda:0"), "bf16") == []
 
 

@@ -12,7 +12,7 @@ import synthetic_comparison as made
 
 from napari_mrseg.compare import write_comparison
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.report import report_html
+from napari_mrseg.compare.comparison_report import report_html
 from napari_mrseg.compare.table import table_csv, table_document, table_markdown
 from napari_mrseg.compare.trust import ALIKE, MARKS, judge
 from napari_mrseg.inference.prediction import Prediction

@@ -13,7 +13,7 @@ from waiting import MakeStudy
 from napari_mrseg import cli
 from napari_mrseg.compare import Comparison, write_models
 from napari_mrseg.compare.comparison import Second
-from napari_mrseg.compare.contact import ContactSheet
+from napari_mrseg.compare.contact_sheet import ContactSheet
 from napari_mrseg.compare.difference import BOTH, ONLY_A, ONLY_B, difference
 from napari_mrseg.compare.metrics import dice, region_mask
 from napari_mrseg.compare.table import table_csv

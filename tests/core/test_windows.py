@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mrseg.inference.windows import OVERLAP, blend, nearest_first, tile
+from napari_mrseg.inference.tiles import OVERLAP, blend, nearest_first, tile
 from napari_mrseg.models.unimrseg import STRIDE
 from napari_mrseg.prepare import foreground, frame, measure, normalise, resample, scale
 

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QSettings
 from waiting import Asked
 
-from napari_mrseg._qt import leaving
+from napari_mrseg._qt import unsaved
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.session import Session
 
@@ -35,5 +35,5 @@ def dock(qtbot: QtBot, session: Session) -> MrsegDock:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """What was asked about unsaved work; ``answer`` is what the user says, at first Discard."""
     made = Asked()
-    monkeypatch.setattr(leaving, "ask", made)
+    monkeypatch.setattr(unsaved, "ask", made)
     return made

@@ -18,10 +18,10 @@ from recorder import Recorder, sizes_on_screen
 from waiting import PATIENCE, Asked, MakeStudy, until_error, until_final
 
 from napari_mrseg import io
-from napari_mrseg._qt import settings
+from napari_mrseg._qt import user_settings
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.edits import is_unsaved
-from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg.compare import metrics
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
@@ -323,11 +323,11 @@ def test_settings_outlast_the_window(qtbot: QtBot, swift: MrsegDock, tiny: Model
 
 def test_settings_that_are_damaged_are_left_out() -> None:
     """What is no number, or no list, counts as never kept."""
-    settings.remember("opacity", "much")
-    settings.remember("outline", 3)
-    assert settings.remembered_look() == Look()
-    settings._settings().setValue("recent", "{")
-    assert settings.recent_studies("brats") == []
+    user_settings.remember("opacity", "much")
+    user_settings.remember("outline", 3)
+    assert user_settings.remembered_look() == Look()
+    user_settings._settings().setValue("recent", "{")
+    assert user_settings.recent_studies("brats") == []
 
 
 def test_recent_studies_hold_paths_and_nothing_else(
@@ -341,8 +341,8 @@ def test_recent_studies_hold_paths_and_nothing_else(
     dock.open([first / "nothing"])
     until_error(qtbot, dock)
     task = dock.session.task.name
-    assert settings.recent_studies(task) == [(str(second),), (str(first),)]
-    assert settings.last_folder() == str(first.parent)
+    assert user_settings.recent_studies(task) == [(str(second),), (str(first),)]
+    assert user_settings.last_folder() == str(first.parent)
     menu = dock.panel.recent_button.menu()
     menu.aboutToShow.emit()
     titles = [action.text() for action in menu.actions()]
@@ -354,19 +354,19 @@ def test_recent_studies_hold_paths_and_nothing_else(
     qtbot.waitUntil(
         lambda: dock.session.study is not None and dock.session.study.case != "first", timeout=PATIENCE
     )
-    assert len(settings.recent_studies(task)) == 2
+    assert len(user_settings.recent_studies(task)) == 2
     menu.aboutToShow.emit()
     next(action for action in menu.actions() if action.text() == "Forget these studies").trigger()
-    assert settings.recent_studies(task) == []
+    assert user_settings.recent_studies(task) == []
 
 
 def test_open_starts_where_studies_are_and_save_where_results_were_saved(tmp_path: Path) -> None:
     """Two folders, remembered apart; the first save starts beside the studies."""
-    settings.remember_folder("/studies")
-    assert settings.last_folder(settings.SAVED) == "/studies"
-    settings.remember_folder("/results", settings.SAVED)
-    assert settings.last_folder() == "/studies"
-    assert settings.last_folder(settings.SAVED) == "/results"
+    user_settings.remember_folder("/studies")
+    assert user_settings.last_folder(user_settings.SAVED) == "/studies"
+    user_settings.remember_folder("/results", user_settings.SAVED)
+    assert user_settings.last_folder() == "/studies"
+    assert user_settings.last_folder(user_settings.SAVED) == "/results"
 
 
 def test_a_worklist_is_read_with_two_keys(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from napari_mrseg._qt.files import file_kinds
+from napari_mrseg._qt.file_choices import file_kinds
 from napari_mrseg.io.formats import scan_endings
 from napari_mrseg.tasks import BRATS, RGBD_SOD, Task
 

@@ -17,7 +17,7 @@ from waiting import PATIENCE, Asked, MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.edits import copies_in, is_edited, is_unsaved, mark_saved
-from napari_mrseg._qt.leaving import Leaving
+from napari_mrseg._qt.unsaved import Leaving
 
 
 def painted(qtbot: QtBot, dock: MrsegDock) -> Labels:

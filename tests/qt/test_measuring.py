@@ -15,7 +15,7 @@ from waiting import PATIENCE, until_final
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.marks import DISTANCES, Mark, Marks
 from napari_mrseg._qt.measuring import DISTANCE, LESION
-from napari_mrseg._qt.windowing import OWN
+from napari_mrseg._qt.window_level import OWN
 from napari_mrseg.compare.lesions import lesions_of
 from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.display import contrast_limits

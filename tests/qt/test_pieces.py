@@ -15,15 +15,15 @@ from tiny import study
 from waiting import PATIENCE
 
 from napari_mrseg._qt.bridge import Later, SessionBridge
-from napari_mrseg._qt.card import card_dialog
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
-from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.modalities import BLINK_MS, FileChoice, ModalityList, short_names, swapped
+from napari_mrseg._qt.model_info import card_dialog
 from napari_mrseg._qt.orientation import OrientationLetters, letters
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.result import Measures
-from napari_mrseg._qt.words import Line, Notes
+from napari_mrseg._qt.text_labels import Line, Notes
 from napari_mrseg.compare.trust import Reason, Trust
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QLabel
 from napari_mrseg._qt import preferences
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.legend import Legend
-from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.inference.cache import BUDGET, PredictionCache

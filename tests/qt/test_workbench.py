@@ -20,7 +20,7 @@ from napari_mrseg._qt.compare.matrix_model import CELL
 from napari_mrseg._qt.compare.pair import BOTH, ONLY_A, ONLY_B
 from napari_mrseg._qt.compare.workbench import Workbench
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.windows import ComparisonWindow
+from napari_mrseg._qt.dock_windows import ComparisonWindow
 from napari_mrseg.compare import Agreement, Comparison, attribute
 from napari_mrseg.compare.attribution import probability_map
 from napari_mrseg.compare.sufficient import default_lines

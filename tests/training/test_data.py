@@ -12,10 +12,10 @@ from small import NAMES_2023, small_config, write_subject, write_subjects
 from synthetic import save_nifti
 
 from mrseg_training.augment import augment, faulty, regions_of
-from mrseg_training.data import cache
-from mrseg_training.data.cache import Volumes, fill_cache, is_sound
+from mrseg_training.data import prepared
+from mrseg_training.data.audit import check
 from mrseg_training.data.loader import Loader
-from mrseg_training.data.report import check
+from mrseg_training.data.prepared import Volumes, fill_cache, is_sound
 from mrseg_training.data.splits import draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, find_brats, find_folders
 from mrseg_training.log import Count
@@ -197,13 +197,13 @@ def test_cache_is_verified_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     source = files(root)
     cached = fill_cache(source, source.ids, tmp_path / "cache")
     loaded: list[str] = []
-    real = cache.examine
+    real = prepared.examine
 
     def counted(source: Files, subject: str) -> object:
         loaded.append(subject)
         return real(source, subject)
 
-    monkeypatch.setattr(cache, "examine", counted)
+    monkeypatch.setattr(prepared, "examine", counted)
     fill_cache(source, source.ids, tmp_path / "cache")
     assert loaded == []
     content = bytearray(cached[0].path.read_bytes())
@@ -343,7 +343,7 @@ def test_regions_are_nested() -> None:
 @pytest.mark.real
 def test_real_scans_as_training_data(real_data: Path, tmp_path: Path) -> None:
     """Folders of real scans by a glob: found, split, prepared, and one step of each stage to a model folder."""
-    from mrseg_training.fit import train
+    from mrseg_training.loop import train
     from napari_mrseg.models.store import load_model
 
     data = {

@@ -14,12 +14,12 @@ from small import small_config, write_subject, write_subjects
 from synthetic import save_nifti
 from tiny import image_model
 
-from mrseg_training.data.distributed import distributed_split
+from mrseg_training.data.official_split import distributed_split
 from mrseg_training.data.splits import read_split
 from mrseg_training.data.subjects import Files, find_brats, find_folders
 from mrseg_training.evaluate import evaluate
 from mrseg_training.evaluate_models import evaluate_models
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.store import Model
 from napari_mrseg.tasks import BRATS, RGBD_SOD

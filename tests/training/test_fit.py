@@ -15,11 +15,11 @@ import torch
 from safetensors import safe_open
 from small import small_config, write_subject, write_subjects
 
-from mrseg_training import files
+from mrseg_training import atomic
 from mrseg_training.average import Average
 from mrseg_training.checkpoint import checkpoints, load_weights
 from mrseg_training.config import changed, check
-from mrseg_training.fit import TrainingStopped, train
+from mrseg_training.loop import TrainingStopped, train
 from mrseg_training.settings import Config
 from mrseg_training.stages import make_stage
 from mrseg_training.stages.contrast import Contrast
@@ -74,7 +74,7 @@ def train_and_die(config: Config, out: str, stage: str, step: int) -> None:
 def in_a_process(*args: Any) -> int | None:
     """Exit code of :func:`train_and_die` in a process of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mrseg_training.fit", "lightning.fabric", "monai.losses"])
+    context.set_forkserver_preload(["mrseg_training.loop", "lightning.fabric", "monai.losses"])
     process = context.Process(target=train_and_die, args=args)
     process.start()
     process.join(180)
@@ -239,14 +239,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No traceback, no half-written file, the old one untouched."""
     path = tmp_path / "file"
-    files.write_atomically(path, b"old")
+    atomic.write_atomically(path, b"old")
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="the disk is full"):
-        files.write_atomically(path, b"new")
+        atomic.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

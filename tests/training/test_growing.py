@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from small import small_config
 from torch import Tensor
 
-from mrseg_training.data.cache import fill_cache
-from mrseg_training.data.growing import Growing
+from mrseg_training.data.growing_pool import Growing
+from mrseg_training.data.prepared import fill_cache
 from mrseg_training.data.subjects import open_source
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 from mrseg_training.settings import Config
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
@@ -70,7 +70,7 @@ def test_the_pool_grows_and_a_stopped_run_goes_on_with_the_same_subjects(tmp_pat
 
 def test_a_subject_that_cannot_be_drawn_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that draws has died: training stops with a sentence, and does not wait for ever."""
-    monkeypatch.setattr("mrseg_training.data.growing.fill_there", _die)
+    monkeypatch.setattr("mrseg_training.data.growing_pool.fill_there", _die)
     with pytest.raises(InputError, match=r"sim-train-0003 cannot be drawn"):
         train(config_of(15), tmp_path / "run")
 

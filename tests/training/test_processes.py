@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from small import write_subjects
 
-from mrseg_training.data.cache import Volumes, fill_cache
+from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import Files, find_brats
 from napari_mrseg.tasks import BRATS
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 sys.path.insert(0, {tests!r}); sys.path.insert(0, {training!r})
 from small import small_config
-from mrseg_training.data.cache import Cached, Volumes
+from mrseg_training.data.prepared import Cached, Volumes
 from mrseg_training.data.loader import Loader
 from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.stages import make_stage

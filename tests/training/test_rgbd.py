@@ -11,7 +11,7 @@ from PIL import Image
 from small import small_config
 from synthetic_frames import SIZE, write_frame, write_frames
 
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 from napari_mrseg import cli
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mrseg_training.config import load_config
-from mrseg_training.cost import cost
-from mrseg_training.data.simulated import Simulated, write_studies
+from mrseg_training.data.simulated_subjects import Simulated, write_studies
+from mrseg_training.gpu_hours import cost
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
@@ -92,7 +92,7 @@ def test_tensorboard_gets_curves_and_pictures(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from small import small_config, write_subjects
 
-    from mrseg_training.fit import train
+    from mrseg_training.loop import train
 
     config = small_config(
         write_subjects(tmp_path / "data", 4),

@@ -12,8 +12,8 @@ from test_stages import batch, step
 
 from mrseg_training import losses_cmc, losses_smml
 from mrseg_training.config import changed, load_config
-from mrseg_training.data.prepare import labelled
-from mrseg_training.fit import train
+from mrseg_training.data.datasets import labelled
+from mrseg_training.loop import train
 from mrseg_training.stages import Stage, make_stage
 from napari_mrseg.errors import InputError, UnknownModelError
 from napari_mrseg.inference.engine import Engine

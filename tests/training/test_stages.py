@@ -179,7 +179,7 @@ def test_norm_statistics_running() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_every_ablation_row_trains_and_exports(row: str, tmp_path: Path) -> None:
     """One step of each segment of each row of the paper's tables, weights handed on, a model folder at the end."""
-    from mrseg_training.export import model_card
+    from mrseg_training.model_card import model_card
 
     config = AblationConfig(
         base=small_config(), updates=UpdatesPart(reconstruct=1, contrast=1, adapt=1, passes=4), rows=(row,)

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QSettings
 from waiting import Asked
 
-from napari_mrseg._qt import leaving
+from napari_mrseg._qt import unsaved
 
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     pytest.exit("tests/viewer need a display; run them with xvfb-run", returncode=2)
@@ -51,5 +51,5 @@ def own_settings(tmp_path: Path) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """What was asked about unsaved work; ``answer`` is what the user says, at first Discard."""
     made = Asked()
-    monkeypatch.setattr(leaving, "ask", made)
+    monkeypatch.setattr(unsaved, "ask", made)
     return made

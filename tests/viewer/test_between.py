@@ -17,8 +17,8 @@ from waiting import PATIENCE, Asked, MakeStudy, until_error, until_final
 
 from napari_mrseg import io
 from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg._qt.dock_widget import holder_of
 from napari_mrseg._qt.edits import copies_in
-from napari_mrseg._qt.holder import holder_of
 
 __all__ = ["dock"]  # the fixture
 

@@ -18,8 +18,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_mrseg._qt.layers import StudyLayers
-from napari_mrseg._qt.look import Look
 from napari_mrseg._qt.orientation import OrientationLetters
+from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg.io import open_study
 from napari_mrseg.session import Session
 

@@ -19,7 +19,7 @@ from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.windows import open_comparison, open_dock
+from napari_mrseg._qt.dock_windows import open_comparison, open_dock
 from napari_mrseg.display import image_title
 from napari_mrseg.session import Session
 from napari_mrseg.study import Image

@@ -14,8 +14,8 @@ from test_use import ALT, LEFT, canvas, click
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.reading import NAPARIS
-from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.session import Session
 
 

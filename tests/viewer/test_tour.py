@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from waiting import PATIENCE, MakeStudy, until_final
 
+from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.tour import Tour
-from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.session import Session
 
 

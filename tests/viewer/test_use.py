@@ -27,9 +27,9 @@ from waiting import PATIENCE, MakeStudy, until_error, until_final
 from napari_mrseg._qt.app import launch
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.ruler import DISTANCES
-from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session import Session

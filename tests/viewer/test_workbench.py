@@ -14,8 +14,8 @@ from tiny import study
 from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
-from napari_mrseg._qt.holder import holder_of
-from napari_mrseg._qt.windows import open_dock
+from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg.models.store import Model
 from napari_mrseg.session import Session
 

@@ -16,13 +16,13 @@ from pydantic import Field, model_validator
 from torch.nn import functional as F
 
 from mrseg_training.ablation_table import markdown
+from mrseg_training.atomic import write_atomically
 from mrseg_training.config import changed
-from mrseg_training.data.cache import Volumes, fill_cache
-from mrseg_training.data.prepare import Data, find_data, prepare_data
+from mrseg_training.data.datasets import Data, find_data, prepare_data
+from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import open_source
-from mrseg_training.files import write_atomically
-from mrseg_training.fit import Start, find_start, fingerprint, run_stage
 from mrseg_training.log import Log, Report, to_people
+from mrseg_training.loop import Start, find_start, fingerprint, run_stage
 from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part

@@ -14,15 +14,15 @@ import torch
 from pydantic import Field, model_validator
 
 from mrseg_training.ablate import measure
+from mrseg_training.atomic import write_atomically
 from mrseg_training.benchmark_table import markdown
 from mrseg_training.bundled import read_folds
 from mrseg_training.config import check, load_as, merged, shipped
-from mrseg_training.data.cache import Volumes, fill_cache
+from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import open_source
 from mrseg_training.evaluate import find_labelled
-from mrseg_training.files import write_atomically
-from mrseg_training.fit import train
 from mrseg_training.log import Report
+from mrseg_training.loop import train
 from mrseg_training.settings import Config, DataPart, Part, SimulatePart
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.errors import InputError

@@ -24,12 +24,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mrseg_training.atomic import add_data, one_folder, write_atomically
 from mrseg_training.bundled_card import bundled_card
 from mrseg_training.bundled_measure import false_positives, measure, simulated, whole_tumour
 from mrseg_training.bundled_table import SHIPPED, measured, pooled, report
 from mrseg_training.config import changed, load_config
-from mrseg_training.files import add_data, one_folder, write_atomically
-from mrseg_training.fit import train
+from mrseg_training.loop import train
 from mrseg_training.settings import Config
 from napari_mrseg.models.store import load_model, save_model
 

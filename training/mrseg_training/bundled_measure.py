@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mrseg_training.data.simulated import write_studies
+from mrseg_training.data.simulated_subjects import write_studies
 from mrseg_training.evaluate import evaluate
 from mrseg_training.settings import Config
 from napari_mrseg.compare.metrics import dice, region_mask

@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mrseg_training.atomic import write_atomically
 from mrseg_training.average import Average
-from mrseg_training.files import write_atomically
 from napari_mrseg.errors import ModelError
 
 KEPT = 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mrseg_training.files import write_atomically
+from mrseg_training.atomic import write_atomically
 from mrseg_training.paper_table import COLOURS
 from napari_mrseg.compare.drawing import Drawing
 

@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from mrseg_training import perturb
+from mrseg_training.atomic import write_atomically
 from mrseg_training.calibration import Calibration
-from mrseg_training.chosen import chosen_subjects, seen_by
-from mrseg_training.data.report import Survey, examine
+from mrseg_training.data.audit import Survey, examine
 from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
-from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
 from mrseg_training.measure import Reference, measuring, reference_sizes, scores
 from mrseg_training.paper_table import (
@@ -33,6 +32,7 @@ from mrseg_training.paper_table import (
     summarise,
     table_markdown,
 )
+from mrseg_training.selection import chosen_subjects, seen_by
 from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine

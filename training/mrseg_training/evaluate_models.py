@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrseg_training.chosen import chosen_subjects
+from mrseg_training.atomic import write_atomically
 from mrseg_training.evaluate import OUTPUTS, evaluate, find_labelled
-from mrseg_training.files import write_atomically
 from mrseg_training.log import silent
 from mrseg_training.markdown import number, table
+from mrseg_training.selection import chosen_subjects
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError

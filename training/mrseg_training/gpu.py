@@ -26,13 +26,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mrseg_training.atomic import add_data, one_folder, write_atomically
 from mrseg_training.bundled import configs, read_folds
 from mrseg_training.config import changed
 from mrseg_training.data.anatomy import from_study, save_pair
-from mrseg_training.data.cache import fill_cache
-from mrseg_training.data.prepare import find_data
-from mrseg_training.files import add_data, one_folder, write_atomically
-from mrseg_training.fit import train
+from mrseg_training.data.datasets import find_data
+from mrseg_training.data.prepared import fill_cache
+from mrseg_training.loop import train
 from mrseg_training.settings import Config
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model, save_model

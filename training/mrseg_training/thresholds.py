@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mrseg_training.atomic import write_atomically
 from mrseg_training.evaluate import find_labelled
-from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import load_model

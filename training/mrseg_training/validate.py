@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mrseg_training import losses, perturb
 from mrseg_training.augment import regions_of
-from mrseg_training.data.cache import Volumes
+from mrseg_training.data.prepared import Volumes
 from mrseg_training.stages import Batch, Stage
 from mrseg_training.stages.reconstruct import Reconstruct
 from napari_mrseg.inference.fill import by_channel, fill

@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_mrseg._qt.compare.looks import PAPER, wrapped
+from napari_mrseg._qt.compare.style_sheet import PAPER, wrapped
 from napari_mrseg.compare.attribution import CAVEAT, HOW, Attribution
 from napari_mrseg.tasks import Task
 

@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.state import State
-from napari_mrseg._qt.settings import SAVED, last_folder, remember_folder
+from napari_mrseg._qt.compare.live_comparison import State
+from napari_mrseg._qt.user_settings import SAVED, last_folder, remember_folder
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.errors import InputError
 from napari_mrseg.session_file import open_session, save_session

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.bridge import Later
 from napari_mrseg._qt.compare.bars import Bars
-from napari_mrseg._qt.compare.looks import quiet, titled, wrapped
 from napari_mrseg._qt.compare.maps import MEANING, Kind, Maps, Wanted
+from napari_mrseg._qt.compare.style_sheet import quiet, titled, wrapped
 from napari_mrseg.compare.agreement import Agreement, Summary
 from napari_mrseg.compare.attribution import CAVEAT, HOW, attribute
 from napari_mrseg.compare.comparison import Comparison

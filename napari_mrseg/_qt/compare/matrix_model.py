@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
-from napari_mrseg._qt.compare.looks import wrapped
+from napari_mrseg._qt.compare.style_sheet import wrapped
 from napari_mrseg.compare.columns import DICE, text_of, unseen
 from napari_mrseg.compare.comparison import Column, Comparison
 from napari_mrseg.compare.figures import cell_colours

@@ -14,7 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.state import State
+from napari_mrseg._qt.compare.live_comparison import State
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import BOTH, COLOURS, ONLY_A, ONLY_B, difference

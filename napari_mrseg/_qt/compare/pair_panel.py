@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.compare.looks import button, quiet, titled, wrapped
 from napari_mrseg._qt.compare.pair import OTHER_MODEL, REFERENCE, Mode, Pair, Second
+from napari_mrseg._qt.compare.style_sheet import button, quiet, titled, wrapped
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR, BOTH, BOTH_COLOUR, ONLY_A, ONLY_B

@@ -24,25 +24,25 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.choices import model_choices
-from napari_mrseg._qt.compare.choices import Choices
-from napari_mrseg._qt.compare.contact import Contact
-from napari_mrseg._qt.compare.degrade import Degrade
-from napari_mrseg._qt.compare.enough import Enough
+from napari_mrseg._qt.compare.contact_view import Contact
+from napari_mrseg._qt.compare.degrade_panel import Degrade
 from napari_mrseg._qt.compare.exports import Exports
-from napari_mrseg._qt.compare.looks import WORKBENCH, wrapped
+from napari_mrseg._qt.compare.live_comparison import State
 from napari_mrseg._qt.compare.maps import Maps
 from napari_mrseg._qt.compare.maps_panel import MapsPanel
 from napari_mrseg._qt.compare.matrix import Matrix
 from napari_mrseg._qt.compare.pair import Pair
 from napari_mrseg._qt.compare.pair_panel import PairPanel
-from napari_mrseg._qt.compare.state import State
+from napari_mrseg._qt.compare.style_sheet import WORKBENCH, wrapped
+from napari_mrseg._qt.compare.sufficient_line import Enough
+from napari_mrseg._qt.compare.table_options import Choices
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.holder import holder_of
+from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dropdowns import model_choices
 from napari_mrseg._qt.key_names import key
 from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import follow_theme
-from napari_mrseg._qt.words import Line
+from napari_mrseg._qt.text_labels import Line
 from napari_mrseg.tasks import Combination
 
 WIDTH, HEIGHT = 690, 640  # pixels: all columns; fifteen rows, their head and foot, and what is chosen below

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.dicom.files import is_archive
+from napari_mrseg.io.dicom.archive import is_archive
 from napari_mrseg.io.dicom.index import is_dicom, look_up
 from napari_mrseg.io.dicom.read import content_hash, read_series
 from napari_mrseg.io.format import Format, Volume

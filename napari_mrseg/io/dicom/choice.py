@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_mrseg.io.agent import Side, Vote, weigh
+from napari_mrseg.io.decision import Verdict
 from napari_mrseg.io.dicom import case_of, names_study
 from napari_mrseg.io.dicom.index import Export, Series, index
 from napari_mrseg.io.dicom.role import agent_votes, description_of, judge, protocol_of
-from napari_mrseg.io.verdict import Verdict
-from napari_mrseg.io.words import find_claims, siblings, words_of
+from napari_mrseg.io.keywords import find_claims, siblings, words_of
 from napari_mrseg.tasks import Task
 
 FINER_MM = 0.5  # slices must differ by more to be called finer

@@ -21,7 +21,16 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import get_decoder
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.dicom.files import DEFLATED, LEAST, META, Member, PackedError, is_archive, members, quiet
+from napari_mrseg.io.dicom.archive import (
+    DEFLATED,
+    LEAST,
+    META,
+    Member,
+    PackedError,
+    is_archive,
+    members,
+    quiet,
+)
 from napari_mrseg.io.dicom.stack import (
     FEW_SLICES,
     STACK_TAGS,

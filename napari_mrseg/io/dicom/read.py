@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pydicom
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import gate
-from napari_mrseg.io.dicom.files import Member, quiet
+from napari_mrseg.io import checks
+from napari_mrseg.io.dicom.archive import Member, quiet
 from napari_mrseg.io.dicom.index import BROKEN, Series
 from napari_mrseg.io.dicom.stack import ROUNDED_MM, UNEVEN, Frame
 from napari_mrseg.io.format import Volume
@@ -31,7 +31,7 @@ def read_series(series: Series) -> Volume:
     if series.refusal:
         raise InputError(f"{path.name} is no scan that can be used: {series.refusal}.")
     rows, columns = series.shape
-    gate.check_dimensions(path, (columns, rows, max(2, len(series.frames))))
+    checks.check_dimensions(path, (columns, rows, max(2, len(series.frames))))
     contents: dict[Member, Any] = {}
     digest = hashlib.sha256()
     for member in sorted({frame.member for frame in series.frames}):
@@ -50,14 +50,14 @@ def read_series(series: Series) -> Volume:
             continue
         slices.append(image)
         places.append((place, position))
-    gate.check_shape(path, (columns, rows, len(slices)), labels=False)
+    checks.check_shape(path, (columns, rows, len(slices)), labels=False)
     affine = _affine(series, places)
-    if not gate.sound(affine):
+    if not checks.sound(affine):
         raise InputError(f"{path.name} has no usable position; export it again.")
     data = _upright(series, np.stack(slices, axis=-1))
-    gate.check_size(path, data.shape, affine)
-    gate.check_voxels(path, data, labels=False)
-    doubts = (_tilt(series, affine), gate.sheared(path, affine), _lost(series), _part(series))
+    checks.check_size(path, data.shape, affine)
+    checks.check_voxels(path, data, labels=False)
+    doubts = (_tilt(series, affine), checks.sheared(path, affine), _lost(series), _part(series))
     notes = [note for note in doubts if note]
     source = Source(path, Grid.of(data.shape, affine), digest.hexdigest())
     return data, source, tuple(notes)
@@ -129,7 +129,7 @@ def _decoded(series: Series, raw: bytes) -> tuple[Any, pydicom.Dataset]:
                     f"{name} is in colour: it is no scan but a map or a picture; give the scan itself."
                 )
             count = int(dataset.get("NumberOfFrames") or 1)
-            gate.check_dimensions(series.path, (int(dataset.Columns), int(dataset.Rows), max(2, count)))
+            checks.check_dimensions(series.path, (int(dataset.Columns), int(dataset.Rows), max(2, count)))
             if "PixelData" not in dataset:
                 raise InputError(f"{name}: one of its files holds no pixels; export the series again.")
             pixels = dataset.pixel_array

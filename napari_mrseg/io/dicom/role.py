@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_mrseg.io.agent import IN_WORDS, Vote, fold, side_of, tag_vote
+from napari_mrseg.io.decision import Timing, Verdict, decide, is_derived, made_from, verdict_of
 from napari_mrseg.io.dicom.index import _NAMES as NAMES
 from napari_mrseg.io.dicom.index import FEW_SLICES, Series
-from napari_mrseg.io.verdict import Timing, Verdict, decide, is_derived, made_from, verdict_of
-from napari_mrseg.io.words import words_of
+from napari_mrseg.io.keywords import words_of
 from napari_mrseg.tasks import Task
 
 DESCRIPTION, PROTOCOL = "description", "protocol"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.dicom.files import quiet
+from napari_mrseg.io.dicom.archive import quiet
 from napari_mrseg.io.dicom.index import BROKEN, look_up
 from napari_mrseg.io.dicom.read import LPS, whole_frames
 from napari_mrseg.study import Source

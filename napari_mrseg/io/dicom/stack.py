@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from napari_mrseg.io.dicom.files import Member
+from napari_mrseg.io.dicom.archive import Member
 
 FEW_SLICES = 5  # of a volume; what has fewer is a localiser or a rest
 UNEVEN = 0.05  # share of the slice distance by which one may differ

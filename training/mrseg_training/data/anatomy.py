@@ -19,7 +19,7 @@ import torch
 from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
 from torch import Generator, Tensor
 
-from mrseg_training.files import write_atomically
+from mrseg_training.atomic import write_atomically
 from napari_mrseg.errors import InputError
 from napari_mrseg.prepare import bounds, foreground, resample, resample_labels
 from napari_mrseg.study import Grid, Source, Study

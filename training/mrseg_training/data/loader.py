@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from mrseg_training import perturb
 from mrseg_training.augment import augment, faulty, regions_of
-from mrseg_training.data.cache import Volumes
+from mrseg_training.data.prepared import Volumes
 from mrseg_training.settings import Extents, StagePart
 from mrseg_training.stages import Batch
 from napari_mrseg.prepare import resample, resample_labels

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mrseg_training.data.distributed import distributed_split
+from mrseg_training.data.official_split import distributed_split
 from mrseg_training.settings import DataPart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
@@ -293,7 +293,7 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
     """The source that the settings ask for. Raises InputError if there is nothing there."""
     if part.source == "simulated":
         from mrseg_training.data.scenes import Scenes
-        from mrseg_training.data.simulated import Simulated
+        from mrseg_training.data.simulated_subjects import Simulated
 
         if task.ndim == 2:
             return Scenes(part.simulate, task, part.spacing)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io import gate
+from napari_mrseg.io import checks
 from napari_mrseg.io.recognise import Found, Recognition, recognise, role_name
 from napari_mrseg.tasks import Task
 
@@ -69,7 +69,7 @@ def _nifti(role: str, value: Any) -> bytes:
             f"{role} is {_kind(value)}, which does not say how it lies in the body; give a file, a nibabel image, or "
             "(array, affine)."
         )
-    if affine is not None and not gate.sound(affine):
+    if affine is not None and not checks.sound(affine):
         raise InputError(f"{role}: its affine is singular or not finite; give the scan's own.")
     voxels = _plain(role, voxels)
     kind = nib.Nifti2Image if isinstance(value, nib.Nifti2Image) else nib.Nifti1Image

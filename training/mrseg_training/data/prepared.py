@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mrseg_training.data.report import Problem, Survey, examine, write_report
+from mrseg_training.atomic import write_atomically
+from mrseg_training.data.audit import Problem, Survey, examine, write_report
 from mrseg_training.data.subjects import Files, Prepared, Source, prepare
-from mrseg_training.files import write_atomically
 from mrseg_training.log import Count, Say, silent
 from napari_mrseg.errors import InputError
 

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from mrseg_training.data.cache import Cached, Volumes, begin_filling, fill_there, is_sound
+from mrseg_training.data.prepared import Cached, Volumes, begin_filling, fill_there, is_sound
 from mrseg_training.data.subjects import Source
 from napari_mrseg.errors import InputError
 

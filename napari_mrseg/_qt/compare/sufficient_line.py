@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QBoxLayout, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
-from napari_mrseg._qt.compare.looks import quiet, wrapped
+from napari_mrseg._qt.compare.style_sheet import quiet, wrapped
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.sufficient import EXPLANATION, THRESHOLD, default_lines
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.looks import button, quiet, titled, wrapped
+from napari_mrseg._qt.compare.style_sheet import button, quiet, titled, wrapped
 from napari_mrseg.session import Session
 from napari_mrseg.tasks import Task
 

@@ -19,7 +19,7 @@ from napari_mrseg._qt.annotations import in_lines
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading import keep_depth, window_of
 from napari_mrseg._qt.style import GROUND
-from napari_mrseg._qt.windowing import Windowing
+from napari_mrseg._qt.window_level import Windowing
 from napari_mrseg.compare.trust import judge
 from napari_mrseg.display import RESEARCH_USE, estimated_codes, image_title, titles
 from napari_mrseg.errors import InputError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from napari_mrseg.io.agent import IN_WORDS, SIDES, Side, Vote, Words, folded, weigh
-from napari_mrseg.io.words import (
+from napari_mrseg.io.keywords import (
     PLANES,
     Claim,
     find_claims,

@@ -11,7 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import QSettings
 
-from napari_mrseg._qt.look import Look
+from napari_mrseg._qt.overlay_style import Look
 
 STUDIES, SAVED = "folder", "saved"
 """Where studies lie, and where results were written: the next Open starts at the first, the next Save at the second."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mrseg_training.data.cache import Volumes
+from mrseg_training.data.prepared import Volumes
 from mrseg_training.settings import CollaboratePart, Config, MutualPart, StagePart
 from napari_mrseg.models.card import ModelCard, Validated
 from napari_mrseg.tasks import Task, get_task

@@ -11,10 +11,10 @@ from qtpy.QtGui import QColor, QHelpEvent, QImage, QPainter, QPen
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.looks import quiet, wrapped
+from napari_mrseg._qt.compare.style_sheet import quiet, wrapped
 from napari_mrseg.compare.columns import text_of
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.compare.contact import GAP, HEADER, ContactSheet
+from napari_mrseg.compare.contact_sheet import GAP, HEADER, ContactSheet
 from napari_mrseg.compare.difference import A_COLOUR, B_COLOUR
 from napari_mrseg.compare.drawing import Pixels
 from napari_mrseg.tasks import Combination

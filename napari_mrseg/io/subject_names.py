@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_mrseg.io.agent import hear
 from napari_mrseg.io.formats import stem
-from napari_mrseg.io.words import find_claims
+from napari_mrseg.io.keywords import find_claims
 from napari_mrseg.tasks import Task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow, QMessageBox, QWidget
 
 from napari_mrseg._qt.edits import about_edit, edited_name, edits_in, mark_saved
-from napari_mrseg._qt.settings import SAVED, last_folder, remember_folder
+from napari_mrseg._qt.user_settings import SAVED, last_folder, remember_folder
 from napari_mrseg.errors import MrsegError
 
 Answer = Literal["save", "discard", "cancel"]

@@ -16,11 +16,11 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_mrseg._qt.about import paths_of
 from napari_mrseg._qt.assign import AssignDialog, ask_codes, ask_study, files_at, is_unclear, studies_at
-from napari_mrseg._qt.files import file_kinds, files_of
-from napari_mrseg._qt.leaving import leave
+from napari_mrseg._qt.file_choices import file_kinds, files_of
 from napari_mrseg._qt.modalities import swapped
 from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
-from napari_mrseg._qt.settings import last_folder, remember_folder, remember_study
+from napari_mrseg._qt.unsaved import leave
+from napari_mrseg._qt.user_settings import last_folder, remember_folder, remember_study
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
 from napari_mrseg.io.labels import MEND
 from napari_mrseg.openings import held_by, held_in_words, name_of, suggested_roles

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.compare.looks import quiet, scale_style, titled, wrapped
-from napari_mrseg._qt.settings import last_folder
+from napari_mrseg._qt.compare.style_sheet import quiet, scale_style, titled, wrapped
+from napari_mrseg._qt.user_settings import last_folder
 from napari_mrseg.compare.columns import SECOND
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.tasks import Task

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
+from mrseg_training.atomic import write_atomically
 from mrseg_training.average import Average
 from mrseg_training.checkpoint import (
     State,
@@ -24,12 +25,11 @@ from mrseg_training.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from mrseg_training.data.cache import Volumes
+from mrseg_training.data.datasets import Data, find_data, prepare_data
 from mrseg_training.data.loader import Loader
-from mrseg_training.data.prepare import Data, find_data, prepare_data
-from mrseg_training.export import model_card
-from mrseg_training.files import write_atomically
+from mrseg_training.data.prepared import Volumes
 from mrseg_training.log import Log, Report, to_people
+from mrseg_training.model_card import model_card
 from mrseg_training.perturb import mix
 from mrseg_training.processes import average_gradients, make_fabric
 from mrseg_training.settings import Config, StagePart

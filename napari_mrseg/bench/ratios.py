@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mrseg.inference.windows import tile
+from napari_mrseg.inference.tiles import tile
 from napari_mrseg.models.store import Model
 from napari_mrseg.prepare import frame
 from napari_mrseg.tasks import Task

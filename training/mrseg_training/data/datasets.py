@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from mrseg_training.data.cache import Cached, Volumes, fill_cache
-from mrseg_training.data.growing import Growing
+from mrseg_training.data.growing_pool import Growing
+from mrseg_training.data.prepared import Cached, Volumes, fill_cache
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, Source, find_folders, open_source
 from mrseg_training.log import Count, Log

@@ -16,10 +16,10 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg.bench.hardware import memory
 from napari_mrseg.bench.jobs import Job, serve
-from napari_mrseg.bench.machine import memory
+from napari_mrseg.bench.response_time import describe, finished, interrupt_sweep, until
 from napari_mrseg.bench.synthetic import Subject, renamed
-from napari_mrseg.bench.waiting import describe, finished, interrupt_sweep, until
 from napari_mrseg.inference.device import resolve_device
 from napari_mrseg.models.store import load_model
 from napari_mrseg.session import Session
