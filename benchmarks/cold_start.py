@@ -33,7 +33,7 @@ def child(folder: Path, began: float) -> dict[str, float]:
     from qtpy.QtWidgets import QApplication
 
     from napari_mrseg._qt.app import open_window
-    from napari_mrseg.session import Session
+    from napari_mrseg.session.state import Session
 
     reached: dict[str, float] = {}
 

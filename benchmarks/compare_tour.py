@@ -24,7 +24,7 @@ from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.compare.workbench import Workbench
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _PATIENCE = 1800.0  # seconds for a sweep
 _SIZE = 1600, 1000  # of the window, pixels

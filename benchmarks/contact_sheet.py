@@ -27,7 +27,7 @@ from napari_mrseg._qt.compare.contact_view import Contact, SheetView
 from napari_mrseg._qt.compare.workbench import Workbench
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.inference.cache import PredictionCache
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _STEPS = 100
 _FRAME = 50.0  # ms

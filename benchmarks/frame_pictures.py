@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.resources import sample_study
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import RGBD_SOD
 
 OUT = Path("docs/images/rgbd")

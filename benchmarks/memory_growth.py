@@ -23,7 +23,7 @@ from napari_mrseg.bench.response_time import finished, until
 from napari_mrseg.bench.synthetic import Subject, random_model, renamed
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.models.store import load_model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 BUDGET = 600 * 10**6  # bytes; the 15 predictions of a whole brain at 1 mm take about 470 MB
 

@@ -32,7 +32,7 @@ from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
 from napari_mrseg.remote.client import RemoteEngine
 from napari_mrseg.remote.token import given_token
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 
 RATE = 12.5e6  # bytes a second: 100 Mbit/s

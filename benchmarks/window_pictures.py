@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg._qt.tour import Tour as Booth
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _PATIENCE = 300.0  # seconds
 _LARGEST = 120_000  # bytes of a picture; a larger one gets fewer colours

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
     from napari_mrseg.io import open_study
     from napari_mrseg.models.store import Model, load_model
-    from napari_mrseg.session import Session
+    from napari_mrseg.session.state import Session
     from napari_mrseg.study import Study
     from napari_mrseg.tasks import Task, get_task
 
@@ -49,7 +49,7 @@ _HOMES = {
     "Engine": "inference.engine",
     "Prediction": "inference.prediction",
     "predict": "inference.engine",
-    "Session": "session",
+    "Session": "session.state",
     "MrsegError": "errors",
 }
 

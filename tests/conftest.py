@@ -13,7 +13,7 @@ from synthetic import LPS, save_nifti
 from tiny import model
 
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

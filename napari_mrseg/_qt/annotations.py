@@ -21,7 +21,7 @@ from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg._qt.text_labels import Line
 from napari_mrseg.compare.trust import MARKS
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _FIRST = 10**5  # in napari's order of overlays at one place: above the letter, which has 10**6
 _SPACER = "mrseg-spacer"

@@ -16,7 +16,7 @@ from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
 from napari_mrseg.errors import InputError, MrsegError
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 WIDTH, HEIGHT = 1440, 900
 _PATIENCE = 900.0  # seconds a screenshot waits for the final result

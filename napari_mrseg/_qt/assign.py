@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
-from napari_mrseg.openings import held_by, name_of
+from napari_mrseg.session.opening import held_by, name_of
 from napari_mrseg.tasks import Task
 
 NO_REFERENCE = "Leave the reference out"

@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_mrseg.errors import MrsegError
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 TOPICS = ("study", "images", "model", "combination", "shown", "running", "predictions", "opening")
 

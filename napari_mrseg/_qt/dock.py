@@ -48,7 +48,7 @@ from napari_mrseg._qt.user_settings import follow_look, remember, remembered, re
 from napari_mrseg._qt.window_level import Windowing
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import joined
 from napari_mrseg.tasks import use_palette
 

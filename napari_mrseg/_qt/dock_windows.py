@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.dock_widget import holder_of
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import DEFAULT, RGBD_SOD, Task
 
 DOCK, COMPARISON = "MRSeg", "MRSeg comparison"

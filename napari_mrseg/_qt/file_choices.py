@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_mrseg._qt.modalities import REFERENCE, FileChoice
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.io.formats import scan_endings
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import Task
 
 

@@ -13,7 +13,7 @@ from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.runbar import RunBar
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 
 class Host(Protocol):

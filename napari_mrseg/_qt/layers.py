@@ -31,7 +31,7 @@ from napari_mrseg.display import (
 )
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from napari.settings import get_plugin_settings
 
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import PALETTES
 
 _PLUGIN = "napari-mrseg"

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_mrseg._qt.user_settings import forget_studies, recent_studies
 from napari_mrseg._qt.worklist import Worklist
-from napari_mrseg.openings import name_of
+from napari_mrseg.session.opening import name_of
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host

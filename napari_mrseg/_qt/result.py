@@ -14,7 +14,7 @@ from napari_mrseg._qt.edits import about_edit, changes_of, is_edited, is_unsaved
 from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg.compare.trust import Trust
 from napari_mrseg.display import RESEARCH_USE, model_name, numbered
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import Combination
 
 _PAUSE = 150  # ms after a stroke of the brush before it is measured

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.style import restyle
 from napari_mrseg._qt.text_labels import Line
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _RUN, _STOP = "Segment with what is switched on", "Stop; what is on screen stays"
 

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg.display import image_title
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 
 

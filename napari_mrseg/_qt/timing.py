@@ -22,7 +22,7 @@ from napari_mrseg.bench.response_time import describe, finished, interrupt_sweep
 from napari_mrseg.bench.synthetic import Subject, renamed
 from napari_mrseg.inference.device import resolve_device
 from napari_mrseg.models.store import load_model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _TICK = 5  # ms between two ticks of an idle event loop
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")

@@ -10,7 +10,7 @@ from napari_mrseg._qt.bridge import Later
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.trust import Trust, judge
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 _PAUSE = 400  # ms after the last change before combinations are compared: a toggle comes first
 

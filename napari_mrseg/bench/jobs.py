@@ -106,7 +106,7 @@ def every(job: Job) -> dict[str, Any]:
 def waiting(job: Job) -> dict[str, Any]:
     """First look and Cancel while the sweep runs, without a window."""
     from napari_mrseg.bench.response_time import interrupt_sweep
-    from napari_mrseg.session import Session
+    from napari_mrseg.session.state import Session
 
     study = _study(job)
     session = Session(task=study.task, device=job["device"], precision=job["precision"])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_mrseg.bench.synthetic import headline, renamed
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 
 LIMIT = 900.0  # seconds until a wait is given up

@@ -74,7 +74,7 @@ def inspect(
     )
     report["suggested"] = {}
     if report["problems"] and not report["usable"]:
-        from napari_mrseg.openings import suggested_roles
+        from napari_mrseg.session.opening import suggested_roles
 
         looks = suggested_roles(paths, which_task(task, None, paths))
         report["suggested"] = {Path(path).name: role for path, role in looks.items()}
@@ -264,7 +264,7 @@ def _open(
     use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
-    from napari_mrseg.openings import settled
+    from napari_mrseg.session.opening import settled
     from napari_mrseg.study import joined
 
     names = None if use is None else _names(use, task)  # a file that is not used is not even read

@@ -145,7 +145,7 @@ def _show(
             f'The viewer needs Qt, which is not installed ({error}); pip install "napari-mrseg[all]".'
         ) from None
     from napari_mrseg.inference.cache import PredictionCache
-    from napari_mrseg.session import Session
+    from napari_mrseg.session.state import Session
 
     session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
     if remote is not None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mrseg import openings
 from napari_mrseg.cohort.find import Listed
 from napari_mrseg.cohort.sources import Sources, is_current, stamps_of
 from napari_mrseg.compare.attribution import Measure, attribute
@@ -27,6 +26,7 @@ from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.export import write_results
+from napari_mrseg.session import opening
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Combination, Task, get_task, key
 
@@ -212,7 +212,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
         )
         if listed.case and study.case != listed.case:
             raise RuntimeError("its export changed while the run went on; run the same again")
-        study = openings.settled(study)
+        study = opening.settled(study)
         combinations = _combinations(study, engine, order.use)
         predictions = list(engine.run_all(study, combinations))
         model = engine.model.info

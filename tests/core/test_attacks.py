@@ -21,7 +21,7 @@ from synthetic_dicom import CANARY, write_series
 
 from napari_mrseg.cli import main
 from napari_mrseg.errors import MrsegError
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 FULL = os.environ.get("MRSEG_FULL") == "1"
 SEEDS = range(8 if FULL else 1)

@@ -11,7 +11,7 @@ from tiny import model, study
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS
 
 

@@ -22,7 +22,7 @@ from napari_mrseg.cli import main
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, open_study
 from napari_mrseg.io.dicom.archive import members
-from napari_mrseg.saved import Saved, read_saved, write_saved
+from napari_mrseg.session.file import Saved, read_saved, write_saved
 
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture
 SHAPE = (24, 20, 16)

@@ -18,7 +18,7 @@ from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.store import About, Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import BRATS
 

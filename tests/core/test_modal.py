@@ -21,7 +21,7 @@ from napari_mrseg.models.mmformer import MmFormer
 from napari_mrseg.models.network import Network, find_network
 from napari_mrseg.models.smml import Smml
 from napari_mrseg.models.store import Model, load_model, save_model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS, RGBD_SOD, Task
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.monai import NAMES, MonaiSettings, least_stride, monai_network
 from napari_mrseg.models.network import GROUP, Network, find_network
 from napari_mrseg.models.store import load_model, save_model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS
 
 ARGUMENTS = {

@@ -22,9 +22,9 @@ from napari_mrseg.io import open_study
 from napari_mrseg.io.recognise import UNSURE
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import Model, load_model, save_model
-from napari_mrseg.openings import settled
 from napari_mrseg.prepare import measure
 from napari_mrseg.resources import sample_study
+from napari_mrseg.session.opening import settled
 from napari_mrseg.study import Image, Note, Study
 from napari_mrseg.tasks import BRATS, Combination
 

@@ -11,8 +11,8 @@ import pytest
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import Recognition, recognise
 from napari_mrseg.io.recognise import with_roles
-from napari_mrseg.openings import suggested_roles
-from napari_mrseg.remembered import recall, remember
+from napari_mrseg.session.memory import recall, remember
+from napari_mrseg.session.opening import suggested_roles
 from napari_mrseg.tasks import BRATS, Label, Modality, Region, Task
 
 

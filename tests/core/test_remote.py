@@ -35,7 +35,7 @@ from napari_mrseg.remote import wire
 from napari_mrseg.remote.client import RemoteEngine
 from napari_mrseg.remote.server import make_app
 from napari_mrseg.remote.token import given_token, own_token
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Image
 from napari_mrseg.tasks import BRATS
 

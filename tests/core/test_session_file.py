@@ -21,9 +21,9 @@ from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io import open_study
 from napari_mrseg.io.brain import drawn_by_hand, recut
 from napari_mrseg.models.store import Model
-from napari_mrseg.saved import Saved, files_of, fits, read_saved, write_saved
-from napari_mrseg.session import Session
-from napari_mrseg.session_file import open_session, save_session
+from napari_mrseg.session.file import Saved, files_of, fits, read_saved, write_saved
+from napari_mrseg.session.restore import open_session, save_session
+from napari_mrseg.session.state import Session
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +308,7 @@ def test_results_of_another_study_are_not_taken(saved: Path, tiny: Model) -> Non
 
 def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a session asks for each of its results whether it fits, and drops what does not."""
-    monkeypatch.setattr("napari_mrseg.session_file.fits", lambda *_: False)
+    monkeypatch.setattr("napari_mrseg.session.restore.fits", lambda *_: False)
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
     monkeypatch.setattr(session, "run", lambda: None)
@@ -319,18 +319,18 @@ def test_a_forged_result_is_computed_anew(saved: Path, tiny: Model, monkeypatch:
 
 def test_the_newest_opening_wins_over_a_session_file(saved: Path, tiny: Model, monkeypatch) -> None:
     """What is opened while a session file is read stays, and a sentence says why the file was not opened."""
-    from napari_mrseg import session_file
+    from napari_mrseg.session import restore
 
     session = Session(device="cpu", sweep=False)
     session.set_model(tiny)
-    read = session_file.read_saved
+    read = restore.read_saved
 
     def slowly(path: Path) -> object:
         found = read(path)
         session.open([saved.parent / "case-1"])
         return found
 
-    monkeypatch.setattr(session_file, "read_saved", slowly)
+    monkeypatch.setattr(restore, "read_saved", slowly)
     with pytest.raises(
         InputError, match=r"case\.mrsession was not opened, because something else was meanwhile"
     ):

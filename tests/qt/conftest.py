@@ -15,7 +15,7 @@ from waiting import Asked
 
 from napari_mrseg._qt import unsaved
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg.compare import metrics
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 SWITCHES = 50 if os.environ.get("MRSEG_FULL") else 12
 

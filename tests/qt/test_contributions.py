@@ -17,7 +17,7 @@ from waiting import MakeStudy, until_final
 from napari_mrseg import _contributions
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.errors import InputError
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 MANIFEST = Path(_contributions.__file__).with_name("napari.yaml")
 

@@ -22,7 +22,7 @@ from napari_mrseg._qt.layers import STALE_OPACITY
 from napari_mrseg.degrade import DEGRADATIONS
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Note
 
 

@@ -19,7 +19,7 @@ from napari_mrseg._qt.window_level import OWN
 from napari_mrseg.compare.lesions import lesions_of
 from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.display import contrast_limits
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 
 def opened(qtbot: QtBot, dock: MrsegDock, **options: Any) -> None:

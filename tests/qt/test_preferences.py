@@ -19,7 +19,7 @@ from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.inference.cache import BUDGET, PredictionCache
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS, PALETTES, Task, use_palette
 
 

@@ -25,7 +25,7 @@ from napari_mrseg._qt.about import about_of, belongs
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.edits import about_edit, copies_in
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 RUNS, ACTIONS = (100, 50) if os.environ.get("MRSEG_FULL") else (4, 30)
 

@@ -27,7 +27,7 @@ from napari_mrseg._qt.text_labels import Line, Notes
 from napari_mrseg.compare.trust import Reason, Trust
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS, RGBD_SOD
 
 

@@ -27,7 +27,7 @@ from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.display import rgb
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import BRATS
 

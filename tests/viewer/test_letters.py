@@ -21,7 +21,7 @@ from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.overlay_style import Look
 from napari_mrseg.io import open_study
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 WORLD = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 SHAPE = (40, 60, 50)  # of the file

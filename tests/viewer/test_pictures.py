@@ -21,7 +21,7 @@ from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.dock_windows import open_comparison, open_dock
 from napari_mrseg.display import image_title
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Image
 from napari_mrseg.tasks import RGBD_SOD
 

@@ -19,7 +19,7 @@ from waiting import PATIENCE, MakeStudy, until_error, until_final
 from napari_mrseg._qt import three_planes
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.dock_windows import open_dock
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 pytest.importorskip("napari_orthogonal_views")
 

@@ -11,7 +11,7 @@ from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.tour import Tour
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 
 def test_the_tour_plays_stops_at_a_touch_and_goes_on(

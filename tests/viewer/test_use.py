@@ -32,8 +32,8 @@ from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.ruler import DISTANCES
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.session import Session
-from napari_mrseg.session_file import open_session, save_session
+from napari_mrseg.session.restore import open_session, save_session
+from napari_mrseg.session.state import Session
 
 LEFT, ALT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.AltModifier
 

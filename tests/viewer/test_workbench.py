@@ -17,7 +17,7 @@ from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
 from napari_mrseg._qt.dock_widget import holder_of
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg.models.store import Model
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 
 LEFT, CONTROL, ALT = (
     Qt.MouseButton.LeftButton,

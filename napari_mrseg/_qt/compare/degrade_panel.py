@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSlider,
 
 from napari_mrseg._qt.bridge import Later
 from napari_mrseg._qt.compare.style_sheet import button, quiet, titled, wrapped
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import Task
 
 _PAUSE = 250  # ms without a move of the slider before the images change

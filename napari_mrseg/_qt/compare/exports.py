@@ -15,7 +15,7 @@ from napari_mrseg._qt.compare.live_comparison import State
 from napari_mrseg._qt.user_settings import SAVED, last_folder, remember_folder
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.errors import InputError
-from napari_mrseg.session_file import open_session, save_session
+from napari_mrseg.session.restore import open_session, save_session
 
 SUFFIX = ".mrsession"
 _FIGURE = "Figure (*.png *.svg)"

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_mrseg._qt.bridge import Later, SessionBridge
 from napari_mrseg._qt.compare.second import SecondModel
 from napari_mrseg.compare.comparison import Comparison
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination
 

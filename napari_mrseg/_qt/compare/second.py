@@ -13,7 +13,7 @@ from napari_mrseg.compare.comparison import Second
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import Cancelled
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session import Session
+from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination
 

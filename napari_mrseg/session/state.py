@@ -20,7 +20,7 @@ from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.openings import Opening, Openings, settled
+from napari_mrseg.session.opening import Opening, Openings, settled
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
@@ -194,7 +194,7 @@ class Session:
 
     def _open(self, opening: Opening, asked: Opened) -> None:
         from napari_mrseg.io import open_study
-        from napari_mrseg.remembered import recall, remember
+        from napari_mrseg.session.memory import recall, remember
 
         again = {} if asked.assigned else recall(asked.paths, self.task)
         roles = asked.assigned or again

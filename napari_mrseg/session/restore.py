@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.saved import OPTIONS, Saved, files_of, fits, read_saved, write_saved
-from napari_mrseg.session import Opened, Session
+from napari_mrseg.session.file import OPTIONS, Saved, files_of, fits, read_saved, write_saved
+from napari_mrseg.session.state import Opened, Session
 
 
 def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = None) -> None:
