@@ -212,7 +212,7 @@ def main() -> None:
     out = args.out / "killed"
     shutil.rmtree(out, ignore_errors=True)
     whole = found["workers_2"]["seconds"]  # type: ignore[index]
-    draws, told = random.Random(1), []
+    draws, record = random.Random(1), []
     for _ in range(args.kills):
         process = subprocess.Popen(
             command(data, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -221,13 +221,13 @@ def main() -> None:
         below = processes(process.pid)
         victim = draws.choice(below[1:]) if draws.random() < 0.5 and len(below) > 1 else process.pid
         os.kill(victim, signal.SIGKILL)
-        told.append("the command" if victim == process.pid else "one of its processes")
+        record.append("the command" if victim == process.pid else "one of its processes")
         time.sleep(5)  # then all the rest
         for pid in processes(process.pid):
             kill(pid)
         process.wait()
     subprocess.run(command(data, out, 2), check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found["killed"] = {"what": told, "same_table": tables(out) == found["workers_2"]["table"]}  # type: ignore[index]
+    found["killed"] = {"what": record, "same_table": tables(out) == found["workers_2"]["table"]}  # type: ignore[index]
     each = [
         json.loads(path.read_text())["seconds"]
         for path in (args.out / "workers-1" / "studies").glob("*/study.json")

@@ -120,7 +120,7 @@ def walk(tour: Tour, paths: list[str]) -> None:
     tour.picture("difference")
     tour.click(bench.pair_panel.modes["split"])
     tour.until(lambda: bench.pair.shown is not None and bench.pair.shown.mode == "split", "the split view")
-    place = bench.dock.layers.looked_at()
+    place = bench.dock.layers.voxel_shown()
     if place is not None:  # through the middle of the finding
         bench.pair_panel.slider.setValue(round(1000 * place[-1] / (session.study.grid.shape[-1] - 1)))
     tour.picture("split")

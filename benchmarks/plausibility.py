@@ -62,9 +62,9 @@ class Case(NamedTuple):
     named: frozenset[str] = frozenset()  # files that the message should name
 
 
-def looks_of(study: Study) -> dict[str, plausibility.Look]:
+def statistics_of(study: Study) -> dict[str, plausibility.ImageStatistics]:
     return {
-        name: plausibility.look_at(image, measure(torch.from_numpy(image.data.copy())))
+        name: plausibility.image_statistics(image, measure(torch.from_numpy(image.data.copy())))
         for name, image in study.images.items()
     }
 
@@ -159,12 +159,12 @@ class Count(NamedTuple):
 
 def judge(case: Case) -> tuple[Count, set[str]]:
     """How many combinations get the code that should come, and how many any other; and all codes seen."""
-    looks = looks_of(case.study)
+    statistics = statistics_of(case.study)
     right = other = named = 0
     seen: set[str] = set()
     for combination in case.shown:
         only = case.study.only(combination)
-        notes = plausibility.implausible_inputs(only, {name: looks[name] for name in combination}, CARD)
+        notes = plausibility.implausible_inputs(only, {name: statistics[name] for name in combination}, CARD)
         codes = {note.code for note in notes}
         seen |= codes
         right += case.code in codes
@@ -193,7 +193,7 @@ def raw_rows(folder: Path) -> Iterator[str]:
                 study = open_study([path], use=[name], reference=False)
             except InputError:
                 continue
-            codes = [note.code for note in plausibility.implausible_inputs(study, looks_of(study), CARD)]
+            codes = [note.code for note in plausibility.implausible_inputs(study, statistics_of(study), CARD)]
             yield f"| {path.name} as {BRATS.modality(name).title} | {', '.join(codes) or 'none'} |"
 
 
@@ -215,8 +215,10 @@ def milliseconds(study: Study) -> float:
     times = []
     for _ in range(5):
         began = time.process_time()
-        looks = {name: plausibility.look_at(image, known[name]) for name, image in study.images.items()}
-        plausibility.implausible_inputs(study, looks, CARD)
+        statistics = {
+            name: plausibility.image_statistics(image, known[name]) for name, image in study.images.items()
+        }
+        plausibility.implausible_inputs(study, statistics, CARD)
         times.append(1000 * (time.process_time() - began))
     return min(times)
 

@@ -28,14 +28,14 @@ def main() -> None:
             continue
         names = list(study.images)
         found = suggest([study.images[name] for name in names], study.task)
-        for name, looks in zip(names, found, strict=True):
+        for name, statistics in zip(names, found, strict=True):
             right, wrong, unsaid = (
-                right + (looks == name),
-                wrong + (looks not in (name, None)),
-                unsaid + (looks is None),
+                right + (statistics == name),
+                wrong + (statistics not in (name, None)),
+                unsaid + (statistics is None),
             )
-            if looks not in (name, None):
-                print(f"{folder.name}: {name} looks like {looks}")
+            if statistics not in (name, None):
+                print(f"{folder.name}: {name} looks like {statistics}")
     print(f"{right} rightly, {wrong} wrongly, {unsaid} not at all, of {right + wrong + unsaid}")
 
 

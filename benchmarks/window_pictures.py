@@ -154,7 +154,7 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.click(dock.panel.edit_button)
     copy = dock.layers.copy
     assert copy is not None
-    place = dock.layers.looked_at()
+    place = dock.layers.voxel_shown()
     assert place is not None
     copy.brush_size = 25
     copy.n_edit_dimensions = 3

@@ -176,9 +176,9 @@ class Degrade(Step):
         volume = torch.from_numpy(image.data.copy())
         worse = _each_channel(volume, DEGRADATIONS[self.kind], self.strength, seed)
         title = task.modality(self.modality).title
-        said = f"{title} was degraded on purpose: {self.kind}, strength {self.strength:.0%}."
+        message = f"{title} was degraded on purpose: {self.kind}, strength {self.strength:.0%}."
         changed = {self.modality: self.changed(image, worse.numpy())}
-        return changed, (Note("degraded", said, self.modality),)
+        return changed, (Note("degraded", message, self.modality),)
 
 
 def degrade_study(study: Study, degradations: Mapping[str, tuple[str, float]]) -> Study:

@@ -121,11 +121,11 @@ def _html(
 ) -> str:
     gap = np.full((HEIGHT, _GAP, 3), 255, np.uint8)
     row = [part for picture in pictures for part in (picture, gap)][:-1]
-    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
         f"<div><strong>{escape(title.strip('<>'))}</strong><br>"
         f'<img src="{data_uri(np.concatenate(row, axis=1))}" alt="{escape(words)}" style="max-width:100%"><br>'
         f"{legend}{'<br>' * bool(legend)}{escape(words)}"
-        + (f"<ul>{said}</ul>" if said else "<br>")
+        + (f"<ul>{items}</ul>" if items else "<br>")
         + f"<em>{escape('; '.join(filter(None, (made_up, RESEARCH_USE))))}</em></div>"
     )

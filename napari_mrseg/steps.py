@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from napari_mrseg.study import Image, Note, Source, Study, Taken
+from napari_mrseg.study import AppliedStep, Image, Note, Source, Study
 from napari_mrseg.tasks import Task
 
 Outcome = tuple[Mapping[str, Image], tuple[Note, ...]]
@@ -36,8 +36,8 @@ class Step(ABC):
         self, image: Image, data: npt.NDArray[np.float32], source: Source | None = None, **found: Any
     ) -> Image:
         """``image`` with other voxels, and a record of it: the step's settings and what it ``found``."""
-        taken = Taken.of(self.name, asdict(self) | found)
-        return replace(image, data=data, source=source or image.source, steps=(*image.steps, taken))
+        step_record = AppliedStep.of(self.name, asdict(self) | found)
+        return replace(image, data=data, source=source or image.source, steps=(*image.steps, step_record))
 
 
 def apply_steps(images: Mapping[str, Image], steps: Iterable[Step], task: Task) -> Outcome:
@@ -45,9 +45,9 @@ def apply_steps(images: Mapping[str, Image], steps: Iterable[Step], task: Task) 
     present = dict(images)
     notes: list[Note] = []
     for step in steps:
-        changed, said = step.apply(present, task)
+        changed, step_notes = step.apply(present, task)
         present |= changed
-        notes += said
+        notes += step_notes
     return present, tuple(notes)
 
 

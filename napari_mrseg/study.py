@@ -147,14 +147,14 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Taken:
+class AppliedStep:
     """A step that was taken on an image (:mod:`napari_mrseg.steps`): its name, its settings as JSON."""
 
     name: str
     settings: str
 
     @classmethod
-    def of(cls, name: str, settings: Mapping[str, Any]) -> Taken:
+    def of(cls, name: str, settings: Mapping[str, Any]) -> AppliedStep:
         return cls(name, json.dumps(settings, sort_keys=True))
 
 
@@ -168,7 +168,7 @@ class Image:
 
     data: npt.NDArray[np.float32]
     source: Source
-    steps: tuple[Taken, ...] = ()
+    steps: tuple[AppliedStep, ...] = ()
     mask: npt.NDArray[np.bool_] | None = None
     whole: npt.NDArray[np.float32] | None = None
 

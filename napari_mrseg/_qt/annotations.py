@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QMainWindow, QSizePolicy, QToolBar
 
 from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import GROUND
-from napari_mrseg._qt.text_labels import Line
+from napari_mrseg._qt.text_labels import ElidedLabel
 from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.session.state import Session
 
@@ -87,21 +87,21 @@ class Annotation:
         parts = [*([] if study is None else [study.case]), *self._words()]
         self._show_strip(parts)
         lines = in_lines(brief(parts) if self.brief else parts, width)
-        looks: dict[str, object] = {
+        style: dict[str, object] = {
             "color": "#ffb74d" if session.stale else "#f2f5f7",
             "text": "\n".join(lines),
             "visible": True,
         }
-        changed = {name: value for name, value in looks.items() if self._shown.get(name) != value}
+        changed = {name: value for name, value in style.items() if self._shown.get(name) != value}
         before = str(self._shown.get("text", "")).count("\n")
-        breaks = str(looks["text"]).count("\n")
+        breaks = str(style["text"]).count("\n")
         same_room = bool(self._shown) and before == breaks
         if not same_room:
             self._spacer.text = "\n".join([" "] * (breaks + 1))
         with self._places_kept() if same_room else nullcontext():
             for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)
-        self._shown = looks
+        self._shown = style
 
     def _places_kept(self) -> AbstractContextManager[Any]:
         """Within it napari does not place all overlays anew, which costs a second frame: ours keeps its corner."""
@@ -152,7 +152,7 @@ class _Strip(QToolBar):
         self.setMovable(False)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         self.setStyleSheet("QToolBar { border: none; padding: 0; spacing: 0; background: #000000; }")
-        self.words = Line("strip")
+        self.words = ElidedLabel("strip")
         self.words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.words.setMinimumWidth(100)
         self.words.setStyleSheet("font-size: 12px; color: #f2f5f7; background: #000000; padding: 3px 10px;")

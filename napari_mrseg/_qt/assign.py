@@ -53,7 +53,7 @@ def studies_at(paths: Sequence[str | Path], task: Task) -> tuple[tuple[Path, str
 
 def ask_study(studies: Sequence[tuple[Path, str]], parent: QWidget) -> Path | None:
     """The one that the user chooses, or None."""
-    words = [said for _, said in studies]
+    words = [text for _, text in studies]
     chosen, there = QInputDialog.getItem(parent, "Which study?", "The export holds:", words, 0, False)
     return studies[words.index(chosen)][0] if there else None
 
@@ -105,11 +105,11 @@ class AssignDialog(QDialog):
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         for row, file in enumerate(files):
-            looks = suggested.get(file.path)
+            suggestion = suggested.get(file.path)
             role, reason = file.role, file.reason
-            if looks is not None and role is None:
-                role = looks
-                reason = f"{reason}; looks like {task.modality(looks).title} by its contrast"
+            if suggestion is not None and role is None:
+                role = suggestion
+                reason = f"{reason}; looks like {task.modality(suggestion).title} by its contrast"
             combo = QComboBox()
             combo.addItem("not used", None)
             for modality in task.modalities:

@@ -36,12 +36,12 @@ class SessionBridge(QObject):
         self._topics: set[str] = set()
         self._sentences: list[str] = []
         self._listeners: list[tuple[Any, Callable[..., None]]] = []
-        self._told = 0.0
+        self._last_emitted = 0.0
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(round(1000 * _PROGRESS))
-        self._soon.timeout.connect(self.tell)
-        self._noted.connect(self.tell, Qt.ConnectionType.QueuedConnection)
+        self._soon.timeout.connect(self.flush)
+        self._noted.connect(self.flush, Qt.ConnectionType.QueuedConnection)
         for topic in TOPICS:
             self._listen(getattr(session, f"{topic}_changed"), self._noter(topic))
         self._listen(session.failed, self._note_failure)
@@ -78,24 +78,24 @@ class SessionBridge(QObject):
         if first:
             self._noted.emit()
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Pass on what was noted; on the main thread, which may ask for it before its turn."""
         with self._lock:
             topics, self._topics = self._topics, set()
             sentences, self._sentences = self._sentences, []
-        if topics == {"running"} and not sentences and time.monotonic() - self._told < _PROGRESS:
+        if topics == {"running"} and not sentences and time.monotonic() - self._last_emitted < _PROGRESS:
             with self._lock:
                 self._topics |= topics
             self._soon.start()
             return
-        self._told = time.monotonic()
+        self._last_emitted = time.monotonic()
         if topics:
             self.changed.emit(frozenset(topics))
         for sentence in sentences:
             self.failed.emit(sentence)
 
 
-class Later(QObject):
+class BackgroundTask(QObject):
     """Calls ``work`` on a thread of its own; ``done`` or ``failed`` arrives on the main thread.
 
     Every exception becomes a sentence, also a RuntimeError, which napari's own workers lose.

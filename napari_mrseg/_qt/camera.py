@@ -20,7 +20,7 @@ _LOW, _ABOVE = (
 _TINY = 220  # pixels of a canvas in which a letter may lie on the head
 
 
-class Fit:
+class CameraFit:
     """Fits the camera to what the images hold, and again when canvas or plane change, until the user moves it.
 
     ``words``: height in pixels that the words at the top of the canvas take.
@@ -29,8 +29,8 @@ class Fit:
     def __init__(self, viewer: ViewerModel, words: Callable[[], int]) -> None:
         self._viewer, self._words = viewer, words
         self._box: np.ndarray[Any, Any] | None = None  # world: (axis, low and high)
-        self._taken = False  # the user moved the camera
-        self.beside: tuple[Fit, ...] = ()  # other planes of the same study, which are shown as large
+        self._moved_by_user = False  # the user moved the camera
+        self.beside: tuple[CameraFit, ...] = ()  # other planes of the same study, which are shown as large
         self._busy = False
         viewer.mouse_drag_callbacks.append(self._dragged)
         viewer.mouse_wheel_callbacks.append(self._zoomed)
@@ -45,7 +45,7 @@ class Fit:
         box = (box - 0.5) * np.array(layer.scale)[:, None]
         if not (box[:, 1] > box[:, 0]).all():
             box = np.asarray(layer.extent.world).T
-        self._box, self._taken = box, False
+        self._box, self._moved_by_user = box, False
         self.apply()
 
     def apply(self) -> None:
@@ -53,7 +53,7 @@ class Fit:
         together = (self, *self.beside)
         zooms = [zoom for zoom in (fit._zoom() for fit in together) if zoom > 0]
         for fit in together:
-            if zooms and not fit._taken:
+            if zooms and not fit._moved_by_user:
                 fit._aim(min(zooms))
 
     @property
@@ -64,13 +64,13 @@ class Fit:
     def again(self) -> None:
         """Fit all of them anew, wherever the user had moved the camera."""
         for fit in (self, *self.beside):
-            fit._taken = False
+            fit._moved_by_user = False
         self.apply()
 
     def take(self) -> None:
         """The user moved the camera, here or in a plane beside: it stays where it is."""
         for fit in (self, *self.beside):
-            fit._taken = True
+            fit._moved_by_user = True
 
     def _zoom(self) -> float:
         """The largest zoom that shows all; 0 while there is nothing to show, or no room."""
@@ -110,7 +110,7 @@ class Fit:
         self._viewer.mouse_wheel_callbacks.remove(self._zoomed)
 
     def _again(self, event: Any = None) -> None:
-        if not self._taken:
+        if not self._moved_by_user:
             self.apply()
 
     def _zoomed(self, viewer: Any, event: Any) -> None:

@@ -14,8 +14,8 @@ from qtpy.QtCore import QCoreApplication, QTimer, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
-from napari_mrseg._qt.bridge import TOPICS, Later, SessionBridge
-from napari_mrseg._qt.camera import Fit
+from napari_mrseg._qt.bridge import TOPICS, BackgroundTask, SessionBridge
+from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.dropdowns import device_choices, model_choices
 from napari_mrseg._qt.edit_tools import Editing
 from napari_mrseg._qt.file_choices import files_of
@@ -37,15 +37,15 @@ from napari_mrseg._qt.recent import RecentMenu
 from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
-from napari_mrseg._qt.side_by_side import Beside
+from napari_mrseg._qt.side_by_side import SideBySide
 from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
 from napari_mrseg._qt.three_planes import ThreePlanes
-from napari_mrseg._qt.traffic_light import Trusting
+from napari_mrseg._qt.traffic_light import TrafficLight
 from napari_mrseg._qt.unsaved import guard, leave
 from napari_mrseg._qt.updates import OVERLAY, Updates
-from napari_mrseg._qt.user_settings import follow_look, remember, remembered, remembered_look
-from napari_mrseg._qt.window_level import Windowing
+from napari_mrseg._qt.user_settings import follow_style, remember, remembered, remembered_style
+from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.session.state import Session
@@ -71,9 +71,9 @@ class MrsegDock(QWidget):
             use_palette(colours())
         dismiss(viewer)
         keep_ends(viewer)
-        self.viewer, self.session, self.look = viewer, session or Session(), remembered_look()
-        follow_look(self.look)
-        self._later: set[Later] = set()
+        self.viewer, self.session, self.overlay_style = viewer, session or Session(), remembered_style()
+        follow_style(self.overlay_style)
+        self._later: set[BackgroundTask] = set()
         self._computed = 0, 0
         self._subject = ""  # whose layers are there, or will be again if another study is refused
         self._shown = ""  # whose name, numbers and layers are on screen: of nobody's while a study is read
@@ -84,7 +84,7 @@ class MrsegDock(QWidget):
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
         warm_up(self.session.task)
-        self.panel = Panel(self.session.task, self.look)
+        self.panel = Panel(self.session.task, self.overlay_style)
         QVBoxLayout(self).addWidget(self.panel)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.modalities, self.legend, self.runbar = (
@@ -93,21 +93,23 @@ class MrsegDock(QWidget):
             self.panel.runbar,
         )
         self.case, self.banner, self.error = self.panel.case, self.panel.banner, self.panel.error
-        self.layers = StudyLayers(viewer, self.session, self.look)
+        self.layers = StudyLayers(viewer, self.session, self.overlay_style)
         guard(viewer, self.layers.unsaved)
         self.result = Result(self.session, self.layers, self)
-        self.trusting = Trusting(self.session, self)
+        self.trusting = TrafficLight(self.session, self)
         self.result.judged = lambda: self.trusting.trust
         self.letters = OrientationLetters(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
-        self.planes, self.fit = Planes(viewer), Fit(viewer, lambda: self.annotation.height)
+        self.planes, self.fit = Planes(viewer), CameraFit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(
             viewer, self._planes_shown, fit=self.fit, result=self.layers.scan_and_result
         )
-        self.beside = Beside(self, self._beside_shown)
+        self.beside = SideBySide(self, self._beside_shown)
         self.reading = Reading(viewer, self.panel.reading_button.setChecked)
-        self.windowing = Windowing(viewer, lambda: reversed(list(self.layers.images.values())), remember=True)
-        self.panel.window_button.follow(self.windowing)
+        self.window_level = WindowLevel(
+            viewer, lambda: reversed(list(self.layers.images.values())), remember=True
+        )
+        self.panel.window_button.follow(self.window_level)
         self.measuring = Measuring(self, self.panel.lesions, self)
         self.editing = Editing(self, self.panel.edit_tools, self)
         self.ruler = Ruler(viewer, lambda: self.measuring)
@@ -165,7 +167,7 @@ class MrsegDock(QWidget):
 
     def show_now(self) -> None:
         """Bring the window up to date with the session before the next frame."""
-        self.bridge.tell()
+        self.bridge.flush()
         self.updates.catch_up()
 
     def toggle(self, name: str) -> None:
@@ -176,7 +178,7 @@ class MrsegDock(QWidget):
 
     def next_window(self) -> None:
         """The next preset of window and level, named in the status bar."""
-        preset = self.windowing.next_preset()
+        preset = self.window_level.next_preset()
         remember("window", preset)
         self.viewer.status = f"Window: {preset}"
 
@@ -244,7 +246,7 @@ class MrsegDock(QWidget):
 
     def later(self, work: Callable[[], Any], done: Callable[[Any], None] | None = None) -> None:
         """Do ``work`` on a thread; its error is said in the dock."""
-        job = Later(work, done=done, failed=self.say, parent=self)
+        job = BackgroundTask(work, done=done, failed=self.say, parent=self)
         self._later.add(job)
         job.destroyed.connect(lambda: self._later.discard(job))
 
@@ -260,7 +262,7 @@ class MrsegDock(QWidget):
         self.error.setVisible(True)
         if asked and not self.session.opening:
             self.opening_banner.show_refusal(f"{self.opener.name} is not open", sentence + kept)
-        self.opener.offer_mends(self.session.cause if str(self.session.cause) == sentence else None)
+        self.opener.offer_fixes(self.session.cause if str(self.session.cause) == sentence else None)
         self.modalities.show_study(*self._files())
         self.modalities.show_combination(self.session.combination)
         if not self.isVisible():
@@ -296,7 +298,7 @@ class MrsegDock(QWidget):
         self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())
         if another:
             self._subject, self._note = session.subject, ""
-            self._found, self.look.hidden = False, frozenset()
+            self._found, self.overlay_style.hidden = False, frozenset()
         for _ in self.layers.show_study(study, may_return=bool(reading)):
             if study is not None:
                 images = self.layers.images
@@ -311,14 +313,14 @@ class MrsegDock(QWidget):
             self._name_sides(study.grid.axis_codes)
             if another:
                 self._recall()
-            self.look.visible = self.look.visible or another
+            self.overlay_style.visible = self.overlay_style.visible or another
         self._describe(now=study is None)  # whatever was read meanwhile: of the old one nothing stays
 
     def _recall(self) -> None:
         """Window and planes as the user had them last, in this window or an earlier one."""
         preset = remembered("window", "usual")
         if preset != "usual":
-            self.windowing.set_preset(preset)
+            self.window_level.set_preset(preset)
         if remembered("planes", False) and self.session.task.ndim == 3 and not self.three_planes.shown:
             with suppress(MrsegError):  # the extra is gone, or this is no window
                 self.three_planes.toggle()
@@ -400,9 +402,9 @@ class MrsegDock(QWidget):
     def _show_notes(self) -> None:
         """What is to be known about the scans and about the result on screen, each sentence once."""
         notes = [note for one in (self.session.study, self.session.shown) if one for note in one.notes]
-        said = [note.message for note in joined(notes)]
-        self.panel.notes.setText("\n".join(said))
-        self.panel.notes.setVisible(bool(said))
+        messages = [note.message for note in joined(notes)]
+        self.panel.notes.setText("\n".join(messages))
+        self.panel.notes.setVisible(bool(messages))
         self.opener.offer_codes()
 
     def _describe(self, *, now: bool = False) -> None:
@@ -496,7 +498,7 @@ class MrsegDock(QWidget):
         self.runbar.import_asked.connect(self.import_model)
         self.runbar.device_chosen.connect(self._choose_device)
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
-        self.look.events.connect(lambda _: self._describe())
+        self.overlay_style.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
         self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
         self.result.changed.connect(self._measured)
@@ -564,7 +566,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.layers,
         dock.planes,
         dock.fit,
-        dock.windowing,
+        dock.window_level,
         dock.ruler,
         dock.measuring,
         dock.editing,

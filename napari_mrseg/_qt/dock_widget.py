@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 
-def holder_of(widget: QWidget) -> tuple[QDockWidget | None, QMainWindow | None]:
+def dock_widget_of(widget: QWidget) -> tuple[QDockWidget | None, QMainWindow | None]:
     """Both None while ``widget`` stands alone."""
     holder = widget.parentWidget()
     while holder is not None and not isinstance(holder, QDockWidget):

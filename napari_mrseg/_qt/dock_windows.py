@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import DEFAULT, RGBD_SOD, Task
 
@@ -30,7 +30,7 @@ class _Place(QWidget):
         super().__init__()
         # Else napari puts an empty stretch below it.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        before, _ = holder_of(inner)
+        before, _ = dock_widget_of(inner)
         self.inner = inner
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -73,7 +73,7 @@ class DockWindow(_Place):
         super().__init__(viewer, dock)
 
     def arrange(self) -> None:
-        holder, window = holder_of(self)
+        holder, window = dock_widget_of(self)
         close = getattr(holder, "destroyOnClose", None)
         if close is not None:
             holder.destroyOnClose = lambda: self._close(close)  # type: ignore[union-attr]
@@ -109,7 +109,7 @@ def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
     that says what they are, they would mislead. What the user painted and did not save stays, hidden."""
     bench = workbench_of(viewer)
     for widget in (bench, dock):
-        holder, _ = holder_of(widget) if widget is not None else (None, None)
+        holder, _ = dock_widget_of(widget) if widget is not None else (None, None)
         if holder is not None:
             viewer.window.remove_dock_widget(holder)
     dock.layers.clear()
@@ -136,7 +136,7 @@ def open_comparison(viewer: Viewer) -> Workbench:
         viewer.window.add_dock_widget(
             place, name=COMPARISON, area="right", add_vertical_stretch=False, tabify=True
         )
-    holder, _ = holder_of(bench)
+    holder, _ = dock_widget_of(bench)
     if holder is not None:
         holder.show()
         holder.raise_()

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject
 
 from napari_mrseg import editing
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.edit_panel import (
     BETWEEN,
     GROW,
@@ -212,4 +212,4 @@ class Editing(QObject):
             self._dock.say(sentence)
             self.refresh()
 
-        Later(compute, done=done, failed=failed, parent=self)
+        BackgroundTask(compute, done=done, failed=failed, parent=self)

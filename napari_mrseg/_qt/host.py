@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from napari.components import ViewerModel
 
 from napari_mrseg._qt.layers import StudyLayers
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.panel import Panel
 from napari_mrseg._qt.result import Result
 from napari_mrseg._qt.runbar import RunBar
@@ -21,7 +21,7 @@ class Host(Protocol):
 
     viewer: ViewerModel
     session: Session
-    look: Look
+    overlay_style: OverlayStyle
     panel: Panel
     runbar: RunBar
     layers: StudyLayers

@@ -27,12 +27,12 @@ def label_key(task: Task, label: Label) -> str | None:
     return str(number) if number <= NUMBERED else None
 
 
-def as_said(bound: str) -> str:
+def key_text(bound: str) -> str:
     """A bound key in words, e.g. Alt+J."""
-    said = bound.replace("Control", "Ctrl").replace("-", "+")
-    return said.replace(",", "comma").replace(".", "period")  # the marks alone would be read as punctuation
+    text = bound.replace("Control", "Ctrl").replace("-", "+")
+    return text.replace(",", "comma").replace(".", "period")  # the marks alone would be read as punctuation
 
 
 def with_key(words: str, action: str) -> str:
     """``words`` of a tooltip, and the key."""
-    return f"{words} ({as_said(key(action))})"
+    return f"{words} ({key_text(key(action))})"

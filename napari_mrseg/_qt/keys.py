@@ -12,7 +12,7 @@ from napari_mrseg._qt.key_names import key, label_key
 
 if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
-    from napari_mrseg._qt.overlay_style import Look
+    from napari_mrseg._qt.overlay_style import OverlayStyle
 
 OPACITY_STEP = 0.1
 
@@ -27,7 +27,7 @@ class Shortcut(NamedTuple):
 
 def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
     """All keys of the dock, in the order in which they are listed."""
-    look, panel = dock.look, dock.panel
+    style, panel = dock.overlay_style, dock.panel
     switches = [
         Shortcut(key(str(number)), f"{modality.title} on or off", partial(dock.toggle, modality.name))
         for number, modality in enumerate(dock.session.task.modalities, start=1)
@@ -41,11 +41,17 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         *switches,
         *labels,
         Shortcut(
-            key("overlay"), "Segmentation shown or hidden", lambda: setattr(look, "visible", not look.visible)
+            key("overlay"),
+            "Segmentation shown or hidden",
+            lambda: setattr(style, "visible", not style.visible),
         ),
-        Shortcut(key("outline"), "Outline or fill", lambda: setattr(look, "outline", not look.outline)),
-        Shortcut(key("fainter"), "Segmentation fainter", partial(_fade, look, -OPACITY_STEP)),
-        Shortcut(key("stronger"), "Segmentation stronger", partial(_fade, look, OPACITY_STEP)),
+        Shortcut(
+            key("outline"),
+            "Outline or fill",
+            lambda: setattr(style, "outline", not style.outline),
+        ),
+        Shortcut(key("fainter"), "Segmentation fainter", partial(_fade, style, -OPACITY_STEP)),
+        Shortcut(key("stronger"), "Segmentation stronger", partial(_fade, style, OPACITY_STEP)),
         Shortcut(key("jump"), "Jump to the largest finding", dock.jump),
         Shortcut(key("window"), "Next preset of window and level", dock.next_window),
         Shortcut(
@@ -108,8 +114,8 @@ def _pressed(act: Callable[[], Any]) -> Callable[[Any], None]:
     return pressed
 
 
-def _fade(look: Look, by: float) -> None:
-    look.opacity = min(1.0, max(0.0, look.opacity + by))
+def _fade(style: OverlayStyle, by: float) -> None:
+    style.opacity = min(1.0, max(0.0, style.opacity + by))
 
 
 def _if_there(*buttons: QAbstractButton) -> Callable[[], None]:

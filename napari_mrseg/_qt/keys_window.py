@@ -9,7 +9,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QWidget
 
-from napari_mrseg._qt.key_names import as_said
+from napari_mrseg._qt.key_names import key_text
 from napari_mrseg._qt.keys import Shortcut
 from napari_mrseg._qt.text_window import text_window
 
@@ -49,7 +49,7 @@ def keys_window(parent: QWidget | None, ours: Sequence[Shortcut]) -> QDialog:
 def keys_text(ours: Sequence[Shortcut]) -> str:
     """HTML: one table for each group of keys."""
     groups = {
-        "MRSeg": [(as_said(row.key), row.words) for row in ours],
+        "MRSeg": [(key_text(row.key), row.words) for row in ours],
         "Mouse": list(_MOUSE),
         "Looking around (napari)": _of_napari(_LOOKING),
         "Painting in a copy (napari)": [*_of_napari(_PAINTING), *_FIXED],

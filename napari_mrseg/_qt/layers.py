@@ -17,7 +17,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_mrseg._qt.about import STUDYS, about_of, belongs, paths_of
 from napari_mrseg._qt.edits import Edits, about_edit, copies_in, edits_in, is_unsaved
 from napari_mrseg._qt.finding import largest_finding
-from napari_mrseg._qt.overlay_style import OUTLINE, Look
+from napari_mrseg._qt.overlay_style import OUTLINE, OverlayStyle
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.display import (
     checkerboard,
@@ -61,8 +61,8 @@ class StudyLayers:
     given up. ``given_up``: copies whose work the user does not want to keep, should another study come.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, look: Look) -> None:
-        self.viewer, self.session, self.look = viewer, session, look
+    def __init__(self, viewer: ViewerModel, session: Session, overlay_style: OverlayStyle) -> None:
+        self.viewer, self.session, self.overlay_style = viewer, session, overlay_style
         self.images: dict[str, Image] = {}
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
@@ -87,15 +87,15 @@ class StudyLayers:
         for layer in viewer.layers:  # of a dock that was closed: what is painted in them is still asked about
             if isinstance(layer, Labels) and about_edit(layer):
                 self.edits.follow(layer, about_edit(layer))
-        viewer.dims.events.current_step.connect(self._looked)
+        viewer.dims.events.current_step.connect(self._report_position)
         viewer.dims.events.ndisplay.connect(self._aim)
         viewer.layers.events.removed.connect(self._gone)
         viewer.layers.events.inserted.connect(self._came)
-        look.events.connect(self._look)
+        overlay_style.events.connect(self._follow_style)
 
     def close(self) -> None:
         """Follow nothing any more; the layers stay with the user, and so does what is not saved."""
-        self.viewer.dims.events.current_step.disconnect(self._looked)
+        self.viewer.dims.events.current_step.disconnect(self._report_position)
         self.viewer.dims.events.ndisplay.disconnect(self._aim)
         self.viewer.layers.events.removed.disconnect(self._gone)
         self.viewer.layers.events.inserted.disconnect(self._came)
@@ -104,7 +104,7 @@ class StudyLayers:
                 layer.visible = False
                 self.viewer.add_layer(layer)
         self.shelf, self._away = [], None
-        self.look.events.disconnect(self._look)
+        self.overlay_style.events.disconnect(self._follow_style)
         self.edits.close()
 
     # -- the session shown --------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class StudyLayers:
             self._add(copy)
         if self._copy is not None:
             self.prediction.visible = False
-        self._apply_look()
+        self._apply_style()
         self.viewer.layers.selection.active = self._copy or self.prediction
         self.viewer.canvas.overlays.scale_bar.visible = True
         self._whole = True
@@ -277,7 +277,7 @@ class StudyLayers:
                 self._swap(layer, shown.labels)
             layer.editable = False
             layer.metadata = {"mrseg": self._about(shown, study)}
-        self._apply_look()
+        self._apply_style()
 
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""
@@ -321,9 +321,9 @@ class StudyLayers:
         self._showing = True
         try:
             for one in copies_in(self.viewer):
-                _set_visible(one, one is copy and self.look.visible)
+                _set_visible(one, one is copy and self.overlay_style.visible)
             if self.prediction is not None:
-                _set_visible(self.prediction, copy is None and self.look.visible)
+                _set_visible(self.prediction, copy is None and self.overlay_style.visible)
         finally:
             self._showing = False
         self.on_visible()
@@ -339,11 +339,11 @@ class StudyLayers:
         copy = layer if layer in copies_in(self.viewer) else None
         if copy is not None or layer is self.prediction:
             if layer.visible:
-                self.look.visible = True
+                self.overlay_style.visible = True
                 self._put_in_front(copy)
                 return
             if layer is self.front:
-                self.look.visible = False
+                self.overlay_style.visible = False
         self.on_visible()
 
     def _gone(self, event: Any) -> None:
@@ -383,17 +383,17 @@ class StudyLayers:
             return
         if "combination" in about_edit(layer):
             layer.events.visible.connect(self._visible)
-            self.look.visible = True
-            self._apply_look()
+            self.overlay_style.visible = True
+            self._apply_style()
             self._put_in_front(layer)
 
-    def _look(self, *_: Any) -> None:
-        self._apply_look()
+    def _follow_style(self, *_: Any) -> None:
+        self._apply_style()
         front = self.front
-        if front is not None and front.visible != self.look.visible:
+        if front is not None and front.visible != self.overlay_style.visible:
             self._put_in_front(self._copy)
 
-    def _apply_look(self) -> None:
+    def _apply_style(self) -> None:
         shown = self.session.shown
         estimated = frozenset() if shown is None else estimated_codes(shown)
         stale = STALE_OPACITY if self.session.stale else 1.0
@@ -401,14 +401,14 @@ class StudyLayers:
         if self.prediction is not None and self.prediction in self.viewer.layers:
             layers.append((self.prediction, estimated, stale))
         for layer, grey, part in layers:
-            colours = self.colours(self.look.hidden, grey)
+            colours = self.colours(self.overlay_style.hidden, grey)
             if layer.colormap is not colours:
                 layer.colormap = colours
-            opacity = self.look.opacity * part
+            opacity = self.overlay_style.opacity * part
             if layer.opacity != opacity:  # each assignment draws canvas and thumbnail anew
                 layer.opacity = opacity
-            if layer.contour != self.look.contour:
-                layer.contour = self.look.contour
+            if layer.contour != self.overlay_style.contour:
+                layer.contour = self.overlay_style.contour
 
     def colours(self, hidden: frozenset[int], estimated: frozenset[int]) -> DirectLabelColormap:
         """Built once per look and shared, because building one takes longer than a frame."""
@@ -429,7 +429,7 @@ class StudyLayers:
         self._go_to(front.data_to_world(voxel)[-3:])
         return True
 
-    def looked_at(self) -> tuple[int, ...] | None:
+    def voxel_shown(self) -> tuple[int, ...] | None:
         """Voxel of the study's grid at the viewer's sliders."""
         layer = self.prediction
         if layer is None or layer not in self.viewer.layers:
@@ -462,8 +462,8 @@ class StudyLayers:
         self.edits.follow(layer, about, shown.labels)
         added: Labels = self._add(layer)
         added.events.visible.connect(self._visible)
-        self.look.visible = True
-        self._apply_look()
+        self.overlay_style.visible = True
+        self._apply_style()
         self._put_in_front(added)  # nothing else is drawn: it would show through what is erased
         self.viewer.layers.selection.active = added
         added.selected_label = task.labels[0].code
@@ -488,8 +488,8 @@ class StudyLayers:
         about = about_edit(copy)
         return f"{about['case']}{'' if about['subject'] == self._subject else ' (ANOTHER STUDY)'}"
 
-    def _looked(self, event: Any = None) -> None:
-        self.session.look_at(self.looked_at())
+    def _report_position(self, event: Any = None) -> None:
+        self.session.look_at(self.voxel_shown())
 
     def _aim(self, event: Any = None) -> None:
         """Give the pointer a direction in 3-D: until it moves napari has none, and fails to name a label under it."""
@@ -614,7 +614,7 @@ class StudyLayers:
         if viewer.dims.ndim == len(order):
             viewer.dims.order, viewer.dims.axis_labels, viewer.dims.point = order, labels, point
         viewer.scene.camera.zoom, viewer.scene.camera.center, viewer.scene.camera.angles = away.camera
-        self._apply_look()
+        self._apply_style()
         if away.active in viewer.layers:
             viewer.layers.selection.active = away.active
         self.given_up = []

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.key_names import as_said, key, label_key, with_key
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.key_names import key, key_text, label_key, with_key
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.display import greyed, rgb
@@ -40,11 +40,11 @@ def _how_sized(region: Region, task: Task) -> str:
 
 
 class Legend(QWidget):
-    """Regions with size and Dice; in ``drawn``, how they are drawn, as a :class:`Look` says and may be told."""
+    """Regions with size and Dice; in ``drawn``, how they are drawn, as a :class:`OverlayStyle` says and may be told."""
 
-    def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(self, task: Task, overlay_style: OverlayStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._task, self._look = task, look
+        self._task, self._overlay_style = task, overlay_style
         self.sizes: dict[str, QLabel] = {}
         self.dices: dict[str, QLabel] = {}
         self.notes: dict[str, QLabel] = {}
@@ -60,10 +60,10 @@ class Legend(QWidget):
         layout.setSpacing(5)
         layout.addLayout(self._regions())
         rows.addLayout(self._switches())
-        rows.addLayout(self._looks())
+        rows.addLayout(self._style_row())
         layout.addWidget(self.drawn)
-        look.events.connect(self._show_look)
-        self._show_look()
+        overlay_style.events.connect(self._show_style)
+        self._show_style()
         self.show_measures(Measures())
 
     def show_measures(self, measures: Measures) -> None:
@@ -77,8 +77,8 @@ class Legend(QWidget):
             is_estimate = region.name in estimated
             doubted = is_estimate or (trust is not None and trust.is_doubted(region.name))
             text = "–" if measures.sizes is None else sized(measures.sizes[region.name], self._task.unit)
-            said = f"{text} {self._task.unit}" + (" *" if stale else "")
-            size.setText(f"({said})" if doubted and measures.sizes is not None else said)
+            size_text = f"{text} {self._task.unit}" + (" *" if stale else "")
+            size.setText(f"({size_text})" if doubted and measures.sizes is not None else size_text)
             why = ([trust.explained] if trust is not None and doubted else []) + (
                 ["STALE: of the old one on screen."] if stale else []
             )
@@ -110,15 +110,15 @@ class Legend(QWidget):
             if swatch.styleSheet() != style:  # setting one lays the whole dock out anew
                 swatch.setStyleSheet(style)
 
-    def _show_look(self, *_: object) -> None:
-        look = self._look
-        boxes = [(self.overlay, look.visible), (self.outline, look.outline)]
-        boxes += [(check, code not in look.hidden) for code, check in self.labels.items()]
+    def _show_style(self, *_: object) -> None:
+        overlay_style = self._overlay_style
+        boxes = [(self.overlay, overlay_style.visible), (self.outline, overlay_style.outline)]
+        boxes += [(check, code not in overlay_style.hidden) for code, check in self.labels.items()]
         for box, checked in boxes:
             with QSignalBlocker(box):
                 box.setChecked(checked)
         with QSignalBlocker(self.opacity):
-            self.opacity.setValue(round(100 * look.opacity))
+            self.opacity.setValue(round(100 * overlay_style.opacity))
 
     def _regions(self) -> QGridLayout:
         grid = QGridLayout()
@@ -164,7 +164,7 @@ class Legend(QWidget):
             check = QCheckBox(label.name)
             check.setAccessibleName(f"Show {label.title}")
             number = label_key(self._task, label)
-            named = f" ({as_said(key(number))})" if number else ""
+            named = f" ({key_text(key(number))})" if number else ""
             check.setToolTip(f"Show or hide {label.title}{named}")
             check.toggled.connect(self._hidden)
             self.labels[label.code] = check
@@ -172,19 +172,21 @@ class Legend(QWidget):
             row.addWidget(check, 1)
         return row
 
-    def _looks(self) -> QHBoxLayout:
+    def _style_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self.overlay = QCheckBox("Show")
         self.overlay.setToolTip(with_key("Show or hide the segmentation", "overlay"))
-        self.overlay.toggled.connect(lambda on: setattr(self._look, "visible", on))
+        self.overlay.toggled.connect(lambda on: setattr(self._overlay_style, "visible", on))
         self.outline = QCheckBox("Outline")
         self.outline.setToolTip(with_key("Outline instead of fill", "outline"))
-        self.outline.toggled.connect(lambda on: setattr(self._look, "outline", on))
+        self.outline.toggled.connect(lambda on: setattr(self._overlay_style, "outline", on))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        faded = " and ".join(as_said(key(action)) for action in ("fainter", "stronger"))
+        faded = " and ".join(key_text(key(action)) for action in ("fainter", "stronger"))
         self.opacity.setToolTip(f"Opacity of the segmentation ({faded})")
-        self.opacity.valueChanged.connect(lambda percent: setattr(self._look, "opacity", percent / 100))
+        self.opacity.valueChanged.connect(
+            lambda percent: setattr(self._overlay_style, "opacity", percent / 100)
+        )
         row.addWidget(self.overlay)
         row.addWidget(self.outline)
         row.addWidget(QLabel("Opacity"))
@@ -198,7 +200,7 @@ class Legend(QWidget):
         return swatch
 
     def _hidden(self) -> None:
-        self._look.hidden = frozenset(c for c, check in self.labels.items() if not check.isChecked())
+        self._overlay_style.hidden = frozenset(c for c, check in self.labels.items() if not check.isChecked())
 
 
 def _swatch_style(colour: str, estimated: bool) -> str:

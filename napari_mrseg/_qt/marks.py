@@ -40,8 +40,8 @@ class Mark:
 
     def same_as(self, other: Mark) -> bool:
         """True if it looks the same."""
-        looks = (self.key, self.text, self.colour) == (other.key, other.text, other.colour)
-        return looks and np.array_equal(self.lines, other.lines)
+        same_text = (self.key, self.text, self.colour) == (other.key, other.text, other.colour)
+        return same_text and np.array_equal(self.lines, other.lines)
 
 
 class Marks(QObject):
@@ -61,8 +61,8 @@ class Marks(QObject):
         self._soon.timeout.connect(self._draw)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
         self._sources = (
-            (camera.zoom, self._later),
-            (camera.center, self._later),
+            (camera.zoom, self._draw_soon),
+            (camera.center, self._draw_soon),
             (dims.current_step, self._draw),
             (dims.order, self._draw),
             (dims.ndisplay, self._draw),
@@ -114,7 +114,7 @@ class Marks(QObject):
         dims = self._viewer.dims
         return [int(axis) - (dims.ndim - 3) for axis in dims.displayed]
 
-    def _later(self, event: Any = None) -> None:
+    def _draw_soon(self, event: Any = None) -> None:
         if self._all:
             self._soon.start()
 
@@ -130,7 +130,7 @@ class Marks(QObject):
                 self._viewer.layers.remove(layer)
                 self._layer = None
             return
-        shapes, kinds, edges, faces, said = self._shapes(seen)
+        shapes, kinds, edges, faces, lengths = self._shapes(seen)
         zoom = self._viewer.scene.camera.zoom
         if layer is None:
             layer = self._made()
@@ -144,7 +144,7 @@ class Marks(QObject):
             face_color=faces,
             edge_width=_WIDE / zoom,
         )
-        layer.features = {"length": np.array(said, dtype=object)}
+        layer.features = {"length": np.array(lengths, dtype=object)}
         layer.text.size = _FONT
         layer.selected_data = set()
         layer.editable = False
@@ -173,8 +173,8 @@ class Marks(QObject):
             place[shown] = centre / zoom
             box = _box(place, shown, (size[0] / 2 / zoom, size[1] / 2 / zoom))
             found.append((box, "rectangle", _CLEAR, _GROUND, mark.text))
-        shapes, kinds, edges, faces, said = (list(part) for part in zip(*found, strict=True))
-        return shapes, kinds, edges, faces, said
+        shapes, kinds, edges, faces, lengths = (list(part) for part in zip(*found, strict=True))
+        return shapes, kinds, edges, faces, lengths
 
     def _made(self) -> Shapes:
         viewer = self._viewer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from qtpy.QtCore import QObject
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.edits import about_edit, changes_of
 from napari_mrseg._qt.lesion_panel import LesionPanel, Row
 from napari_mrseg._qt.marks import Mark, Marks
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LINES, _CHOSEN, _DRAWN = "#ffd84d", "#ffffff", "#7cfc00"  # of no region, and apart from grey
 LESION, DISTANCE, NEW = "lesion", "distance", "new"
-_KEPT = 24  # tables, each with the user's corrections, of results looked at before
+_MOST_STEPS = 24  # tables, each with the user's corrections, of results looked at before
 
 
 class Measuring(QObject):
@@ -130,7 +130,7 @@ class Measuring(QObject):
             if self._dock.session.subject != subject:
                 self.refresh()
                 return
-            while len(self._tables) >= _KEPT:
+            while len(self._tables) >= _MOST_STEPS:
                 self._tables.pop(next(iter(self._tables)))
             self._tables[key] = LesionTable(found, study.grid)
             if key == self._key:
@@ -146,7 +146,7 @@ class Measuring(QObject):
         def work() -> tuple[Lesion, ...]:
             return lesions_of(region_mask(labels, region), study.grid)
 
-        Later(work, done=done, failed=failed, parent=self)
+        BackgroundTask(work, done=done, failed=failed, parent=self)
 
     # -- what is shown ------------------------------------------------------------------------------------
 
@@ -203,8 +203,8 @@ class Measuring(QObject):
         items = self.table.items
         counted = [one for one in items if one.measurable]
         many = f"{len(items)} lesion{'s' if len(items) != 1 else ''}, {sized(sum(one.ml for one in items), 'mL')} mL"
-        said = f"{many}. Sum of {len(counted)} measurable: {self.table.sum_mm2:.0f} mm²"
-        return f"{said}. {unseen.unseen}" if unseen is not None and unseen.unseen else said
+        text = f"{many}. Sum of {len(counted)} measurable: {self.table.sum_mm2:.0f} mm²"
+        return f"{text}. {unseen.unseen}" if unseen is not None and unseen.unseen else text
 
     def _show_marks(self) -> None:
         chosen = set(self.panel.chosen)

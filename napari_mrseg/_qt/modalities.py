@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.key_names import as_said, with_key
 from napari_mrseg._qt.key_names import key as key_of
+from napari_mrseg._qt.key_names import key_text, with_key
 from napari_mrseg.tasks import Combination, Task
 
 REFERENCE = "reference"
@@ -75,7 +75,7 @@ class ModalityList(QWidget):
             check = QCheckBox(modality.title)
             check.setProperty("role", "modality")
             check.clicked.connect(lambda _, name=modality.name: self.toggled.emit(name))
-            key = QLabel(as_said(key_of(str(row))))
+            key = QLabel(key_text(key_of(str(row))))
             key.setProperty("role", "quiet")
             view = QRadioButton()
             view.setToolTip(with_key(f"Show {modality.title} behind the segmentation", "next_view"))

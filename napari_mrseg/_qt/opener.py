@@ -22,7 +22,7 @@ from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
 from napari_mrseg._qt.unsaved import leave
 from napari_mrseg._qt.user_settings import last_folder, remember_folder, remember_study
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
-from napari_mrseg.io.labels import MEND
+from napari_mrseg.io.labels import CODES_OPTION
 from napari_mrseg.session.opening import held_by, held_in_words, name_of, suggested_roles
 from napari_mrseg.session.state import Opened
 from napari_mrseg.study import Study
@@ -167,7 +167,7 @@ class Opener:
 
     # -- what the user can say where files do not --------------------------------------------------------
 
-    def offer_mends(self, cause: MrsegError | None) -> None:
+    def offer_fixes(self, cause: MrsegError | None) -> None:
         """The button for what would mend an opening that failed for ``cause``."""
         asked = () if self.asked is None else self.asked.paths
         panel, task = self._dock.panel, self._dock.session.task
@@ -181,11 +181,11 @@ class Opener:
 
     def offer_codes(self, *, failed: bool = False) -> None:
         """The button for what the reference's codes mean: where they are in doubt, or were."""
-        study, said = self._dock.session.study, self._dock.session.opened.options.get("labels")
-        doubtful = study is not None and any(note.mend == MEND for note in study.notes)
+        study, stated = self._dock.session.study, self._dock.session.opened.options.get("labels")
+        doubtful = study is not None and any(note.mend == CODES_OPTION for note in study.notes)
         button = self._dock.panel.codes_button
-        button.setText(f"Codes of the reference: {said} …" if said else CODES)
-        button.setVisible(failed or doubtful or bool(study and said))
+        button.setText(f"Codes of the reference: {stated} …" if stated else CODES)
+        button.setVisible(failed or doubtful or bool(study and stated))
 
     @property
     def held(self) -> str:
@@ -220,15 +220,16 @@ class Opener:
             return
         self._dock.panel.which_button.setEnabled(False)
         self._dock.later(
-            lambda: suggested_roles(asked.paths, task), done=lambda looks: self._ask_which(asked, looks)
+            lambda: suggested_roles(asked.paths, task),
+            done=lambda suggested: self._ask_which(asked, suggested),
         )
 
-    def _ask_which(self, asked: Opened, looks: dict[str, str]) -> None:
+    def _ask_which(self, asked: Opened, suggested: dict[str, str]) -> None:
         self._dock.panel.which_button.setEnabled(True)
         if asked is not self.asked:
             return  # something else was opened meanwhile
         task = self._dock.session.task
-        dialog = AssignDialog(task, files_at(asked.paths, task), self._dock, looks)
+        dialog = AssignDialog(task, files_at(asked.paths, task), self._dock, suggested)
         if dialog.exec():
             self._read(replace(asked, assigned=dialog.roles()))
 

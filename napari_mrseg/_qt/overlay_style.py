@@ -11,7 +11,7 @@ OUTLINE = 2  # voxels
 
 
 @dataclass
-class Look:
+class OverlayStyle:
     """``events`` tells of every change. ``hidden``: label codes that are not drawn; ``visible``: drawn at all."""
 
     opacity: float = 0.6

@@ -23,9 +23,9 @@ from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.lesion_panel import LesionPanel
 from napari_mrseg._qt.modalities import ModalityList
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.runbar import RunBar
-from napari_mrseg._qt.text_labels import Line, Notes, Words
+from napari_mrseg._qt.text_labels import ElidedLabel, Notes, WrappedLabel
 from napari_mrseg._qt.window_button import WindowButton
 from napari_mrseg._qt.worklist_bar import WorklistBar
 from napari_mrseg.tasks import Task
@@ -50,10 +50,10 @@ _LEAST = 400  # pixels: of a screen of 1920 × 1080 scaled twice that much is le
 class Panel(QWidget):
     """The dock's widgets, arranged for a width of 360 px."""
 
-    def __init__(self, task: Task, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(self, task: Task, overlay_style: OverlayStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.banner, self.error, self.saved = map(Words, ("banner", "error", "quiet"))
-        self.case, self.notes = Line("case"), Notes()
+        self.banner, self.error, self.saved = map(WrappedLabel, ("banner", "error", "quiet"))
+        self.case, self.notes = ElidedLabel("case"), Notes()
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.folder_button = _button(
@@ -130,7 +130,7 @@ class Panel(QWidget):
         self.lesions = LesionPanel(task)
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
-        self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, look), RunBar()
+        self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, overlay_style), RunBar()
         asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
         for hidden in asked:
             hidden.setVisible(False)

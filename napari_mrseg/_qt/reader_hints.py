@@ -17,7 +17,7 @@ from napari_mrseg.display import RESEARCH_USE
 _HINT = "To segment this study: Plugins → MRSeg → MRSeg"
 
 
-class Plain(QObject):
+class ReaderHints(QObject):
     """Lives as long as the window, or until the dock opens and says more."""
 
     def __init__(self, viewer: Viewer) -> None:
@@ -50,7 +50,7 @@ class Plain(QObject):
 def accompany(viewer: Viewer) -> None:
     """Have one in ``viewer``."""
     if _there(viewer) is None:
-        Plain(viewer)
+        ReaderHints(viewer)
 
 
 def dismiss(viewer: Any) -> None:
@@ -60,9 +60,9 @@ def dismiss(viewer: Any) -> None:
         found.close()
 
 
-def _there(viewer: Any) -> Plain | None:
+def _there(viewer: Any) -> ReaderHints | None:
     window = getattr(viewer, "window", None)  # a ViewerModel has none
-    found: Sequence[Plain] = () if window is None else window._qt_window.findChildren(Plain)
+    found: Sequence[ReaderHints] = () if window is None else window._qt_window.findChildren(ReaderHints)
     return next(iter(found), None)
 
 

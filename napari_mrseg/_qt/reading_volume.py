@@ -12,7 +12,7 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_mrseg._qt.camera import Fit
+from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg._qt.reading import keep_depth
@@ -39,7 +39,7 @@ class VolumePane(QWidget):
         self.view = QtViewer(self.model)
         self.view.setAcceptDrops(False)
         keep_depth(self.view.canvas)
-        self.letters, self.fit = OrientationLetters(self.model), Fit(self.model, lambda: 0)
+        self.letters, self.fit = OrientationLetters(self.model), CameraFit(self.model, lambda: 0)
         self._codes: tuple[str, ...] = ()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.edits import about_edit, changes_of, is_edited, is_unsaved
 from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg.compare.trust import Trust
@@ -79,14 +79,14 @@ class Result(QObject):
     def words(self) -> list[str]:
         """The parts of the line that says what is on screen. Nothing shown is ever unlabelled."""
         layers, session = self._layers, self._session
-        copy, look = layers.copy, layers.look
+        copy, overlay_style = layers.copy, layers.overlay_style
         if self.opening:
             return [self.opening, RESEARCH_USE]
         marks = list(self.instead)
         if layers.front is not None and (copy is not None or session.shown is not None):
-            if not look.visible and not self.instead:
+            if not overlay_style.visible and not self.instead:
                 marks.append("segmentation hidden")
-            hidden = [label.title for label in session.task.labels if label.code in look.hidden]
+            hidden = [label.title for label in session.task.labels if label.code in overlay_style.hidden]
             if hidden:
                 marks.append(f"NOT DRAWN: {', '.join(hidden)}")
         if layers.front is None and session.study is not None:
@@ -156,7 +156,7 @@ class Result(QObject):
             )
 
         self._jobs += 1
-        Later(work, done=self._measured, failed=self._failed, parent=self)
+        BackgroundTask(work, done=self._measured, failed=self._failed, parent=self)
 
     def _measured(self, found: Any) -> None:
         self._jobs -= 1

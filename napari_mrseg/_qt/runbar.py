@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.style import restyle
-from napari_mrseg._qt.text_labels import Line
+from napari_mrseg._qt.text_labels import ElidedLabel
 from napari_mrseg.session.state import Session
 
 _RUN, _STOP = "Segment with what is switched on", "Stop; what is on screen stays"
@@ -61,7 +61,7 @@ class RunBar(QWidget):
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
         self.progress.setTextVisible(False)  # the line below says it
-        self.stage = Line("quiet")
+        self.stage = ElidedLabel("quiet")
         self._running = False
         self._current: str | None = None
         self.models.setToolTip(with_key("Model", "model"))

@@ -371,10 +371,10 @@ def _whose(folder: Path, names: Sequence[str]) -> str:
     when = f"saved on {written:%Y-%m-%d at %H:%M}"
     for name in (one for one in names if one.endswith(".json")):
         try:
-            said = json.loads((folder / name).read_text(encoding="utf-8"))
-            made = ", ".join(key(entry["combination"]) for entry in said["predictions"][:2])
-            model = f"{said['model']['name']} {said['model']['version']}"
-            return f"of case {said['case']} ({made}; {model}), {when}"
+            document = json.loads((folder / name).read_text(encoding="utf-8"))
+            made = ", ".join(key(entry["combination"]) for entry in document["predictions"][:2])
+            model = f"{document['model']['name']} {document['model']['version']}"
+            return f"of case {document['case']} ({made}; {model}), {when}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return when

@@ -19,7 +19,7 @@ from napari_mrseg._qt.annotations import in_lines
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading import keep_depth, window_of
 from napari_mrseg._qt.style import GROUND
-from napari_mrseg._qt.window_level import Windowing
+from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg.compare.trust import judge
 from napari_mrseg.display import RESEARCH_USE, estimated_codes, image_title, titles
 from napari_mrseg.errors import InputError
@@ -32,7 +32,7 @@ REFERENCE: Literal["reference"] = "reference"
 Result = Combination | Literal["reference", ""]  # "": the scan alone
 
 
-class Beside:
+class SideBySide:
     """Puts a second canvas on the right of the first, and takes it away. ``changed``: called with whether it is there.
 
     Both show the same plane at the same place and zoom, whichever of them is moved.
@@ -132,7 +132,7 @@ class _Pane(QWidget):
             keep_depth(canvas)
         self.view.dims.hide()  # the one slider moves both
         self.letters = OrientationLetters(self.model)
-        self.windowing = Windowing(
+        self.window_level = WindowLevel(
             self.model, lambda: [la for la in self.model.layers if isinstance(la, Image)]
         )
         self.words = self.model.canvas.overlays.text
@@ -180,13 +180,13 @@ class _Pane(QWidget):
         waiting = isinstance(result, tuple) and prediction is None
         grey = frozenset() if prediction is None else estimated_codes(prediction)
         self._draw(scan, labels, grey)
-        said = [study.case, image_title(study, scan)]
-        said += [self.result.currentText()] if result else []
-        said += ["not computed yet"] if waiting else []
-        said += [] if self.model.layers else ["opening …"]
+        parts = [study.case, image_title(study, scan)]
+        parts += [self.result.currentText()] if result else []
+        parts += ["not computed yet"] if waiting else []
+        parts += [] if self.model.layers else ["opening …"]
         if prediction is not None and (trust := judge(prediction)).level != "green":
-            said.insert(1, trust.headline.partition(":")[0])
-        lines = in_lines([*said, RESEARCH_USE], float(self.model.canvas.size[1]) - 32)
+            parts.insert(1, trust.headline.partition(":")[0])
+        lines = in_lines([*parts, RESEARCH_USE], float(self.model.canvas.size[1]) - 32)
         self.words.text, self._spacer.text = "\n".join(lines), "\n".join([" "] * len(lines))
 
     def _resized(self, event: Any = None) -> None:
@@ -197,14 +197,14 @@ class _Pane(QWidget):
         for source, listener in self._links:
             with suppress(Exception):
                 source.disconnect(listener)
-        for part in (self.letters, self.windowing):
+        for part in (self.letters, self.window_level):
             part.close()
         self.view.close()
         return bool(super().close())
 
     def _draw(self, scan: str, labels: Any, grey: frozenset[int]) -> None:
         dock = self._dock
-        study, look, shown = dock.session.study, dock.look, dock.layers.image(scan)
+        study, overlay_style, shown = dock.session.study, dock.overlay_style, dock.layers.image(scan)
         if self._drawn != dock.session.subject:
             self._drawn = dock.session.subject
             self.model.layers.clear()
@@ -212,7 +212,7 @@ class _Pane(QWidget):
             return  # its layers are still to come
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
         empty = np.zeros(study.grid.shape, np.uint8) if labels is None else labels
-        colours = dock.layers.colours(look.hidden, grey)
+        colours = dock.layers.colours(overlay_style.hidden, grey)
         if not self.model.layers:
             image = Image(
                 shown.data, colormap=shown.colormap, contrast_limits=shown.contrast_limits, **common
@@ -235,8 +235,8 @@ class _Pane(QWidget):
         if over.data is not empty and (labels is not None or over.data.any()):
             over.data = empty
         over.editable = False
-        over.colormap, over.opacity, over.contour = colours, look.opacity, look.contour
-        over.visible = look.visible and labels is not None
+        over.colormap, over.opacity, over.contour = colours, overlay_style.opacity, overlay_style.contour
+        over.visible = overlay_style.visible and labels is not None
 
     # -- in step ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy
 _MOST = 130  # pixels of notes that are shown; the rest scrolls
 
 
-class Words(QLabel):
+class WrappedLabel(QLabel):
     """Text that wraps, also within a long file name, and so never widens the dock. ``text()`` is as it was set."""
 
     def __init__(self, role: str) -> None:
@@ -31,7 +31,7 @@ class Words(QLabel):
         return self._words
 
 
-class Line(QLabel):
+class ElidedLabel(QLabel):
     """Text in one line, cut where there is no room; the tip has all of it. ``text()`` is as it was set."""
 
     def __init__(self, role: str) -> None:
@@ -77,7 +77,7 @@ class Notes(QWidget):
         self.button.setObjectName("notes")
         self.button.setCheckable(True)
         self.button.toggled.connect(self._open)
-        self.words = Words("note")
+        self.words = WrappedLabel("note")
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)

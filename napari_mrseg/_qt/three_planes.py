@@ -17,10 +17,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_mrseg._qt.camera import Fit
+from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading_volume import Shown, VolumePane
-from napari_mrseg._qt.window_level import Windowing
+from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg.errors import InputError
 
 MISSING = (
@@ -45,7 +45,7 @@ class ThreePlanes:
         viewer: ViewerModel,
         changed: Callable[[bool], None] = lambda _: None,
         *,
-        fit: Fit | None = None,
+        fit: CameraFit | None = None,
         result: Shown = lambda: (None, None),
     ) -> None:
         self._viewer, self._changed, self._fit, self._result = viewer, changed, fit, result
@@ -219,8 +219,8 @@ class _Plane:
     def __init__(self, main: ViewerModel, model: ViewerModel, pick: Callable[..., Any]) -> None:
         self.model, self._main = model, main
         self._images: list[Image] = []
-        self.letters, self.fit = OrientationLetters(self.model), Fit(self.model, lambda: 0)
-        self.windowing = Windowing(self.model, lambda: reversed(self._images))
+        self.letters, self.fit = OrientationLetters(self.model), CameraFit(self.model, lambda: 0)
+        self.window_level = WindowLevel(self.model, lambda: reversed(self._images))
         self.model.canvas.overlays.scale_bar.visible = True
         self.model.keymap.update(main.keymap)  # the canvas under the pointer has the keys
         self.model.mouse_drag_callbacks.append(pick)
@@ -233,7 +233,7 @@ class _Plane:
             self.fit.follow(self._images[0])
 
     def close(self) -> None:
-        for part in (self.letters, self.fit, self.windowing):
+        for part in (self.letters, self.fit, self.window_level):
             with suppress(RuntimeError, ValueError):  # its canvas went with the window
                 part.close()
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.display import titles
 from napari_mrseg.tasks import Combination
@@ -147,7 +147,7 @@ class Tour(QObject):
             def act() -> None:
                 self._close_comparison()
                 dock.attempt(lambda: session.use(combination))
-                dock.look.visible = True
+                dock.overlay_style.visible = True
 
             return act
 
@@ -185,6 +185,6 @@ class Tour(QObject):
     def _close_comparison(self) -> None:
         bench = workbench_of(self._viewer)
         if bench is not None:
-            holder, _ = holder_of(bench)
+            holder, _ = dock_widget_of(bench)
             if holder is not None:
                 holder.hide()

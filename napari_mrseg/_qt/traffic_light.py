@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.trust import Trust, judge
 from napari_mrseg.inference.prediction import Prediction
@@ -15,7 +15,7 @@ from napari_mrseg.session.state import Session
 _PAUSE = 400  # ms after the last change before combinations are compared: a toggle comes first
 
 
-class Trusting(QObject):
+class TrafficLight(QObject):
     """What :mod:`napari_mrseg.compare.trust` says of the session's result. ``changed``: it says something else."""
 
     changed = Signal()
@@ -66,7 +66,7 @@ class Trusting(QObject):
             return new, shown, new.likeness(shown.combination) if there else None
 
         self._busy = True
-        Later(work, done=self._compared, failed=lambda _: self._compared(None), parent=self)
+        BackgroundTask(work, done=self._compared, failed=lambda _: self._compared(None), parent=self)
 
     def _compared(self, found: tuple[Comparison, Prediction, float | None] | None) -> None:
         self._busy = False

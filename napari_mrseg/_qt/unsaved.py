@@ -77,7 +77,7 @@ def save(layers: Sequence[Labels], parent: QWidget | None) -> bool:
     return True
 
 
-class Leaving(QObject):
+class UnsavedWork(QObject):
     """Lives with the window, also when the dock is closed before it: the copies stay in the layer list.
 
     ``more``: what a dock knows beside what is in the list; the newest dock sets it.
@@ -139,5 +139,5 @@ def guard(viewer: Any, more: Callable[[], list[Labels]]) -> None:
     window = getattr(getattr(viewer, "window", None), "_qt_window", None)
     if window is None:
         return
-    there = window.findChildren(Leaving) or [Leaving(window, viewer)]
+    there = window.findChildren(UnsavedWork) or [UnsavedWork(window, viewer)]
     there[0].more = WeakMethod(more)

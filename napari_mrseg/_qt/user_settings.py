@@ -11,7 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import QSettings
 
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 
 STUDIES, SAVED = "folder", "saved"
 """Where studies lie, and where results were written: the next Open starts at the first, the next Save at the second."""
@@ -24,8 +24,8 @@ def _settings() -> QSettings:
 
 def last_folder(of: str = STUDIES) -> str:
     """Where the user last opened a study, or saved something (``SAVED``): at first beside the studies."""
-    kept = _settings()
-    return str(kept.value(of, "") or kept.value(STUDIES, ""))
+    stored = _settings()
+    return str(stored.value(of, "") or stored.value(STUDIES, ""))
 
 
 def remember_folder(folder: str, of: str = STUDIES) -> None:
@@ -43,8 +43,8 @@ def recent_studies(task: str) -> list[tuple[str, ...]]:
 def remember_study(task: str, paths: Sequence[str]) -> None:
     """Put a study at the head of the recent ones."""
     entry = task, tuple(paths)
-    kept = [entry, *(one for one in _recent() if one != entry)]
-    _keep(kept[:MOST])
+    stored = [entry, *(one for one in _recent() if one != entry)]
+    _keep(stored[:MOST])
 
 
 def forget_studies(task: str) -> None:
@@ -54,8 +54,8 @@ def forget_studies(task: str) -> None:
 
 def _recent() -> list[tuple[str, tuple[str, ...]]]:
     try:
-        kept = json.loads(str(_settings().value("recent", "") or "[]"))
-        return [(str(task), tuple(map(str, paths))) for task, paths in kept]
+        stored = json.loads(str(_settings().value("recent", "") or "[]"))
+        return [(str(task), tuple(map(str, paths))) for task, paths in stored]
     except (ValueError, TypeError):  # of another version, or damaged: nothing is worth an error here
         return []
 
@@ -70,26 +70,28 @@ def _keep(recent: Sequence[tuple[str, Sequence[str]]]) -> None:
 def remembered(name: str, default: Any) -> Any:
     """What was kept under ``name``, if it is of the type of ``default``; else that."""
     try:
-        kept = json.loads(str(_settings().value(f"look/{name}", "") or "null"))
+        stored = json.loads(str(_settings().value(f"look/{name}", "") or "null"))
     except ValueError:
         return default
-    return kept if type(kept) is type(default) else default
+    return stored if type(stored) is type(default) else default
 
 
 def remember(name: str, value: Any) -> None:
     """At once, so that it outlasts whatever ends the program."""
-    kept = _settings()
-    kept.setValue(f"look/{name}", json.dumps(value))
-    kept.sync()
+    stored = _settings()
+    stored.setValue(f"look/{name}", json.dumps(value))
+    stored.sync()
 
 
-def remembered_look() -> Look:
+def remembered_style() -> OverlayStyle:
     """Outline and opacity as they were last."""
-    opacity = remembered("opacity", Look.opacity)
-    return Look(opacity=min(1.0, max(0.0, opacity)), outline=remembered("outline", Look.outline))
+    opacity = remembered("opacity", OverlayStyle.opacity)
+    return OverlayStyle(
+        opacity=min(1.0, max(0.0, opacity)), outline=remembered("outline", OverlayStyle.outline)
+    )
 
 
-def follow_look(look: Look) -> None:
-    """Remember the outline and the opacity of ``look`` whenever they change."""
-    look.events.outline.connect(lambda on: remember("outline", on))
-    look.events.opacity.connect(lambda value: remember("opacity", float(value)))
+def follow_style(overlay_style: OverlayStyle) -> None:
+    """Remember the outline and the opacity of ``overlay_style`` whenever they change."""
+    overlay_style.events.outline.connect(lambda on: remember("outline", on))
+    overlay_style.events.opacity.connect(lambda value: remember("opacity", float(value)))

@@ -8,17 +8,17 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QMenu, QToolButton, QWidget, QWidgetAction
 
 from napari_mrseg._qt.key_names import with_key
-from napari_mrseg._qt.window_level import OWN, PRESETS, Windowing
+from napari_mrseg._qt.window_level import OWN, PRESETS, WindowLevel
 
 _FAR = 1e7
 
 
 class WindowButton(QToolButton):
-    """Shows a :class:`Windowing` and asks it for what is typed; brought up to date by :meth:`refresh`."""
+    """Shows a :class:`WindowLevel` and asks it for what is typed; brought up to date by :meth:`refresh`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._windowing: Windowing | None = None
+        self._window_level: WindowLevel | None = None
         self.setToolTip(with_key("Window and level of the scan on top: numbers and presets", "window"))
         self.setAccessibleName("Window and level")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -46,13 +46,13 @@ class WindowButton(QToolButton):
         self.setMenu(menu)
         self._say(None)
 
-    def follow(self, windowing: Windowing) -> None:
-        self._windowing = windowing
-        windowing.on_changed = self.refresh
+    def follow(self, window_level: WindowLevel) -> None:
+        self._window_level = window_level
+        window_level.on_changed = self.refresh
 
     def refresh(self) -> None:
         """Show the window of the scan on top."""
-        self._say(None if self._windowing is None else self._windowing.numbers)
+        self._say(None if self._window_level is None else self._window_level.numbers)
 
     def _say(self, numbers: tuple[float, float] | None) -> None:
         self.setEnabled(numbers is not None)
@@ -69,15 +69,15 @@ class WindowButton(QToolButton):
 
     def _opened(self) -> None:
         self.refresh()
-        if self._windowing is not None:  # looked for only here: it takes percentiles of the whole scan
-            self.presets.setCurrentText(self._windowing.preset)
+        if self._window_level is not None:  # looked for only here: it takes percentiles of the whole scan
+            self.presets.setCurrentText(self._window_level.preset)
 
     def _typed(self, value: Any) -> None:
-        if self._windowing is not None:
-            self._windowing.set_numbers(self.window_field.value(), self.level_field.value())
+        if self._window_level is not None:
+            self._window_level.set_numbers(self.window_field.value(), self.level_field.value())
             self.presets.setCurrentText(OWN)
 
     def _chosen(self, at: int) -> None:
         name = self.presets.itemText(at)
-        if self._windowing is not None and name in PRESETS:
-            self._windowing.set_preset(name)
+        if self._window_level is not None and name in PRESETS:
+            self._window_level.set_preset(name)

@@ -22,7 +22,7 @@ OWN = "as set"
 UPPER = (50.0, 99.95)  # percentiles
 
 
-class Windowing:
+class WindowLevel:
     """Left and right: the window's width; up and down: its middle. ``images``: those it may change, top first.
 
     ``remember``: a window that the user sets comes back with the next scan of that contrast, also after a restart. It
@@ -130,8 +130,8 @@ class Windowing:
         if not contrast:
             return
         try:
-            kept = str(QSettings("napari-mrseg", "dock").value(f"window/{contrast}", "0 1"))
-            low, high = (float(part) for part in kept.split())
+            stored = str(QSettings("napari-mrseg", "dock").value(f"window/{contrast}", "0 1"))
+            low, high = (float(part) for part in stored.split())
         except ValueError:
             low, high = 0.0, 1.0
         if isfinite(low) and isfinite(high) and low < high and (low, high) != (0.0, 1.0):

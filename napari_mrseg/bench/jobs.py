@@ -38,11 +38,11 @@ def run_job(
         if ended.returncode == 0 and answered.exists():
             return json.loads(answered.read_text())
         words = [line for line in ended.stderr.splitlines() if line.strip()]
-        said = words[-1] if words else f"the process ended with code {ended.returncode}"
+        message = words[-1] if words else f"the process ended with code {ended.returncode}"
         error = {2: InputError, 3: DeviceError}.get(ended.returncode, MrsegError)
         if error is MrsegError:
-            said = f"The measurement “{job['kind']}” failed: {said}"
-        raise error(said)
+            message = f"The measurement “{job['kind']}” failed: {message}"
+        raise error(message)
 
 
 def serve(kinds: Mapping[str, Callable[[Job], dict[str, Any]]], arguments: list[str]) -> int:

@@ -67,17 +67,17 @@ def inspect(
     Example: mrseg inspect subject-01/
     """
     from napari_mrseg.io import describe
-    from napari_mrseg.io import inspect as look
+    from napari_mrseg.io import inspect as inspect_files
 
-    report = look(
+    report = inspect_files(
         paths, task=which_task(task, None, paths), assume_ras=assume_ras, onto=onto or "", brain=brain.value
     )
     report["suggested"] = {}
     if report["problems"] and not report["usable"]:
         from napari_mrseg.session.opening import suggested_roles
 
-        looks = suggested_roles(paths, which_task(task, None, paths))
-        report["suggested"] = {Path(path).name: role for path, role in looks.items()}
+        suggested = suggested_roles(paths, which_task(task, None, paths))
+        report["suggested"] = {Path(path).name: role for path, role in suggested.items()}
     answer(report, as_json, lambda: describe(report))
     if report["problems"]:
         raise typer.Exit(InputError.exit_code)
@@ -330,7 +330,7 @@ def _written(result: dict[str, Any], out: Path, study: Study) -> str:
     """What was written, with the warnings that were not said when the study was opened."""
     from napari_mrseg.study import joined
 
-    said = {note.message for note in joined(study.notes)}
+    messages = {note.message for note in joined(study.notes)}
     lines = []
     for entry in result["predictions"]:
         sizes = ", ".join(
@@ -345,5 +345,5 @@ def _written(result: dict[str, Any], out: Path, study: Study) -> str:
     lines.append(
         f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."
     )
-    lines += [f"Warning: {w['message']}" for w in result["warnings"] if w["message"] not in said]
+    lines += [f"Warning: {w['message']}" for w in result["warnings"] if w["message"] not in messages]
     return "\n".join(lines)

@@ -94,10 +94,10 @@ def _doubted(cohort: Cohort) -> str:
         if trust["level"] == "green":
             continue
         level: Level = trust["level"]
-        said = " ".join(dict.fromkeys(r["message"] for r in trust["reasons"]))
+        text = " ".join(dict.fromkeys(r["message"] for r in trust["reasons"]))
         row = (
             f'<tr><td class="{level}">{MARKS[level]} {WORDS[level]}</td><th>{escape(one["name"])}</th>'
-            f"<td>{escape(said)}</td></tr>"
+            f"<td>{escape(text)}</td></tr>"
         )
         found.append((-LEVELS.index(level), row))
     if not found:
@@ -189,9 +189,9 @@ def distribution(cohort: Cohort, what: str, region: str) -> Drawing:
     y = 58 + _ROW * len(combinations)
     counts = [len(v) for v in by_combination.values()]
     low, high = min(counts, default=0), max(counts, default=0)
-    said = f"{low}" if low == high else f"{low}–{high}"
+    text = f"{low}" if low == high else f"{low}–{high}"
     grey = "; grey: an estimate, not observable" if any(estimated.values()) else ""
-    drawing.words(8, y + 12, f"{said} studies{grey}", size=10, fill="#777777")
+    drawing.words(8, y + 12, f"{text} studies{grey}", size=10, fill="#777777")
     return drawing
 
 

@@ -71,7 +71,7 @@ def find_studies(source: str | Path, task: Task, *, say: Say = _nothing) -> list
 def _named(found: Sequence[tuple[str, Listed]], say: Say) -> list[Listed]:
     """With names that are different on any file system: of equal ones the later get a number that is still free."""
     wanted = [_safe(listed.name) for _, listed in found]
-    taken = {_folded(name) for name in wanted}
+    used_names = {_folded(name) for name in wanted}
     first: dict[str, str] = {}
     named, changed = [], []
     for (where, listed), name in zip(found, wanted, strict=True):
@@ -79,10 +79,10 @@ def _named(found: Sequence[tuple[str, Listed]], say: Say) -> list[Listed]:
         first.setdefault(_folded(name), where)
         if before is not None:
             number = 2
-            while _folded(f"{name}--{number}") in taken:
+            while _folded(f"{name}--{number}") in used_names:
                 number += 1
             new = f"{name}--{number}"
-            taken.add(_folded(new))
+            used_names.add(_folded(new))
             changed.append(f"{before} and {where} are both called {name}: the second is {new} here")
             name = new
         named.append(replace(listed, name=name))
@@ -113,7 +113,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
     left: list[str] = []
     ours: list[str] = []
     linked: list[str] = []
-    taken: set[Path] = set()
+    covered: set[Path] = set()
 
     def wanted(folder: Path) -> bool:
         keep = not _is_copy(folder)
@@ -122,7 +122,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
         return keep
 
     for folder in folders_below(root, wanted=wanted, say=say):
-        if folder in taken or any(parent in taken for parent in folder.parents):
+        if folder in covered or any(parent in covered for parent in folder.parents):
             continue
         files = [
             path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")
@@ -130,7 +130,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
         where = folder.relative_to(root).as_posix()
         mark = next((path.name for path in files if path.name in _OURS), "")
         if mark:
-            taken.add(folder)
+            covered.add(folder)
             ours.append(f"{where} ({mark})")
             continue
         linked += [
@@ -141,7 +141,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
         for archive in exports:
             yield from _export(archive, root, task)
         if task.ndim == 3 and _has_dicom(folder, files, root):
-            taken.add(folder)
+            covered.add(folder)
             yield from _export(folder, root, task)
         elif any(is_readable(path, task) for path in files):
             if not bids or folder.name == "anat":
@@ -150,7 +150,7 @@ def _tree(root: Path, task: Task, say: Say) -> Iterator[tuple[str, Listed]]:
             frames = recognise(folder, task)
             inside = [f.path for f in frames.files if f.role in (*task.names, REFERENCE) and f.path.is_dir()]
             if inside:
-                taken.update(path.resolve() for path in inside)
+                covered.update(path.resolve() for path in inside)
                 yield where, Listed(_called(folder, root, bids), (str(folder),))
     if left:
         say(f"Left out, since it holds scans of the same subjects again, or none: {_some(left)}.")
@@ -230,7 +230,7 @@ def _list(path: Path, task: Task) -> list[tuple[str, Listed]]:
         raise InputError(f"{path.name} cannot be read as text; save the list as CSV in UTF-8.") from None
     lines = text.splitlines(keepends=True)
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    separator = _said_separator(lines[first]) if lines else None
+    separator = _declared_separator(lines[first]) if lines else None
     if separator is not None:
         first += 1
     elif lines:
@@ -269,7 +269,7 @@ def _list(path: Path, task: Task) -> list[tuple[str, Listed]]:
     return found
 
 
-def _said_separator(line: str) -> str | None:
+def _declared_separator(line: str) -> str | None:
     """The separator that a first line such as ``sep=;`` states, as spreadsheets write and read it."""
     found = re.fullmatch(r'"?sep=(.)"?[\r\n]*', line, flags=re.IGNORECASE)
     return found.group(1) if found else None

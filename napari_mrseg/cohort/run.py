@@ -30,7 +30,7 @@ from napari_mrseg.cohort.work import (
 )
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.errors import Cancelled, InputError
-from napari_mrseg.io.lock import given_back, taken
+from napari_mrseg.io.lock import acquire, release
 from napari_mrseg.tasks import get_task
 
 PLAN = "cohort.json"
@@ -105,9 +105,9 @@ def _give_out(
 ) -> None:
     from distributed import as_completed
 
-    told = asdict(order)
+    record = asdict(order)
     futures = {
-        client.submit(work, asdict(one), told, str(out.resolve()), key=f"mrseg-{one.name}", pure=False): one
+        client.submit(work, asdict(one), record, str(out.resolve()), key=f"mrseg-{one.name}", pure=False): one
         for one in todo
     }
     try:
@@ -139,14 +139,14 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
     As in a job array, several runs may share the folder, each with its studies. Raises InputError if the folder is no
     cohort's or one of other settings, or if a run that goes on makes one of these studies from other files.
     """
-    told = {"order": order.told()}
+    record = {"order": order.record()}
     there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.exists() else []
     if there and PLAN not in there:
         raise InputError(f"{out.name} is not empty and holds no cohort; use another folder.")
     out.mkdir(parents=True, exist_ok=True)
     mine = {one.name: [str(Path(s)) for s in one.sources] for one in studies}
     with _alone(out):
-        _check_plan(out, told["order"])
+        _check_plan(out, record["order"])
         others = _others(out)
         for name, sources in mine.items():
             if any(name in theirs and theirs[name] != sources for theirs in others):
@@ -154,12 +154,12 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
                     f"Another run is writing into {out.name}, and makes {name} from other files; wait until it has "
                     f"ended, or use another folder (if none is going on, delete {out.name}/{RUNS})."
                 )
-        plan = told | {"studies": list(mine)}
+        plan = record | {"studies": list(mine)}
         write_bytes(out / PLAN, json.dumps(plan, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
         for folder in (STUDIES, RUNS):
             (out / folder).mkdir(exist_ok=True)
         run = out / RUNS / uuid.uuid4().hex
-        lock = taken(run.with_suffix(".lock"), out.name)
+        lock = acquire(run.with_suffix(".lock"), out.name)
         assert lock is not None  # nobody else knows its name
         write_bytes(run.with_suffix(".json"), json.dumps(mine).encode())
     try:
@@ -167,7 +167,7 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
     finally:
         with _alone(out):
             run.with_suffix(".json").unlink(missing_ok=True)
-            given_back(lock)
+            release(lock)
             with suppress(OSError):
                 (out / RUNS).rmdir()  # if this was the last one
 
@@ -176,7 +176,7 @@ def _claimed(out: Path, order: Order, studies: Sequence[Listed]) -> Iterator[fro
 def _alone(out: Path) -> Iterator[None]:
     """For the moments in which a run looks who else is there."""
     for _ in range(300):
-        lock = taken(out / LOCK, out.name)
+        lock = acquire(out / LOCK, out.name)
         if lock is not None:
             break
     else:
@@ -186,17 +186,17 @@ def _alone(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        given_back(lock)
+        release(lock)
 
 
 def _others(out: Path) -> list[dict[str, list[str]]]:
     """Studies that runs in ``out`` hold at the moment, with their sources; what a killed run left is taken away."""
     found = []
     for run in sorted({path.with_suffix("") for path in (out / RUNS).glob("*")}):
-        lock = taken(run.with_suffix(".lock"), out.name)
+        lock = acquire(run.with_suffix(".lock"), out.name)
         if lock is not None:
             run.with_suffix(".json").unlink(missing_ok=True)
-            given_back(lock)
+            release(lock)
             continue
         with suppress(OSError, ValueError):  # it ended just now
             found.append(json.loads(run.with_suffix(".json").read_text(encoding="utf-8")))

@@ -38,7 +38,7 @@ class Sources:
         stamps, sure = stamps_of(listed)
         return cls(digest_of(listed, task), stamps if sure else "")
 
-    def told(self) -> dict[str, str]:
+    def record(self) -> dict[str, str]:
         return asdict(self)
 
 
@@ -132,5 +132,5 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(here) / name
 
 
-def _hash(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, ensure_ascii=True, default=str).encode()).hexdigest()
+def _hash(record: Any) -> str:
+    return hashlib.sha256(json.dumps(record, ensure_ascii=True, default=str).encode()).hexdigest()

@@ -199,8 +199,8 @@ def same_scans(cohort: Cohort) -> list[Alike]:
     counts = {one["name"]: len(set(one.get("scans", {}).values())) for one in cohort.done}
     found = []
     for studies, scans in shared.items():
-        said = {name for voxels in scans for name in modalities[voxels]}
-        ordered = tuple(name for name in cohort.task.names if name in said)
+        named = {name for voxels in scans for name in modalities[voxels]}
+        ordered = tuple(name for name in cohort.task.names if name in named)
         found.append(Alike(studies, ordered, all(counts[name] == len(scans) for name in studies)))
     return found
 

@@ -60,7 +60,7 @@ class Order:
     write_labels: bool = True
     threads: int = 0
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What decides the results, as JSON: not where the model lies, nor how many threads there are."""
         own: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return {k: v for k, v in own.items() if k not in ("model", "threads")}
@@ -120,7 +120,7 @@ def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
             document = _problem(one, FAILED, "The memory of the worker ran out; give each worker more.")
         except Exception as error:  # whatever it is, the others must go on
             document = _problem(one, FAILED, f"{type(error).__name__}: {error}")
-        document["sources"] = sources.told()
+        document["sources"] = sources.record()
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(temporary / STUDY, text.encode("utf-8", "replace"))
         _move(temporary, target)

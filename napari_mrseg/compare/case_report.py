@@ -294,10 +294,10 @@ def _sum(report: CaseReport, lesions: Sequence[Lesion]) -> str:
     counted = [one for one in lesions if one.measurable]
     total = sum(one.diameters.product_mm2 for one in counted)
     many = "1 lesion" if len(lesions) == 1 else f"{len(lesions)} lesions"
-    said = f"{region.name}: {many}, the largest {_mm(lesions[0].diameters)}."
+    text = f"{region.name}: {many}, the largest {_mm(lesions[0].diameters)}."
     if not counted:
-        return f"{said} None is measurable (both diameters at least {MEASURABLE_MM:g} mm)."
-    return f"{said} Sum of the products of {len(counted)} measurable (from {MEASURABLE_MM:g} mm): {total:.0f} mm²."
+        return f"{text} None is measurable (both diameters at least {MEASURABLE_MM:g} mm)."
+    return f"{text} Sum of the products of {len(counted)} measurable (from {MEASURABLE_MM:g} mm): {total:.0f} mm²."
 
 
 # -- the second page --------------------------------------------------------------------------------------
@@ -391,9 +391,9 @@ def _combinations(page: _Page, report: CaseReport) -> None:
 def _foot(page: _Page, report: CaseReport, number: int) -> None:
     model = report.result.model
     y = A4[1] - 24
-    said = f"{report.study.case} · {model['name']} {model['version']} · research use only"
-    while text_width(said, 8) > _RIGHT - _LEFT - 40:
-        said = f"{said[: len(said) - 2]}"
+    text = f"{report.study.case} · {model['name']} {model['version']} · research use only"
+    while text_width(text, 8) > _RIGHT - _LEFT - 40:
+        text = f"{text[: len(text) - 2]}"
     page.drawing.line(_LEFT, y - 12, _RIGHT, y - 12, _LINE)
-    page.drawing.words(_LEFT, y, said, size=8, fill=_FAINT)
+    page.drawing.words(_LEFT, y, text, size=8, fill=_FAINT)
     page.drawing.words(_RIGHT, y, f"{number} of 2", size=8, fill=_FAINT, anchor="end")

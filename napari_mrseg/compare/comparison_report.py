@@ -140,18 +140,18 @@ def _diameters(comparison: Comparison) -> list[str]:
     if comparison.task.ndim != 3 or not comparison.predictions:
         return []
     fullest = max(comparison.predictions.values(), key=lambda p: len(p.combination))
-    said = []
+    parts = []
     for region in comparison.task.regions:
         found = diameters(region_mask(fullest.labels, region), fullest.grid.spacing)
         if found is not None:
             product = f"{found.product_mm2:.0f} mm²"
-            said.append(f"{region.name} {found.long_mm:.0f} × {found.short_mm:.0f} mm ({product})")
-    if not said:
+            parts.append(f"{region.name} {found.long_mm:.0f} × {found.short_mm:.0f} mm ({product})")
+    if not parts:
         return []
     with_ = " + ".join(comparison.task.modality(name).title for name in fullest.combination)
     return [
         f"Largest diameter in an axial slice × the one at right angles to it, of the largest part, with {with_}: "
-        f"{', '.join(said)}."
+        f"{', '.join(parts)}."
     ]
 
 

@@ -337,13 +337,13 @@ class ContactSheet:
 
     def _fitted(self, remark: str, width: int) -> tuple[str, float]:
         """The remark, shortened until it fits over a tile, and its size."""
-        regions, _, said = remark.partition(": ")
-        short = f"{regions}: {said.rpartition(': ')[2]}"  # the reason is in the legend of the task
-        for words in (remark, short) if said else (remark,):
+        regions, _, reason = remark.partition(": ")
+        short = f"{regions}: {reason.rpartition(': ')[2]}"  # the reason is in the legend of the task
+        for words in (remark, short) if reason else (remark,):
             text, size = fitted(words, width, 10.0)
             if text == words:
                 return text, size
-        return fitted(f"{regions} not seen" if said else remark, width, 10.0)
+        return fitted(f"{regions} not seen" if reason else remark, width, 10.0)
 
     def _remark(self, combination: Combination) -> str:
         if combination not in self.shown:

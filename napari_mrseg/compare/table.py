@@ -165,8 +165,8 @@ def _second_model(comparison: Comparison) -> dict[str, Any]:
     if comparison.second is None:
         return {}
     info = next((p.model for p in comparison.second.predictions.values()), {})
-    told = {name: info.get(name) for name in ("name", "version", "sha256")}
-    return {"second_model": {**told, "called": comparison.second.name}}
+    record = {name: info.get(name) for name in ("name", "version", "sha256")}
+    return {"second_model": {**record, "called": comparison.second.name}}
 
 
 def _second_row(comparison: Comparison, combination: Combination) -> dict[str, Any]:

@@ -71,8 +71,10 @@ class Trust:
     @property
     def headline(self) -> str:
         """Level and reasons in a few words, with a mark of its own shape; of a red one the red reasons only."""
-        said = dict.fromkeys(r.words for r in self.reasons if r.level == self.level)
-        return f"{MARKS[self.level]} {WORDS[self.level]}{': ' if said else ''}{'; '.join(said)}"
+        reasons_text = dict.fromkeys(r.words for r in self.reasons if r.level == self.level)
+        return (
+            f"{MARKS[self.level]} {WORDS[self.level]}{': ' if reasons_text else ''}{'; '.join(reasons_text)}"
+        )
 
     @property
     def explained(self) -> str:

@@ -133,9 +133,9 @@ def write_models(
     texts = (TABLE_CSV, TABLE_JSON, REPORT)
     for folder, expected in zip(folders, combinations, strict=True):
         check_outputs(folder, tuple(expected), study=study, grid=grid, overwrite=overwrite, extra=texts)
-    taken = [name for name in MODELS if (out / name).exists()]
-    if taken and not overwrite:
-        raise InputError(f"{taken[0]} is already in {out.name}; use --overwrite, or another folder.")
+    existing = [name for name in MODELS if (out / name).exists()]
+    if existing and not overwrite:
+        raise InputError(f"{existing[0]} is already in {out.name}; use --overwrite, or another folder.")
     with only_writer(out):
         done = [list(found) for found in predictions]
         date = date or today.today().isoformat()

@@ -22,7 +22,7 @@ SMALL = 8_000_000  # parameters up to which a model is never that slow; counting
 RATES = {"bf16": 0.15e12, "fp32": 0.1e12}
 
 
-def slow_choices(model: Model, device: torch.device, precision: str, threads: int) -> tuple[Note, ...]:
+def costly_choices(model: Model, device: torch.device, precision: str, threads: int) -> tuple[Note, ...]:
     """A sentence for each way in which this device, precision and model take longer than they need to."""
     notes = []
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

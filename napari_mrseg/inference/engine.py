@@ -16,7 +16,7 @@ from napari_mrseg.errors import DeviceError, InputError, ModelError
 from napari_mrseg.forks import forked_with_torch
 from napari_mrseg.inference import plausibility
 from napari_mrseg.inference.allocator import reuse_freed_memory
-from napari_mrseg.inference.cost import slow_choices
+from napari_mrseg.inference.cost import costly_choices
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
@@ -199,14 +199,14 @@ class Engine:
             )
         if group > 1:
             self._ladder = replace(self._ladder, group=group // 2)
-            said = f"in groups of {group // 2}"
+            message = f"in groups of {group // 2}"
         elif not self._ladder.join_on_cpu:
             self._ladder = replace(self._ladder, join_on_cpu=True)
-            said = "joining windows on the CPU"
+            message = "joining windows on the CPU"
         else:
             self._set_device("cpu")
-            said = "on the CPU from now on, which is slower"
-        self._notices.append(Note("out_of_memory", f"{where} ran out of memory; computing {said}."))
+            message = "on the CPU from now on, which is slower"
+        self._notices.append(Note("out_of_memory", f"{where} ran out of memory; computing {message}."))
 
     def _move_in(self, device: str) -> None:
         """Onto the device; where not even the model fits, onto the CPU, said with the first result."""
@@ -235,7 +235,7 @@ class Engine:
         if self.device.type == "cpu":
             reuse_freed_memory()
         self._network = self.model.network.for_inference(self._dtype).to(self.device)
-        self.slow = slow_choices(self.model, self.device, self.precision, self.threads)
+        self.slow = costly_choices(self.model, self.device, self.precision, self.threads)
 
     def _free(self) -> None:
         """Give unused GPU memory back to other programs, also after a cancel, and what a model before this one left."""
@@ -299,15 +299,15 @@ class Engine:
         )
 
     def _doubts(self, study: Study) -> tuple[Note, ...]:
-        return plausibility.implausible_inputs(study, self._looks(study), self.model.card)
+        return plausibility.implausible_inputs(study, self._statistics(study), self.model.card)
 
-    def _looks(self, study: Study) -> dict[str, plausibility.Look]:
-        return self._scans.looks(study) if self.model.card.expects == "adult brain" else {}
+    def _statistics(self, study: Study) -> dict[str, plausibility.ImageStatistics]:
+        return self._scans.statistics(study) if self.model.card.expects == "adult brain" else {}
 
     def _judged(self, prediction: Prediction, study: Study) -> Prediction:
         """The prediction with a warning if what it found, or did not find, calls for one."""
         notes = plausibility.implausible_finding(
-            self.task, prediction.combination, prediction.sizes, self._looks(study), self.model.card
+            self.task, prediction.combination, prediction.sizes, self._statistics(study), self.model.card
         )
         return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
 
@@ -393,11 +393,11 @@ def _forked(device: torch.device) -> tuple[Note, ...]:
     """A note where a forked child computes with fewer threads than its parent would."""
     if device.type != "cpu" or not forked_with_torch():
         return ()
-    said = (
+    message = (
         "This process was made by fork, where PyTorch computes on one core; start it by multiprocessing's “spawn” to "
         "use all of them."
     )
-    return (Note("forked", said),)
+    return (Note("forked", message),)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

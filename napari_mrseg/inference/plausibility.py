@@ -38,7 +38,7 @@ LARGE_SHARE = 1 / 3  # of the brain's volume
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStatistics:
     """What is seen of one image on a coarse grid.
 
     Attributes
@@ -79,7 +79,7 @@ class Look:
         return SMALL_ML <= self.volume_ml <= SKULL_ML and self.border_cm2 <= BORDER_CM2
 
 
-def look_at(image: Image, known: Intensities) -> Look:
+def image_statistics(image: Image, known: Intensities) -> ImageStatistics:
     """Look at one image of which ``known`` was measured. Some ten milliseconds."""
     spacing = image.source.ipl_grid.spacing
     steps = [max(1, round(COARSE_MM / mm)) for mm in spacing]
@@ -92,7 +92,7 @@ def look_at(image: Image, known: Intensities) -> Look:
     inside = depth > RIM_MM
     values = ((coarse - np.float32(known.centre)) / np.float32(known.spread)).clip(-5, 8)
     fine, places = _fine(image.data, known, spacing, steps, inside)
-    return Look(
+    return ImageStatistics(
         values=values,
         inside=inside,
         volume_ml=float(foreground.sum() * np.prod(width) / 1000),
@@ -122,11 +122,18 @@ def _fine(
     return (values - np.float32(known.centre)) / np.float32(known.spread), places
 
 
-def implausible_inputs(study: Study, looks: Mapping[str, Look], card: ModelCard) -> tuple[Note, ...]:
+def implausible_inputs(
+    study: Study, statistics: Mapping[str, ImageStatistics], card: ModelCard
+) -> tuple[Note, ...]:
     """A warning for each way in which the study's images look unlike what ``card`` says the model expects."""
     if card.expects != "adult brain":
         return ()
-    found = (_skull(study, looks), _incomplete(study, looks), _thick(study, looks), _contrast(study, looks))
+    found = (
+        _skull(study, statistics),
+        _incomplete(study, statistics),
+        _thick(study, statistics),
+        _contrast(study, statistics),
+    )
     return tuple(note for note in found if note is not None)
 
 
@@ -134,7 +141,7 @@ def implausible_finding(
     task: Task,
     combination: Combination,
     sizes: Mapping[str, float],
-    looks: Mapping[str, Look],
+    statistics: Mapping[str, ImageStatistics],
     card: ModelCard,
 ) -> tuple[Note, ...]:
     """A warning for a result that holds nothing, or implausibly much. ``sizes`` in the task's unit."""
@@ -144,7 +151,7 @@ def implausible_finding(
         return (Note("nothing_found", _nothing(task, combination, card)),)
     if card.expects != "adult brain":
         return ()
-    brain = min(look.volume_ml for look in looks.values())
+    brain = min(stats.volume_ml for stats in statistics.values())
     if size > LARGE_SHARE * brain:
         share = f"takes {size / brain:.0%} of" if size <= brain else "is larger than"
         message = (
@@ -158,32 +165,32 @@ def implausible_finding(
 def _nothing(task: Task, combination: Combination, card: ModelCard) -> str:
     region = task.regions[0].name
     dice = card.measured_dice(combination).get(region, [])
-    said = f"Nothing was found in {_titles(task, combination)}, which does not mean that nothing is there: "
+    intro = f"Nothing was found in {_titles(task, combination)}, which does not mean that nothing is there: "
     who = f"{card.name} {card.version}"
     if not dice:
-        return f"{said}the card of {who} states no result for this combination; look at the scans yourself."
+        return f"{intro}the card of {who} states no result for this combination; look at the scans yourself."
     many = f"on {len(dice)} scans of its card" if len(dice) > 1 else "on the scan of its card"
     worst = f", at worst {min(dice):.2f}" if len(dice) > 1 else ""
     return (
-        f"{said}{many}, with {task.finding}, {who} reached a Dice of {fmean(dice):.2f}{worst} for {region} with this "
+        f"{intro}{many}, with {task.finding}, {who} reached a Dice of {fmean(dice):.2f}{worst} for {region} with this "
         "combination (1 is all of it, 0 is missed); look at the scans yourself."
     )
 
 
-def _skull(study: Study, looks: Mapping[str, Look]) -> Note | None:
-    name, look = max(looks.items(), key=lambda item: item[1].volume_ml)
-    if look.volume_ml <= SKULL_ML:
+def _skull(study: Study, statistics: Mapping[str, ImageStatistics]) -> Note | None:
+    name, stats = max(statistics.items(), key=lambda item: item[1].volume_ml)
+    if stats.volume_ml <= SKULL_ML:
         return None
     message = (
-        f"{_file(study, name)} looks as if the skull were still there: {look.volume_ml:.0f} mL are brighter than the "
+        f"{_file(study, name)} looks as if the skull were still there: {stats.volume_ml:.0f} mL are brighter than the "
         f"background, a brain has less than {SKULL_ML:.0f} mL; cut the brain out of all scans first."
     )
     return Note("skull", message, name)
 
 
-def _incomplete(study: Study, looks: Mapping[str, Look]) -> Note | None:
+def _incomplete(study: Study, statistics: Mapping[str, ImageStatistics]) -> Note | None:
     """Too small, or cut off; a head with its skull always touches the field of view."""
-    fit = {name: look for name, look in looks.items() if look.volume_ml <= SKULL_ML}
+    fit = {name: stats for name, stats in statistics.items() if stats.volume_ml <= SKULL_ML}
     if not fit:
         return None
     cut = max(fit, key=lambda name: fit[name].border_cm2)
@@ -211,63 +218,63 @@ def _incomplete(study: Study, looks: Mapping[str, Look]) -> Note | None:
     return None
 
 
-def _thick(study: Study, looks: Mapping[str, Look]) -> Note | None:
-    name, look = max(looks.items(), key=lambda item: item[1].slice_mm)
-    if look.slice_mm < THICK_MM:
+def _thick(study: Study, statistics: Mapping[str, ImageStatistics]) -> Note | None:
+    name, stats = max(statistics.items(), key=lambda item: item[1].slice_mm)
+    if stats.slice_mm < THICK_MM:
         return None
     message = (
-        f"{_file(study, name)} has slices {look.slice_mm:.1f} mm thick; the model was made for scans at 1 mm, and "
+        f"{_file(study, name)} has slices {stats.slice_mm:.1f} mm thick; the model was made for scans at 1 mm, and "
         "small parts and borders between slices are guesses: take a series with thin slices if there is one."
     )
     return Note("thick_slices", message, name)
 
 
-def _contrast(study: Study, looks: Mapping[str, Look]) -> Note | None:
+def _contrast(study: Study, statistics: Mapping[str, ImageStatistics]) -> Note | None:
     """The same image twice, two modalities exchanged, or one that cannot be what it is taken for."""
     # Skull, or half a brain, shows another range of intensities.
-    looks = {name: look for name, look in looks.items() if look.is_whole_brain}
-    for a, b in combinations(looks, 2):
-        if _correlation(looks[a], looks[b]) > SAME_IMAGE:
+    statistics = {name: stats for name, stats in statistics.items() if stats.is_whole_brain}
+    for a, b in combinations(statistics, 2):
+        if _correlation(statistics[a], statistics[b]) > SAME_IMAGE:
             files = f"{_file(study, a)} and {_file(study, b)}"
             return Note("same_image", f"{files} look like the same image; check which file is which.")
-    pair = exchanged(study.task, looks)
+    pair = exchanged(study.task, statistics)
     if pair is not None:
         a, b = (_file(study, name) for name in study.task.combination(pair))
         message = (
             f"{a} and {b} look exchanged, by how fluid and white matter show; check which file is which."
         )
         return Note("wrong_contrast", message)
-    for name, look in looks.items():
-        taken = study.task.modality(name)
-        if not (_within(look.tail, taken.tail) and _within(look.rise, taken.rise)):
+    for name, stats in statistics.items():
+        assigned = study.task.modality(name)
+        if not (_within(stats.tail, assigned.tail) and _within(stats.rise, assigned.rise)):
             message = (
-                f"{_file(study, name)} does not look like {taken.title}, by how fluid and white matter show; check "
+                f"{_file(study, name)} does not look like {assigned.title}, by how fluid and white matter show; check "
                 "which file is which."
             )
             return Note("wrong_contrast", message, name)
     return None
 
 
-def exchanged(task: Task, looks: Mapping[str, Look]) -> tuple[str, str] | None:
+def exchanged(task: Task, statistics: Mapping[str, ImageStatistics]) -> tuple[str, str] | None:
     """The two modalities that most look like each other's, or None if every pair is in order."""
-    names = list(looks)
+    names = list(statistics)
     brighter = {}
     for a, b in combinations(names, 2):
-        both = looks[a].inside & looks[b].inside
-        brighter[a, b] = _asymmetry(looks[a].values[both] - looks[b].values[both], 0.02)
+        both = statistics[a].inside & statistics[b].inside
+        brighter[a, b] = _asymmetry(statistics[a].values[both] - statistics[b].values[both], 0.02)
         brighter[b, a] = -brighter[a, b]
 
-    def scores(taken: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], float]]:
-        """How much each pair speaks for its order, were modality x the image ``taken[x]``."""
+    def scores(assigned: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], float]]:
+        """How much each pair speaks for its order, were modality x the image ``assigned[x]``."""
         for x, y in task.brighter_fluid:
-            if x in taken and y in taken:
-                yield (x, y), brighter[taken[x], taken[y]]
+            if x in assigned and y in assigned:
+                yield (x, y), brighter[assigned[x], assigned[y]]
         for x, y in task.rising:
-            if x in taken and y in taken:
-                yield (x, y), looks[taken[x]].rise - looks[taken[y]].rise
+            if x in assigned and y in assigned:
+                yield (x, y), statistics[assigned[x]].rise - statistics[assigned[y]].rise
         for x, y in task.enhanced:
-            if x in taken and y in taken:
-                yield (x, y), vessels(looks[taken[x]], looks[taken[y]])
+            if x in assigned and y in assigned:
+                yield (x, y), vessels(statistics[assigned[x]], statistics[assigned[y]])
 
     def total(pair: tuple[str, str]) -> float:
         x, y = pair
@@ -329,14 +336,14 @@ def _rise(values: Array, depth: Array) -> float:
     return float(np.median(deep) - np.median(shallow)) if shallow.size and deep.size else 0.0
 
 
-def _correlation(a: Look, b: Look) -> float:
+def _correlation(a: ImageStatistics, b: ImageStatistics) -> float:
     """Of two images' intensities where both have tissue."""
     both = a.inside & b.inside
     x, y = a.values[both], b.values[both]
     return float(np.corrcoef(x, y)[0, 1]) if x.size > 1 and x.std() > 0 and y.std() > 0 else 0.0
 
 
-def vessels(a: Look, b: Look) -> float:
+def vessels(a: ImageStatistics, b: ImageStatistics) -> float:
     """How much more of the brightest of all, vessels above all, is in ``a`` than in ``b``: −1 to 1."""
     _, first, second = np.intersect1d(a.places, b.places, assume_unique=True, return_indices=True)
     x, y = a.fine[first], b.fine[second]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.inference.plausibility import Look, look_at
+from napari_mrseg.inference.plausibility import ImageStatistics, image_statistics
 from napari_mrseg.models.network import STRIDES
 from napari_mrseg.prepare import (
     Frame,
@@ -38,7 +38,7 @@ class _Known:
 
     intensities: Intensities
     bounds: list[tuple[int, int]]
-    look: Look | None = None
+    stats: ImageStatistics | None = None
 
 
 class Scans:
@@ -60,20 +60,20 @@ class Scans:
 
     def frame(self, study: Study, spacing: float) -> Frame:
         """The box around the foreground of the study's modalities, at the network's ``spacing`` (mm)."""
-        known = [self._look_at(image, study.task.modality(name)) for name, image in study.images.items()]
+        known = [self._known_image(image, study.task.modality(name)) for name, image in study.images.items()]
         box = [
             (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
             for axis in range(3)
         ]
         return frame(box, study.grid.spacing, spacing, study.task.ndim, self._strides)
 
-    def looks(self, study: Study) -> dict[str, Look]:
+    def statistics(self, study: Study) -> dict[str, ImageStatistics]:
         """How each of the study's images looks, by modality."""
-        looks = {}
+        statistics = {}
         for name, image in study.images.items():
-            known = self._look_at(image, study.task.modality(name))
-            known.look = looks[name] = known.look or look_at(image, known.intensities)
-        return looks
+            known = self._known_image(image, study.task.modality(name))
+            known.stats = statistics[name] = known.stats or image_statistics(image, known.intensities)
+        return statistics
 
     def inputs(
         self,
@@ -118,7 +118,7 @@ class Scans:
         kept = self._prepared  # another thread may have it forgotten meanwhile
         found = kept.pop(name, None)
         if found is None:
-            known = self._look_at(image, modality).intensities
+            known = self._known_image(image, modality).intensities
             volume = torch.from_numpy(image.data[where.box].copy()).to(device)
             found = on_frame(volume, known, where).to(dtype)
         kept[name] = found
@@ -126,7 +126,7 @@ class Scans:
             kept.popitem(last=False)
         return found
 
-    def _look_at(self, image: Image, modality: Modality) -> _Known:
+    def _known_image(self, image: Image, modality: Modality) -> _Known:
         """Measure an image once; it is recognised by its file's hash and the steps since."""
         name = (image.identity, modality.holes)
         if name not in self._known:

@@ -59,13 +59,13 @@ SIDES: dict[str, Side] = {POST: "post", PRE: "pre", BOTH: "both"}
 
 
 class Word(str):
-    """A word in lower case, or one of the three signs above; ``said``: how it stood there."""
+    """A word in lower case, or one of the three signs above; ``written``: how it stood there."""
 
-    said: str
+    written: str
 
-    def __new__(cls, text: str, said: str | None = None) -> Word:
+    def __new__(cls, text: str, written: str | None = None) -> Word:
         word = super().__new__(cls, text)
-        word.said = text if said is None else said
+        word.written = text if written is None else written
         return word
 
 
@@ -330,8 +330,8 @@ def _phrases(words: Sequence[Word]) -> Words:
                 continue
             sign = _meant(words[at:stop], phrase, last=stop == len(words))
             if sign:
-                said = " ".join(word.said for word in words[at:stop] if word.said)
-                found.append(Word(sign, said))
+                written = " ".join(word.written for word in words[at:stop] if word.written)
+                found.append(Word(sign, written))
                 at = stop
                 break
         else:

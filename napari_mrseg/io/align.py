@@ -100,20 +100,20 @@ def _note(
 ) -> Note:
     who, where = image.source.path.name, f"{fixed.source.path.name} ({onto})"
     if stated:
-        said = (
+        message = (
             f"{who} lay on another grid than {where} and was resampled where its header says it lies: no better pose "
             f"was found, and from there registration moves it by {motion.agreement_mm:.1f} mm; check it on screen."
         )
-        return Note("resampled_by_header", said, name)
+        return Note("resampled_by_header", message, name)
     if not moved:
-        said = f"{who} lay on another grid and was resampled onto that of {where}"
-        return Note("resampled", f"{said}; the heads overlap by {motion.overlap:.0%}.", name)
-    said = (
+        message = f"{who} lay on another grid and was resampled onto that of {where}"
+        return Note("resampled", f"{message}; the heads overlap by {motion.overlap:.0%}.", name)
+    message = (
         f"{who} was in another pose: it was moved onto {where} by up to {motion.mm:.1f} mm and {motion.degrees:.1f}° "
         f"(two tries agree within {motion.agreement_mm:.1f} mm, the heads overlap by {motion.overlap:.0%}); check it "
         "on screen."
     )
-    return Note("registered", said, name)
+    return Note("registered", message, name)
 
 
 def _finest(images: Mapping[str, Image]) -> str:

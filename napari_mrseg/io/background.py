@@ -51,8 +51,10 @@ class ZeroBackground(Step):
             if outside is None:
                 continue
             what = f"background is {outside.level:g}" if outside.level else "background is not empty"
-            said = f"{image.source.path.name}: its {what}; what is connected to the border was taken for 0."
-            notes.append(Note("background", said, name, image.source.path.name))
+            message = (
+                f"{image.source.path.name}: its {what}; what is connected to the border was taken for 0."
+            )
+            notes.append(Note("background", message, name, image.source.path.name))
             changed[name] = self.changed(image, without_background(image.data, outside), **asdict(outside))
         return changed, tuple(notes)
 

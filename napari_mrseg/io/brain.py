@@ -24,7 +24,7 @@ from napari_mrseg.foreground import FLOOR, SKULL_ML
 from napari_mrseg.io.align import as_itk, climb, field_of_view, matrix_of, sample
 from napari_mrseg.resources.template import SPACING, tissue_maps
 from napari_mrseg.steps import Outcome, Step, take
-from napari_mrseg.study import Grid, Image, Note, Source, Study, Taken
+from napari_mrseg.study import AppliedStep, Grid, Image, Note, Source, Study
 from napari_mrseg.tasks import Task
 
 How = Literal["auto", "template", "synthstrip", "hd-bet", "none"]
@@ -74,17 +74,17 @@ class BrainMask(Step):
             mask, by, doubt = find_brain(images[chosen], self.how)
         ml = float(mask.sum()) * next(iter(images.values())).source.ipl_grid.voxel_ml
         if ml < LEAST_ML:
-            said = "The scans show more than a brain, but no brain was found in them: nothing was cut out."
-            return {}, (Note("brain_not_found", said),)
+            message = "The scans show more than a brain, but no brain was found in them: nothing was cut out."
+            return {}, (Note("brain_not_found", message),)
         changed = {
             name: replace(self._cut(image, mask, by, ml), mask=mask, whole=image.data)
             for name, image in images.items()
         }
-        said = (
+        message = (
             f"The scans show the skull: the brain was cut out by {by}, {ml:.0f} mL; look at its border, "
             "where a tumour may be cut."
         )
-        notes = (Note("brain_cut_out", said),)
+        notes = (Note("brain_cut_out", message),)
         return changed, (*notes, Note("brain_doubtful", doubt)) if doubt else notes
 
     def _cut(self, image: Image, mask: Mask, by: str, ml: float) -> Image:
@@ -102,11 +102,11 @@ class GivenMask(Step):
         digest = hashlib.sha256(np.packbits(self.mask).tobytes()).hexdigest()[:16]
         changed = {}
         for name, image in images.items():
-            taken = Taken.of(self.name, {"mask": digest})
+            step_record = AppliedStep.of(self.name, {"mask": digest})
             whole = image.data if image.whole is None else image.whole
             before = tuple(step for step in image.steps if step.name not in (BrainMask.name, self.name))
             data = np.where(self.mask, whole, np.float32(0))
-            changed[name] = Image(data, image.source, (*before, taken), self.mask, whole)
+            changed[name] = Image(data, image.source, (*before, step_record), self.mask, whole)
         return changed, (Note("brain_by_hand", "The brain was cut out by a mask that was edited by hand."),)
 
 

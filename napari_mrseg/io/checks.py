@@ -115,24 +115,24 @@ def check_size(path: Path, shape: Sequence[int], affine: npt.NDArray[np.float64]
     """Refuse voxels that no scan of a body has, before anything of their size is made."""
     size = np.sqrt((affine[:3, :3] ** 2).sum(0))
     extents = size * shape
-    said = "×".join(f"{mm:.3g}" for mm in size)
+    size_mm = "×".join(f"{mm:.3g}" for mm in size)
     small = size.min() < LEAST_VOXEL_MM and extents.max() < LEAST_EXTENT_MM
     if size.max() < LEAST_VOXEL_MM or small:
         factor, unit = (1000, "metres") if size.max() * 1000 <= 20 else (10, "centimetres")
         raise InputError(
-            f"{path.name} has voxels of {said} mm, which no scanner makes; it may be in {unit}: multiply its affine "
+            f"{path.name} has voxels of {size_mm} mm, which no scanner makes; it may be in {unit}: multiply its affine "
             f"and pixdim by {factor}."
         )
     if extents.min() < LEAST_SIDE_MM:
         whole = "×".join(f"{mm:.2g}" for mm in extents)
         raise InputError(
-            f"{path.name} has voxels of {said} mm, so that it measures {whole} mm, less than any head; correct the "
+            f"{path.name} has voxels of {size_mm} mm, so that it measures {whole} mm, less than any head; correct the "
             "voxel size in its header."
         )
     if extents.max() > MOST_EXTENT_MM:
         whole = "×".join(f"{mm:.0f}" for mm in extents)
         raise InputError(
-            f"{path.name} has voxels of {said} mm, so that it measures {whole} mm, more than any head; correct the "
+            f"{path.name} has voxels of {size_mm} mm, so that it measures {whole} mm, more than any head; correct the "
             "voxel size in its header."
         )
 

@@ -65,7 +65,7 @@ _PARTS = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """A modality's name or None, the reason, and the modalities between which it is open (or which it may not be).
 
     ``other``: it is known to be something else. ``confidence``: "likely" where one source says so, "sure" where two do,
@@ -102,8 +102,8 @@ class Timing:
     acquired: str = ""
 
     def __str__(self) -> str:
-        said = [("TE", self.echo), ("TR", self.repetition), ("TI", self.inversion)]
-        return ", ".join(f"{name} {value:.0f} ms" for name, value in said if value)
+        parts = [("TE", self.echo), ("TR", self.repetition), ("TI", self.inversion)]
+        return ", ".join(f"{name} {value:.0f} ms" for name, value in parts if value)
 
     @property
     def weighting(self) -> str:
@@ -151,9 +151,9 @@ def is_derived(kinds: Iterable[str]) -> bool:
     return "DERIVED" in there and bool(there & {"SECONDARY", "MPR", "REFORMATTED", "AVERAGE"})
 
 
-def verdict_of(
+def decide_by_name(
     words: Words, task: Task, common: tuple[int, int] = (0, 0), claims: Sequence[Claim] | None = None
-) -> Verdict:
+) -> Decision:
     """What the ``words`` of a name say. ``common``: how many first and last ones all names beside it share."""
     claims = list(find_claims(words, task) if claims is None else claims)
     if len({c.modality for c in claims}) > 1:
@@ -167,45 +167,45 @@ def verdict_of(
     other = _other(words, inside, claims, task)
     if not names:
         if other:
-            return Verdict(None, f"its name says “{other}”: another sequence or a map", other=True)
-        known = ", ".join(f"“{w.said}”" for w in words[:4] if w.said)
+            return Decision(None, f"its name says “{other}”: another sequence or a map", other=True)
+        known = ", ".join(f"“{w.written}”" for w in words[:4] if w.written)
         reason = f"no word of the name ({known}) is a known modality or reference word"
-        return Verdict(None, reason, heard=heard)
+        return Decision(None, reason, heard=heard)
     claimed = " and ".join(f"“{c.text}”" for c in claims)
     if len(names) > 1:
         if other:
             reason = f"its name says {claimed} and “{other}”: another sequence or a map"
-            return Verdict(None, reason, other=True, near=names)
-        return Verdict(None, f"its name says {claimed}", doubt=names, heard=heard)
+            return Decision(None, reason, other=True, near=names)
+        return Decision(None, f"its name says {claimed}", doubt=names, heard=heard)
     (name,) = names
-    said = f"its name says “{claims[0].text}”"
+    stated = f"its name says “{claims[0].text}”"
     if other:
-        reason = f"{said} and “{other}”: another sequence or a map, no plain {name}"
-        return Verdict(None, reason, other=True, near=names)
+        reason = f"{stated} and “{other}”: another sequence or a map, no plain {name}"
+        return Decision(None, reason, other=True, near=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
     for doubted in (task.made_names, task.doubtful_names):
         word = next((words[i] for i in inside if i not in used and _bare(words[i]) in folded(doubted)), None)
         if word:
             made = doubted is task.made_names
-            return Verdict(None, f"{said} and “{word.said}”", doubt=(name,), heard=heard, made=made)
+            return Decision(None, f"{stated} and “{word.written}”", doubt=(name,), heard=heard, made=made)
     for i in inside:
         instead, bases = qualifiers(task).get(words[i], ("", frozenset()))
         if name in bases and i not in used:
-            return Verdict(None, f"{said} and “{words[i].said}”", doubt=(name, instead), heard=heard)
+            return Decision(None, f"{stated} and “{words[i].written}”", doubt=(name, instead), heard=heard)
     pair = siblings(task, name)
     if pair is not None and heard:
         apart = [words[i] for i in inside if words[i] in SIDES and i not in used]
-        quoted = "".join(f" and “{w.said}”" for w in apart if w.said)
+        quoted = "".join(f" and “{w.written}”" for w in apart if w.written)
         # "T1 axial Gd": a word of an agent apart from the modality's is doubted unless something else agrees.
         if heard == "both" or (heard == "post" and name == pair[0].name):
-            return Verdict(None, f"{said}{quoted}", doubt=tuple(m.name for m in pair), heard=heard)
+            return Decision(None, f"{stated}{quoted}", doubt=tuple(m.name for m in pair), heard=heard)
     beside = unsaid(words, used, common)
     listed = [f"“{w}”" for w in beside]
     text = f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else "".join(listed)
     also = f", beside {text}" if beside else ""
     one_word = any(is_one_word(c, words) for c in claims)
     reason = f"word “{claims[0].text}”{also}"
-    return Verdict(name, reason, confidence="likely", heard=heard, one_word=one_word)
+    return Decision(name, reason, confidence="likely", heard=heard, one_word=one_word)
 
 
 def _other(words: Words, inside: range, claims: Sequence[Claim], task: Task) -> str:
@@ -220,7 +220,7 @@ def _other(words: Words, inside: range, claims: Sequence[Claim], task: Task) -> 
             else _bare(words[i]) in folded(task.other_names)
         )
         if known and (words[i] != "sub" or "subtraction" in task.other_names):
-            return words[i].said or str(words[i])
+            return words[i].written or str(words[i])
     return ""
 
 
@@ -237,94 +237,96 @@ def _bare(word: str) -> str:
 
 
 def decide(
-    said: Verdict,
+    by_name: Decision,
     timing: Timing,
     votes: Sequence[Vote],
     task: Task,
     source: str = "name",
     own: Vote | None = None,
-) -> Verdict:
-    """What a name says (``said``) beside how the scan was taken, and what else is known of an agent (``votes``).
+) -> Decision:
+    """what a name says (``by_name``) beside how the scan was taken, and what else is known of an agent (``votes``).
 
     ``source``: what the name is, a file's name or a series' description; ``own``: what it says of an agent, if that is
-    not all that ``said`` heard. The image is "sure" to be of its modality where name and times agree and, where an
+    not all that ``by_name`` heard. The image is "sure" to be of its modality where name and times agree and, where an
     agent makes another modality of it, two sources agree whether one was given.
     """
-    if said.other or said.made:
-        return said
+    if by_name.other or by_name.made:
+        return by_name
     taken = timing.weighting
-    named = [said.role] if said.role else list(said.doubt)
-    reason, timed = said.reason, False
+    named = [by_name.role] if by_name.role else list(by_name.doubt)
+    reason, timed = by_name.reason, False
     candidates = named
     if taken and any(m.weighting for m in task.modalities):
         names = [m.name for m in task.modalities if m.weighting == taken]
         if not names:  # times of no modality of the task: a proton density, a T2*
-            if said.role is None:
-                return Verdict(None, f"{taken}-weighted by its times ({timing})", near=tuple(named))
-            doubt = (said.role,)
-            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
+            if by_name.role is None:
+                return Decision(None, f"{taken}-weighted by its times ({timing})", near=tuple(named))
+            doubt = (by_name.role,)
+            return Decision(None, f"{by_name.reason}, but its times are {taken}'s ({timing})", doubt=doubt)
         candidates = [name for name in named if name in names] if named else names
         if not candidates:
             between = (*named, *names[:1])
-            return Verdict(None, f"{said.reason}, but its times are {taken}'s ({timing})", doubt=between)
+            return Decision(None, f"{by_name.reason}, but its times are {taken}'s ({timing})", doubt=between)
         timed = bool(named)
-        too = " too" if said.role else ""
+        too = " too" if by_name.role else ""
         reason = (
-            f"{said.reason}; {taken} by its times{too} ({timing})"
+            f"{by_name.reason}; {taken} by its times{too} ({timing})"
             if named
             else f"its name does not say; {taken} by its times ({timing})"
         )
     if not candidates:
-        return said
+        return by_name
     pair = siblings(task, candidates[0])
     if pair is None or not set(candidates) <= {m.name for m in pair}:
         if len(candidates) > 1:
-            return replace(said, reason=reason)
-        if not timed and said.role is None and named:
-            return said
-        return Verdict(candidates[0], reason, confidence="sure" if timed else "likely", heard=said.heard)
-    if len(said.doubt) == 1 and not timed:  # "T1 GRE": an agent says nothing of what it may be
-        return said
-    return _with_agent(said, reason, timed, [own or _own_vote(said, source), *votes], pair, source)
+            return replace(by_name, reason=reason)
+        if not timed and by_name.role is None and named:
+            return by_name
+        return Decision(candidates[0], reason, confidence="sure" if timed else "likely", heard=by_name.heard)
+    if len(by_name.doubt) == 1 and not timed:  # "T1 GRE": an agent says nothing of what it may be
+        return by_name
+    return _with_agent(by_name, reason, timed, [own or _own_vote(by_name, source), *votes], pair, source)
 
 
-def _own_vote(said: Verdict, source: str) -> Vote:
+def _own_vote(by_name: Decision, source: str) -> Vote:
     """What a name says of an agent; its silence says that there was none."""
-    if said.heard:
-        return Vote(source, said.heard, f"its {source} says {IN_WORDS[said.heard]}")
+    if by_name.heard:
+        return Vote(source, by_name.heard, f"its {source} says {IN_WORDS[by_name.heard]}")
     return Vote(source, "pre", f"its {source} says nothing of an agent", 1)
 
 
 def _with_agent(
-    said: Verdict,
+    by_name: Decision,
     reason: str,
     timed: bool,
     votes: Sequence[Vote],
     pair: tuple[Modality, Modality],
     source: str,
-) -> Verdict:
+) -> Decision:
     """The one of the ``pair`` (before, after an agent) that all sources together speak for."""
     every = list(votes)
-    if said.one_word and source == "name":
-        every.append(Vote("word", said.heard, "its name has it in one word, as data sets do"))
+    if by_name.one_word and source == "name":
+        every.append(Vote("word", by_name.heard, "its name has it in one word, as data sets do"))
     found = weigh(every)
     both = tuple(m.name for m in pair)
     # A word for an agent apart from the modality's decides nothing alone: "T1 axial Gd".
-    if not found.side or (said.doubt and not timed and len(votes) == 1):
+    if not found.side or (by_name.doubt and not timed and len(votes) == 1):
         why = reason if len(votes) == 1 else f"{reason}; {found.reason}"
-        return Verdict(None, why, doubt=both, heard=said.heard)
+        return Decision(None, why, doubt=both, heard=by_name.heard)
     role, instead = (pair[1], pair[0]) if found.side == "post" else (pair[0], pair[1])
     also = "".join(f"; {v.reason}" for v in votes[1:] if v.side == found.side)
-    if found.sure and (timed or said.role is not None or said.doubt):
-        return Verdict(role.name, reason + also, confidence="sure", heard=said.heard, one_word=said.one_word)
+    if found.sure and (timed or by_name.role is not None or by_name.doubt):
+        return Decision(
+            role.name, reason + also, confidence="sure", heard=by_name.heard, one_word=by_name.one_word
+        )
     alone = ", and nothing else does" if any(v.weight == 2 for v in every) else ""
-    mend = f"if it is {instead.title}, say {instead.name}="
-    question = f"was taken for {role.title} because {found.reason}{alone}; {mend}"
-    return Verdict(
+    fix = f"if it is {instead.title}, say {instead.name}="
+    question = f"was taken for {role.title} because {found.reason}{alone}; {fix}"
+    return Decision(
         role.name,
         reason + also,
         confidence="likely",
-        heard=said.heard,
-        one_word=said.one_word,
+        heard=by_name.heard,
+        one_word=by_name.one_word,
         question=question,
     )

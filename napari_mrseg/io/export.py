@@ -22,7 +22,7 @@ import numpy.typing as npt
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.dicom.seg import ENDING, encode_seg
-from napari_mrseg.io.formats import format_of, label_ending, said_endings
+from napari_mrseg.io.formats import endings_text, format_of, label_ending
 from napari_mrseg.io.lock import only_writer
 from napari_mrseg.io.recognise import OURS, listed_results
 from napari_mrseg.study import Note, Source, Study, joined
@@ -82,7 +82,7 @@ def write_labels(
     if kind is None:
         of = format_of(source.path)
         raise InputError(
-            f"{path.name} is no name of a label file; end it in {said_endings(of.ndim if of else 3)}."
+            f"{path.name} is no name of a label file; end it in {endings_text(of.ndim if of else 3)}."
         )
     if _same_file(path, source.path):
         raise InputError(f"{path.name} is the scan itself; choose another name for the labels.")
@@ -281,8 +281,8 @@ def _earlier(out: Path, task: Task) -> list[str]:
     ours = {label_file(c, task, **kind) for c in task.combinations() for kind in kinds}  # type: ignore[arg-type]
     found = sorted(ours & listed_results(out))
     try:
-        said = json.loads((out / RESULT).read_text(encoding="utf-8"))
-        found += [name for name in said.get("reports", ()) if name in (REPORT_PDF, LESIONS)]
+        document = json.loads((out / RESULT).read_text(encoding="utf-8"))
+        found += [name for name in document.get("reports", ()) if name in (REPORT_PDF, LESIONS)]
         result, table = (
             json.loads((out / name).read_text(encoding="utf-8")) for name in (RESULT, TABLE_JSON)
         )
@@ -297,8 +297,8 @@ def _earlier(out: Path, task: Task) -> list[str]:
 def _earlier_of(out: Path, case: str) -> list[str]:
     """Label files that the case's own result.json in ``out`` lists."""
     try:
-        said = json.loads((out / result_file(case)).read_text(encoding="utf-8"))["predictions"]
-        names = [str(entry["file"]) for entry in said]
+        document = json.loads((out / result_file(case)).read_text(encoding="utf-8"))["predictions"]
+        names = [str(entry["file"]) for entry in document]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [n for n in names if n.startswith(f"{in_file_name(case)}_") and OURS in n and (out / n).is_file()]

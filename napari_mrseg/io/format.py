@@ -68,10 +68,10 @@ class Format(ABC):
         No description, tag or extension of the source goes into it: those may hold a name. Raises InputError, also
         where labels are not written in this format.
         """
-        from napari_mrseg.io.formats import said_endings
+        from napari_mrseg.io.formats import endings_text
 
         raise InputError(
-            f"{path.name}: labels are not written in this format; end the name in {said_endings(self.ndim)}."
+            f"{path.name}: labels are not written in this format; end the name in {endings_text(self.ndim)}."
         )
 
 

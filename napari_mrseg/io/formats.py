@@ -66,7 +66,7 @@ def label_ending(task: Task, frames: int = 1) -> str:
     return FRAMES_ENDING if task.ndim == 2 and frames > 1 else kind.label_endings[0]
 
 
-def said_endings(ndim: int) -> str:
+def endings_text(ndim: int) -> str:
     """The endings of label files of so many dimensions in words, e.g. ".nii.gz or .nii"."""
     endings = [ending for f in FORMATS if f.ndim == ndim for ending in f.label_endings]
     return " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))

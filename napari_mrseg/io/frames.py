@@ -45,7 +45,7 @@ class Frames(Format):
         digest = hashlib.sha256()
         source: Source | None = None
         for file in files:
-            values, own, said = _PICTURE.read(file, channels=channels, labels=labels)
+            values, own, message = _PICTURE.read(file, channels=channels, labels=labels)
             if read and values.shape[1:3] != read[0].shape[1:3]:
                 one, other = (f"{v.shape[2]}×{v.shape[1]}" for v in (read[0], values))
                 raise InputError(
@@ -59,7 +59,7 @@ class Frames(Format):
             read.append(values)
             digest.update(own.sha256.encode())
             source = source or own
-            for note in said:
+            for note in message:
                 notes.setdefault(note.code, note)
         assert source is not None
         volume = np.concatenate(read)
@@ -158,8 +158,8 @@ class OntoPixels(Step):
             data = _resized(image.data, there[1:], nearest=task.modality(name).channels == 1)
             source = replace(image.source, placed=fixed.source.ipl_grid, motion=_motion(image, fixed))
             changed[name] = self.changed(image, data, source, onto=first)
-            said = f"{image.source.path.name} has {here[2]}×{here[1]} pixels: it was brought to {there[2]}×{there[1]}."
-            notes.append(Note("resized", said, name))
+            text = f"{image.source.path.name} has {here[2]}×{here[1]} pixels: it was brought to {there[2]}×{there[1]}."
+            notes.append(Note("resized", text, name))
         return changed, tuple(notes)
 
 

@@ -50,7 +50,7 @@ def find_claims(words: Words, task: Task) -> list[Claim]:
     What is said of an agent right after a name belongs to it: "t1", then "+C", is the modality after the agent.
     """
     found = [
-        Claim(start, start + len(name), modality.name, _said(words[start : start + len(name)]))
+        Claim(start, start + len(name), modality.name, _as_written(words[start : start + len(name)]))
         for modality in task.modalities
         for name in {hear(name) for name in modality.names}
         if not any(word in SIDES for word in name)
@@ -59,12 +59,12 @@ def find_claims(words: Words, task: Task) -> list[Claim]:
         and not _TARGET_WORDS & set(words[max(start - 1, 0) : start])
     ]
     found.sort(key=lambda c: (c.start - c.stop, -len(c.text), c.start))
-    kept: list[Claim] = []
+    parts: list[Claim] = []
     for claim in found:
-        if all(claim.stop <= k.start or claim.start >= k.stop for k in kept):
-            kept.append(claim)
+        if all(claim.stop <= k.start or claim.start >= k.stop for k in parts):
+            parts.append(claim)
     joined: list[Claim] = []
-    for claim in sorted(kept, key=lambda c: c.start):
+    for claim in sorted(parts, key=lambda c: c.start):
         last = joined[-1] if joined else None
         if last is not None and last.stop == claim.start and last.modality == claim.modality:
             joined[-1] = Claim(last.start, claim.stop, last.modality, f"{last.text} {claim.text}")
@@ -78,11 +78,11 @@ def _with_agent(claim: Claim, words: Words, task: Task) -> Claim:
     if pair is None or claim.stop >= len(words) or words[claim.stop] not in (POST, PRE):
         return claim
     modality = pair[1] if words[claim.stop] == POST else pair[0]
-    return Claim(claim.start, claim.stop + 1, modality.name, _said(words[claim.start : claim.stop + 1]))
+    return Claim(claim.start, claim.stop + 1, modality.name, _as_written(words[claim.start : claim.stop + 1]))
 
 
-def _said(words: Sequence[Word]) -> str:
-    return " ".join(word.said for word in words if word.said)
+def _as_written(words: Sequence[Word]) -> str:
+    return " ".join(word.written for word in words if word.written)
 
 
 @lru_cache(maxsize=16)
@@ -105,7 +105,7 @@ def qualifiers(task: Task) -> dict[str, tuple[str, frozenset[str]]]:
 def is_one_word(claim: Claim, words: Words) -> bool:
     """True if modality and agent are one word of the name, as data sets write them: "t1ce", "t1n", "T1POST"."""
     last = words[claim.stop - 1]
-    return last in (POST, PRE) and not last.said
+    return last in (POST, PRE) and not last.written
 
 
 def words_of(stem: str) -> Words:
@@ -116,7 +116,7 @@ def words_of(stem: str) -> Words:
     if not re.match(r"(?i)sub-[a-z0-9]+_", stem):
         return hear(stem)
     # BIDS: key-value pairs, then what it is
-    kept: list[str] = []
+    parts: list[str] = []
     agents: list[Word] = []
     for part in stem.split("_"):
         key, dash, value = part.partition("-")
@@ -125,17 +125,17 @@ def words_of(stem: str) -> Words:
             agents.append(_label(value))
             continue
         if key in _FREE and dash:
-            agents += [Word(word, word.said or value) for word in hear(value) if word in SIDES]
+            agents += [Word(word, word.written or value) for word in hear(value) if word in SIDES]
         if key == "part" and value.lower() in _PARTS:
-            kept.append(_PARTS[value.lower()])
+            parts.append(_PARTS[value.lower()])
         elif key not in _BIDS_IGNORED or not dash:
-            kept.append(part)
-    words = hear("_".join(kept))
+            parts.append(part)
+    words = hear("_".join(parts))
     # Right after what it is, or "T1w" and a word apart would leave a doubt.
     side = side_of(agents)
     sign = {"post": POST, "pre": PRE, "both": BOTH}.get(side)
-    formal = len(agents) == 1 and agents[0].said.startswith("ce-")  # a label of its own, as good as "t1ce"
-    return words if sign is None else (*words, Word(sign, "" if formal else _said(agents)))
+    formal = len(agents) == 1 and agents[0].written.startswith("ce-")  # a label of its own, as good as "t1ce"
+    return words if sign is None else (*words, Word(sign, "" if formal else _as_written(agents)))
 
 
 def _label(value: str) -> Word:
@@ -150,11 +150,11 @@ def unsaid(words: Words, used: set[int], ends: tuple[int, int]) -> tuple[str, ..
     passed = _NEUTRAL | _TARGET_WORDS | frozenset(SIDES)
     inside = range(ends[0], len(words) - ends[1])
     return tuple(
-        w.said
+        w.written
         for i in inside
         if i not in used
         and (w := words[i]) not in passed
-        and w.said
+        and w.written
         and not re.fullmatch(r"[a-z]?\d+[a-z]?", w)
     )
 

@@ -21,7 +21,7 @@ SCHEME = "label_scheme"
 """Code of the note about a file whose codes look like another scheme's."""
 STATED = "reference_scheme"
 """Code of the note that says by which other scheme a reference was read."""
-MEND = "labels"
+CODES_OPTION = "labels"
 """The option of ``open_study`` by which a reference's codes are stated."""
 MOST_BETWEEN = 0.5  # of a label map's voxels beside 0 that resampling may put between two codes
 MOST_CODES = 30  # of a label map of a finding; a scan or a probability map has more
@@ -79,8 +79,8 @@ def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None
     if scheme is not None:
         if scheme == task.name:
             return None
-        said = f"{path.name} is read in the codes of {scheme} ({codes_in_words(task, scheme)})."
-        return Note(STATED, said, file=path.name)
+        message = f"{path.name} is read in the codes of {scheme} ({codes_in_words(task, scheme)})."
+        return Note(STATED, message, file=path.name)
     outermost = task.outermost
     labels = reference.labels
     if outermost is None or not labels.any() or not task.schemes:
@@ -92,7 +92,7 @@ def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None
             SCHEME,
             f"{path.name} holds the code {code} alone, which is {_name(task, int(labels.max()))} here: if it is a mask "
             f"of {task.finding} as a whole, say so (--labels whole; in the window, a button).",
-            mend=MEND,
+            mend=CODES_OPTION,
         )
     inside = labels > 0
     surface = ndimage.binary_dilation(~inside) & inside
@@ -104,7 +104,7 @@ def scheme_note(path: Path, reference: Reference, task: Task, scheme: str | None
         SCHEME,
         f"{path.name}: what is read as {_name(task, found)} lies outermost, where {_name(task, outermost)} should: its "
         f"codes may be in another order; say which (--labels, one of {names}; in the window, a button).",
-        mend=MEND,
+        mend=CODES_OPTION,
     )
 
 

@@ -26,7 +26,7 @@ def only_writer(out: str | os.PathLike[str]) -> Iterator[None]:
     while not base.is_dir():
         base = base.parent
     name = hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
-    lock = taken(base / f".mrseg-{name}.lock", Path(out).name)
+    lock = acquire(base / f".mrseg-{name}.lock", Path(out).name)
     if lock is None:
         raise InputError(
             f"{Path(out).name} is being written by another run; wait until that has ended, or use another folder."
@@ -34,10 +34,10 @@ def only_writer(out: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        given_back(lock)
+        release(lock)
 
 
-def taken(path: Path, who: str) -> FileLock | None:
+def acquire(path: Path, who: str) -> FileLock | None:
     """The lock at ``path``, or None if another run holds it. ``who``: the folder that an error names."""
     lock = FileLock(path, timeout=PATIENCE)
     try:
@@ -49,7 +49,7 @@ def taken(path: Path, who: str) -> FileLock | None:
     return lock
 
 
-def given_back(lock: FileLock) -> None:
+def release(lock: FileLock) -> None:
     """End ``lock`` and take its file away, while it is held where that can be: no other run's file is ever taken."""
     path, soft = lock.lock_file, isinstance(lock, SoftFileLock)
     if not soft:

@@ -41,13 +41,15 @@ def mirrored(images: Mapping[str, Image], task: Task) -> tuple[Note, ...]:
             against[b].append(a)
     most = max(map(len, against.values()))
     worst = [name for name, others in against.items() if len(others) == most]
-    said = "matches the other scans much better mirrored left to right than as it is"
+    message = "matches the other scans much better mirrored left to right than as it is"
     if len(worst) == 1 and most > 1:
         (name,) = worst
         who = _file(images, name, task)
         return (
             Note(
-                "mirrored", f"{who} {said}: its left and right are probably exchanged; export it again.", name
+                "mirrored",
+                f"{who} {message}: its left and right are probably exchanged; export it again.",
+                name,
             ),
         )
     one, other = (_file(images, name, task) for name in (worst[0], against[worst[0]][0]))

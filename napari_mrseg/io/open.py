@@ -19,7 +19,7 @@ from napari_mrseg.io.brain import BrainMask, How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
 from napari_mrseg.io.in_memory import recognise_given
-from napari_mrseg.io.labels import MEND, codes_in, scheme_note, task_codes
+from napari_mrseg.io.labels import CODES_OPTION, codes_in, scheme_note, task_codes
 from napari_mrseg.io.mirrored import mirrored
 from napari_mrseg.io.recognise import (
     REFERENCE,
@@ -202,11 +202,15 @@ def build(
             ipl = np.ascontiguousarray(source.to_ipl(data), dtype=np.float32)
             images[name] = Image(ipl, replace(source, reason=found.reason))
             notes += [replace(note, modality=name, file=_file(found.path, note)) for note in doubts]
-    done, said = apply_steps(images, steps, task)
+    done, notes_found = apply_steps(images, steps, task)
     notes += mirrored(done, task)
     simulated = (recognition.folder / SIMULATED).is_file()
     study = Study(
-        task, recognition.case, done, notes=(*recognition.notes(task), *notes, *said), simulated=simulated
+        task,
+        recognition.case,
+        done,
+        notes=(*recognition.notes(task), *notes, *notes_found),
+        simulated=simulated,
     )
     return _with_reference(study, recognition.of(REFERENCE), reader, labels)
 
@@ -234,16 +238,18 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
             labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
             labels.setflags(write=False)
             reference = Reference(labels, replace(source, reason=candidate.reason), codes_in(data))
-            said = scheme_note(candidate.path, reference, study.task, scheme)
+            notes_found = scheme_note(candidate.path, reference, study.task, scheme)
             reference, moved = _on_grid(reference, study)
             doubts = (*doubts, *moved)
             study = replace(
-                study, reference=reference, notes=(*study.notes, *doubts, *([said] if said else []))
+                study,
+                reference=reference,
+                notes=(*study.notes, *doubts, *([notes_found] if notes_found else [])),
             )
         except InputError as error:
             if candidate.explicit:
                 raise
-            mend = MEND if isinstance(error, LabelCodesError) and study.task.schemes else ""
+            mend = CODES_OPTION if isinstance(error, LabelCodesError) and study.task.schemes else ""
             return _noted(study, "reference_unusable", f"The reference is left out: {error}", mend)
         if is_computed(candidate.path):
             study = _noted(
@@ -270,11 +276,11 @@ def _on_grid(reference: Reference, study: Study) -> tuple[Reference, tuple[Note,
     labels = sample(reference.labels, own, study.grid, motion, order=0)
     labels.setflags(write=False)
     name = reference.source.path.name
-    said = (
+    notes_found = (
         f"{name} was drawn on another grid and was resampled (nearest voxel): Dice is a little lower for it."
     )
     source = replace(reference.source, placed=study.grid)
-    return replace(reference, labels=labels, source=source), (Note("reference_resampled", said),)
+    return replace(reference, labels=labels, source=source), (Note("reference_resampled", notes_found),)
 
 
 def _noted(study: Study, code: str, message: str, mend: str = "") -> Study:

@@ -195,8 +195,8 @@ def _checked(
         raise InputError(f"{path.name} has {bad:,} pixels that are NaN or infinite; relabel them.")
     if bad:
         values = np.where(np.isfinite(values), values, np.float32(0))
-        said = f"{path.name} has {bad:,} pixels that are NaN or infinite: read as 0."
-        notes = (Note("invalid_pixels", said),)
+        message = f"{path.name} has {bad:,} pixels that are NaN or infinite: read as 0."
+        notes = (Note("invalid_pixels", message),)
     if not labels and float(values.min()) == float(values.max()):
         raise InputError(f"{path.name} is constant (every pixel is {values.min():g}); give the image itself.")
     return values, notes

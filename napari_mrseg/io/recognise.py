@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.agent import IN_WORDS, SCANNERS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
-from napari_mrseg.io.decision import Confidence, Timing, Verdict, decide, made_from, verdict_of
+from napari_mrseg.io.decision import Confidence, Decision, Timing, decide, decide_by_name, made_from
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
 from napari_mrseg.io.dicom.archive import is_archive
 from napari_mrseg.io.dicom.choice import judge_beside, judge_export
@@ -42,7 +42,7 @@ class Found:
 
     ``explicit`` roles were given by the user. ``doubt`` lists the modalities between which the name does not
     decide, or the one that it may not show after all; the role is then None. ``confidence``, ``question`` and
-    ``near``: see :class:`~.verdict.Verdict`. ``undecided``: it may be any modality, or one of those in ``doubt``.
+    ``near``: see :class:`~.decision.Decision`. ``undecided``: it may be any modality, or one of those in ``doubt``.
     """
 
     path: Path
@@ -219,15 +219,15 @@ def _of_folder(folder: Path, task: Task) -> Recognition:
         if inside:
             several = tuple((path, path.relative_to(folder).as_posix()) for path in inside)
             names = _join([words for _, words in several])
-            said = f"{folder.name} holds scans of {len(several)} sessions, {names}; open one of them."
-            return Recognition(folder.name, (), folder, said, studies=several)
+            problem = f"{folder.name} holds scans of {len(several)} sessions, {names}; open one of them."
+            return Recognition(folder.name, (), folder, problem, studies=several)
     # A data set of NIfTI folders is none of DICOM, whatever lies between them.
     if task.ndim == 3 and not images and not (folder.is_dir() and _folders_with_images(folder, task)):
         export = judge_export(folder, task)
         if export is not None:
             files = tuple(
-                _found(series.path, replace(verdict, other=verdict.other or bool(series.refusal)))
-                for series, verdict in export.series
+                _found(series.path, replace(decision, other=decision.other or bool(series.refusal)))
+                for series, decision in export.series
             )
             return Recognition(export.case, files, folder, export.refusal, True, export.studies)
     if not folder.is_dir():
@@ -254,13 +254,13 @@ def _of_slices(paths: Sequence[Path], task: Task) -> Recognition:
     studies = dict.fromkeys(series.study for series in wanted)
     refusal = "The files belong to more than one study; give those of one." if len(studies) > 1 else ""
     files = tuple(
-        _found(series.path, verdict) for series, verdict in judge_beside(list(wanted), task).items()
+        _found(series.path, decision) for series, decision in judge_beside(list(wanted), task).items()
     )
     return Recognition(case_of(next(iter(studies))), files, files[0].path.parent, refusal, private=True)
 
 
-def _found(path: Path, verdict: Verdict) -> Found:
-    v, undecided = verdict, verdict.role is None and not verdict.other
+def _found(path: Path, decision: Decision) -> Found:
+    v, undecided = decision, decision.role is None and not decision.other
     return Found(path, v.role, v.reason, False, v.doubt, v.confidence, undecided, v.question, v.near)
 
 
@@ -343,25 +343,25 @@ def split_pair(item: str | os.PathLike[str]) -> tuple[Path, str | None]:
 
 
 def _parse(item: str | os.PathLike[str], task: Task) -> tuple[Path, str | None]:
-    path, said = split_pair(item)
-    return path, None if said is None else role_name(said, task)
+    path, role = split_pair(item)
+    return path, None if role is None else role_name(role, task)
 
 
 def _judge(paths: Sequence[Path], task: Task, chosen: bool = False) -> list[Found]:
     """Roles of files by their names, compared with one another. ``chosen``: the user named these files."""
     written = {} if chosen else {folder: listed_results(folder) for folder in {p.parent for p in paths}}
-    said = {path: words_of(stem(path)) for path in paths if is_readable(path, task)}
-    claims = {path: find_claims(words, task) for path, words in said.items()}
-    common = common_ends([said[path] for path, found in claims.items() if found])
+    by_path = {path: words_of(stem(path)) for path in paths if is_readable(path, task)}
+    claims = {path: find_claims(words, task) for path, words in by_path.items()}
+    common = common_ends([by_path[path] for path, found in claims.items() if found])
     result = []
     for path in paths:
-        if path not in said:
+        if path not in by_path:
             found = Found(path, None, f"this format is not read; convert it to {label_ending(task)}")
         elif path.name in written.get(path.parent, ()) or _looks_like_output(path, task):
             found = Found(path, None, "an earlier result of this program")
         else:
-            reference = _as_reference(path, said[path], claims[path], common, task)
-            found = reference or _found(path, _by_name(path, said, claims[path], common, task))
+            reference = _as_reference(path, by_path[path], claims[path], common, task)
+            found = reference or _found(path, _by_name(path, by_path, claims[path], common, task))
         result.append(found)
     return result
 
@@ -393,51 +393,55 @@ def _parts_of_mask(word: str, task: Task) -> tuple[str, ...]:
 
 
 def _by_name(
-    path: Path, said: Mapping[Path, Words], claims: list[Claim], common: tuple[int, int], task: Task
-) -> Verdict:
+    path: Path, by_path: Mapping[Path, Words], claims: list[Claim], common: tuple[int, int], task: Task
+) -> Decision:
     """What the file shows by its name, by the JSON file beside it, and by the scan beside it that is its pair."""
-    words = said[path]
-    verdict = verdict_of(words, task, common, claims)
+    words = by_path[path]
+    decision = decide_by_name(words, task, common, claims)
     sidecar = _Sidecar.beside(path)
     if sidecar is None:
-        found = decide(verdict, Timing(), _of_pair(path, said, task), task)
-        return replace(found, question="") if _is_plain(path, said, claims) else found
+        found = decide(decision, Timing(), _of_pair(path, by_path, task), task)
+        return replace(found, question="") if _is_plain(path, by_path, claims) else found
     if sidecar.made:
-        return Verdict(
-            None, sidecar.made, other=True, near=(verdict.role,) if verdict.role else verdict.doubt
+        return Decision(
+            None, sidecar.made, other=True, near=(decision.role,) if decision.role else decision.doubt
         )
-    votes = [*sidecar.votes(stem(path)), *_of_pair(path, said, task)]
-    written = verdict_of(words_of(sidecar.text), task)
+    votes = [*sidecar.votes(stem(path)), *_of_pair(path, by_path, task)]
+    written = decide_by_name(words_of(sidecar.text), task)
     if written.other or written.made:
-        near = (verdict.role,) if verdict.role else verdict.doubt
+        near = (decision.role,) if decision.role else decision.doubt
         return replace(written, reason=f"of the sidecar, {written.reason}", near=near)
-    if not (verdict.role or verdict.doubt or verdict.other):
-        verdict = replace(written, one_word=False, heard=verdict.heard)
-    return decide(verdict, sidecar.timing, votes, task)
+    if not (decision.role or decision.doubt or decision.other):
+        decision = replace(written, one_word=False, heard=decision.heard)
+    return decide(decision, sidecar.timing, votes, task)
 
 
-def _is_plain(path: Path, said: Mapping[Path, Words], claims: Sequence[Claim]) -> bool:
+def _is_plain(path: Path, by_path: Mapping[Path, Words], claims: Sequence[Claim]) -> bool:
     """True for "case-7_t1": a data set's name, which means no agent, and nothing beside it speaks of one.
 
     A series' name that a converter took from a scanner ("AX_T1_SE") means neither.
     """
-    words = said[path]
+    words = by_path[path]
     own = [range(c.start, c.stop) for c in claims]
     beside = [w for i, w in enumerate(words) if not any(i in r for r in own)]
-    told = any(side_of(other) == "post" for p, other in said.items() if p != path)
+    post_elsewhere = any(side_of(other) == "post" for p, other in by_path.items() if p != path)
     return (
-        len(own) == 1 and len(own[0]) == 1 and not told and not SCANNERS & set(beside) and not side_of(words)
+        len(own) == 1
+        and len(own[0]) == 1
+        and not post_elsewhere
+        and not SCANNERS & set(beside)
+        and not side_of(words)
     )
 
 
-def _of_pair(path: Path, said: Mapping[Path, Words], task: Task) -> list[Vote]:
+def _of_pair(path: Path, by_path: Mapping[Path, Words], task: Task) -> list[Vote]:
     """What follows for "x_t1" from "x_t1ce" beside it: two names alike but for one word, as data sets write them."""
-    own = said[path]
+    own = by_path[path]
     if side_of(own):
         return []
     pair = [
         p
-        for p, words in said.items()
+        for p, words in by_path.items()
         if side_of(words) == "post"
         and [w for w in words if w not in SIDES] == list(own)
         and any(is_one_word(c, words) for c in find_claims(words, task))
@@ -463,13 +467,13 @@ class _Sidecar:
     @classmethod
     def beside(cls, path: Path) -> _Sidecar | None:
         try:
-            said = json.loads((path.parent / f"{stem(path)}.json").read_text(encoding="utf-8"))
-            sequence = str(said.get("ScanningSequence") or "")
+            document = json.loads((path.parent / f"{stem(path)}.json").read_text(encoding="utf-8"))
+            sequence = str(document.get("ScanningSequence") or "")
         except (OSError, ValueError, AttributeError):
             return None
 
         def ms(name: str) -> float | None:
-            value = said.get(name)
+            value = document.get(name)
             return 1000 * float(value) if isinstance(value, (int, float)) else None
 
         timing = Timing(
@@ -479,14 +483,14 @@ class _Sidecar:
             gradient="GR" in sequence and "SE" not in sequence,
             planar="EP" in sequence,
         )
-        kinds = said.get("ImageType") or ()
+        kinds = document.get("ImageType") or ()
         kinds = [kinds] if isinstance(kinds, str) else kinds
         kinds = [part for kind in kinds for part in re.split(r"[\\/]", str(kind).upper())]
-        agents = [tag_vote(said.get(f"ContrastBolus{name}")) for name in ("Agent", "Ingredient")]
+        agents = [tag_vote(document.get(f"ContrastBolus{name}")) for name in ("Agent", "Ingredient")]
         known = [vote for vote in agents if vote is not None]
         sides = {vote.side for vote in known}
         agent = known[0] if len(sides) == 1 else replace(known[0], side="both") if known else None
-        texts = [str(said.get(name) or "") for name in ("SeriesDescription", "ProtocolName")]
+        texts = [str(document.get(name) or "") for name in ("SeriesDescription", "ProtocolName")]
         return cls(timing, agent, texts[0], texts[1], made_from(kinds))
 
     @property

@@ -57,7 +57,7 @@ class Several:
         return tuple(found for _, files in self.groups for found in files)
 
     @property
-    def _said(self) -> str:
+    def _conflict(self) -> str:
         shown = [
             f"{files[0].path.name} ({value})" if files else f"the folder ({value})"
             for value, files in self.groups
@@ -70,13 +70,15 @@ class Several:
             f"{f.role or f.doubt[0]}={f.path.name}" for f in [files[0] for _, files in self.groups if files]
         )
         return (
-            f"{self._said}; leave out those of the others, or, if they belong together, give their roles, as in "
+            f"{self._conflict}; leave out those of the others, or, if they belong together, give their roles, as in "
             f"{pairs}."
         )
 
     @property
     def note(self) -> str:
-        return f"{self._said}, and are used together because their roles were given; check whose they are."
+        return (
+            f"{self._conflict}, and are used together because their roles were given; check whose they are."
+        )
 
 
 def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Several | None:
@@ -100,7 +102,7 @@ def several_subjects(files: Sequence[Found], folder: Path, task: Task) -> Severa
         if own and groups:
             groups = {own: [], **groups}
         if len(groups) > 1:
-            return Several(kind, _told(groups))
+            return Several(kind, _as_groups(groups))
     return _apart(used, _code, task, 1) or _apart(scans, _number, task, 2)
 
 
@@ -118,11 +120,11 @@ def _apart(
             alike.setdefault(_DIGITS.sub("#", value), {}).setdefault(value, []).append(found)
     for groups in alike.values():
         if len(groups) > 1 and max(len({f.role for f in files}) for files in groups.values()) >= least:
-            return Several("subjects", _told(groups))
+            return Several("subjects", _as_groups(groups))
     return None
 
 
-def _told(groups: dict[str, list[Found]]) -> tuple[tuple[str, tuple[Found, ...]], ...]:
+def _as_groups(groups: dict[str, list[Found]]) -> tuple[tuple[str, tuple[Found, ...]], ...]:
     return tuple((value, tuple(found)) for value, found in groups.items())
 
 

@@ -36,7 +36,7 @@ __all__ = [
     "save_model", "user_folder", "verify_model",
 ]  # fmt: skip
 
-_MEND = "get the folder again from where it came"
+_FIX = "get the folder again from where it came"
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +326,7 @@ def _read(path: Path, largest: int) -> bytes:
 
 def _damaged(path: Path, what: str) -> NoReturn:
     what = re.sub(r"\s+", " ", what).rstrip(".")
-    raise ModelError(f"{path.parent.name}/{path.name}: {what}; {_MEND}.")
+    raise ModelError(f"{path.parent.name}/{path.name}: {what}; {_FIX}.")
 
 
 def _no_constant(word: str) -> NoReturn:

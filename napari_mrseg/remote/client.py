@@ -62,12 +62,12 @@ class RemoteEngine:
             verify=verify,
             trust_env=False,
         )
-        told = self._about()
+        reply = self._about()
         try:
-            self.model = About(ModelCard.model_validate(told["card"]), str(told["sha256"]))
-            self.host = str(told["name"])
-            self.device_name = f"{told['device']} on {self.host}"
-            self.precision = str(told["precision"])
+            self.model = About(ModelCard.model_validate(reply["card"]), str(reply["sha256"]))
+            self.host = str(reply["name"])
+            self.device_name = f"{reply['device']} on {self.host}"
+            self.precision = str(reply["precision"])
         except (KeyError, ValueError):  # pydantic's error is one
             raise self._other_version() from None
 
@@ -129,11 +129,11 @@ class RemoteEngine:
                     if response.status_code == 200:
                         yield from self._heard(response, study, check, progress)
                         return
-                    told = _told(response.read())
+                    reply = _reply_fields(response.read())
                     if response.status_code != 409 or attempt:
                         self._same_model(str(self._about().get("sha256", "")))
-                        raise self._refused(response.status_code, told)
-                    missing = set(told.get("missing", ()))
+                        raise self._refused(response.status_code, reply)
+                    missing = set(reply.get("missing", ()))
                 finally:
                     response.close()  # also ends the run there, if nobody wants it any more
             self._send(study, {n: d for n, d in digests.items() if d in missing}, check)
@@ -181,7 +181,7 @@ class RemoteEngine:
                     headers={"Content-Length": str(len(content)), "Content-Type": "application/octet-stream"},
                 )
                 if response.status_code != 204:
-                    raise self._refused(response.status_code, _told(response.content))
+                    raise self._refused(response.status_code, _reply_fields(response.content))
 
     def _placed(self, found: Prediction, study: Study) -> Prediction:
         """The prediction as if it had been made here: the study's name and grid, its notes, and who computed it."""
@@ -206,12 +206,12 @@ class RemoteEngine:
     def _about(self) -> dict[str, Any]:
         with self._lost():
             response = self._client.get("/about")
-            told = _told(response.content)
+            reply = _reply_fields(response.content)
             if response.status_code != 200:
-                raise self._refused(response.status_code, told)
-            if told.get("protocol") != wire.PROTOCOL:
+                raise self._refused(response.status_code, reply)
+            if reply.get("protocol") != wire.PROTOCOL:
                 raise self._other_version()
-            return told
+            return reply
 
     def _same_model(self, sha256: str) -> None:
         """Raise InputError if the engine runs another model than the one it had when it was asked first."""
@@ -228,16 +228,16 @@ class RemoteEngine:
             f"The engine at {self.address} speaks another version; install the same napari-mrseg on both."
         )
 
-    def _refused(self, status: int, told: dict[str, Any]) -> MrsegError:
+    def _refused(self, status: int, reply: dict[str, Any]) -> MrsegError:
         if status == 401:
             return InputError(
                 f"The engine at {self.address} does not take this token; give the one it showed."
             )
         if status == 413:
             return InputError(
-                f"The scan is too large for the engine at {self.address}; {told.get('problem', '')}."
+                f"The scan is too large for the engine at {self.address}; {reply.get('problem', '')}."
             )
-        return DeviceError(f"The engine at {self.address} refused ({told.get('problem') or status}).")
+        return DeviceError(f"The engine at {self.address} refused ({reply.get('problem') or status}).")
 
     @contextmanager
     def _lost(self) -> Iterator[None]:
@@ -275,7 +275,7 @@ def _address(address: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
-def _told(content: bytes) -> dict[str, Any]:
+def _reply_fields(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except ValueError:

@@ -209,5 +209,5 @@ def suggested_roles(paths: Sequence[str | Path], task: Task) -> dict[str, str]:
             continue  # whatever it is, it is no scan that could be opened
         images.append(next(iter(study.images.values())))
         names.append(str(file.path))
-    told = suggest(images, task, [name for name in taken if name])
-    return {path: role for path, role in zip(names, told, strict=True) if role}
+    suggested = suggest(images, task, [name for name in taken if name])
+    return {path: role for path, role in zip(names, suggested, strict=True) if role}

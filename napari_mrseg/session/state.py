@@ -204,8 +204,10 @@ class Session:
         if asked.assigned:
             remember(asked.paths, asked.assigned, self.task)
         if again:
-            said = "The files have the roles that you gave them before; choose others beside the modalities."
-            study = replace(study, notes=(*study.notes, Note("roles_remembered", said)))
+            message = (
+                "The files have the roles that you gave them before; choose others beside the modalities."
+            )
+            study = replace(study, notes=(*study.notes, Note("roles_remembered", message)))
             asked = replace(asked, assigned=again)
         with self._lock:
             if not opening.newest or self._closed:

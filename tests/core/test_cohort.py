@@ -50,14 +50,14 @@ def subject(
 
 
 def order_of(tiny: Model, **changes: object) -> Order:
-    told = {
+    record = {
         "model": str(tiny.folder),
         "sha256": tiny.sha256,
         "task": "brats",
         "device": "cpu",
         "precision": "fp32",
     }
-    return Order(**{**told, **changes})  # type: ignore[arg-type]
+    return Order(**{**record, **changes})  # type: ignore[arg-type]
 
 
 def test_studies_of_a_tree(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_one_study_is_whole_or_not_there(
     """Results, numbers and thumbnail move in together; an error leaves a reason; a kill in between leaves nothing."""
     out = tmp_path / "out"
     good = Listed("good", (str(subject(tmp_path / "good", seg=True)),))
-    told = order_of(tiny).__dict__
-    assert work(good.__dict__, told, str(out)) == "done"
+    record = order_of(tiny).__dict__
+    assert work(good.__dict__, record, str(out)) == "done"
     folder = out / "studies" / "good"
     assert {p.name for p in folder.iterdir()} == {
         "flair+t1.nii.gz", "flair.nii.gz", "t1.nii.gz", "result.json", "study.json", "thumbnail.png",
@@ -157,7 +157,7 @@ def test_one_study_is_whole_or_not_there(
     assert len(document["rows"]) == 9
     assert {row["in_reference"] for row in document["rows"] if row["region"] == "WT"} == {True}
     bad = Listed("bad", (str(tmp_path / "nowhere"),))
-    assert work(bad.__dict__, told, str(out)) == "unreadable"
+    assert work(bad.__dict__, record, str(out)) == "unreadable"
     found = state_of(out, "bad")
     assert found is not None
     assert found["reason"]
@@ -168,20 +168,20 @@ def test_one_study_is_whole_or_not_there(
 
     monkeypatch.setattr("napari_mrseg.cohort.work._move", killed)
     with pytest.raises(KeyboardInterrupt):
-        work({"name": "third", "sources": list(good.sources)}, told, str(out))
+        work({"name": "third", "sources": list(good.sources)}, record, str(out))
     assert sorted(p.name for p in (out / "studies").iterdir()) == ["bad", "good"]
 
 
 def test_a_combination_that_a_study_lacks(tiny: Model, tmp_path: Path) -> None:
     """Of a chosen set what is there is done; a study with none of it is a row with the reason."""
     one = Listed("one", (str(subject(tmp_path / "one")),))
-    told = order_of(tiny, use=(("flair", "t1"), ("t2",)), write_labels=False).__dict__
-    assert work(one.__dict__, told, str(tmp_path / "out")) == "done"
+    record = order_of(tiny, use=(("flair", "t1"), ("t2",)), write_labels=False).__dict__
+    assert work(one.__dict__, record, str(tmp_path / "out")) == "done"
     document = state_of(tmp_path / "out", "one")
     assert document is not None
     assert {row["combination"] for row in document["rows"]} == {"flair+t1"}
-    told = order_of(tiny, use=(("t2",),)).__dict__
-    assert work(one.__dict__, told, str(tmp_path / "other")) == "unreadable"
+    record = order_of(tiny, use=(("t2",),)).__dict__
+    assert work(one.__dict__, record, str(tmp_path / "other")) == "unreadable"
     assert "not t2" in str(state_of(tmp_path / "other", "one"))
 
 
@@ -252,7 +252,7 @@ def test_another_cohort_in_the_folder_is_refused(tiny: Model, tmp_path: Path) ->
     studies = [Listed("one", (str(subject(tmp_path / "one")),))]
     out = tmp_path / "out"
     work(studies[0].__dict__, order_of(tiny).__dict__, str(out))
-    (out / "cohort.json").write_text(json.dumps({"order": order_of(tiny).told(), "studies": ["one"]}))
+    (out / "cohort.json").write_text(json.dumps({"order": order_of(tiny).record(), "studies": ["one"]}))
     assert run_cohort(studies, order_of(tiny), out)["done"] == 1  # nothing to do, so no cluster
     with pytest.raises(InputError, match="another write_labels"):
         run_cohort(studies, order_of(tiny, write_labels=False), out)
@@ -268,7 +268,7 @@ def test_two_runs_may_share_a_folder(tiny: Model, tmp_path: Path) -> None:
     mine, theirs = (Listed(n, (str(subject(tmp_path / n)),)) for n in ("mine", "theirs"))
     for one in (mine, theirs):
         (out / "studies" / f".{one.name}.0123abcd").mkdir(parents=True)
-    (out / "cohort.json").write_text(json.dumps({"order": order_of(tiny).told(), "studies": []}))
+    (out / "cohort.json").write_text(json.dumps({"order": order_of(tiny).record(), "studies": []}))
     assert run_cohort([mine], order_of(tiny), out, workers=1)["done"] == 1
     assert sorted(p.name for p in (out / "studies").iterdir()) == [".theirs.0123abcd", "mine"]
 
@@ -277,16 +277,16 @@ def test_a_failure_is_tried_again(tiny: Model, tmp_path: Path, monkeypatch: pyte
     """What cannot be read stays so; what failed for another reason is done by the next run."""
     good = Listed("good", (str(subject(tmp_path / "good")),))
     out = tmp_path / "out"
-    told = order_of(tiny).__dict__
+    record = order_of(tiny).__dict__
 
     def out_of_memory(*_: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr("napari_mrseg.cohort.work._segment", out_of_memory)
-        assert work(good.__dict__, told, str(out)) == "failed"
+        assert work(good.__dict__, record, str(out)) == "failed"
     assert "memory" in str(state_of(out, "good"))
-    assert work(good.__dict__, told, str(out)) == "done"
+    assert work(good.__dict__, record, str(out)) == "done"
 
 
 def made(values: dict[str, dict[str, tuple[float, float]]], sizes: dict[str, float] | None = None) -> Cohort:

@@ -279,7 +279,7 @@ def test_files_that_did_not_change_are_not_read_again(
     fresh = Sources.of(one, BRATS)
     assert fresh.stamps == ""  # written just now: a change might not show in the times
     monkeypatch.setattr("napari_mrseg.cohort.sources.SETTLED", -1.0)
-    known = {"sources": Sources.of(one, BRATS).told()}
+    known = {"sources": Sources.of(one, BRATS).record()}
     monkeypatch.setattr("napari_mrseg.cohort.sources.digest_of", lambda *_: pytest.fail("read again"))
     assert is_current(known, one, BRATS)
 
@@ -322,7 +322,7 @@ def test_an_older_study_added_to_an_export_shifts_nothing(tmp_path: Path) -> Non
     dicom_study(tmp_path / "data" / "export", "20", "20200101", 0)
     dicom_study(tmp_path / "data" / "export", "21", "20210101", 1)
     before = {one.name: one for one in find_studies(tmp_path / "data", BRATS)}
-    known = {name: {"sources": Sources.of(one, BRATS).told()} for name, one in before.items()}
+    known = {name: {"sources": Sources.of(one, BRATS).record()} for name, one in before.items()}
     dicom_study(tmp_path / "data" / "export", "5", "20050101", 2)
     after = {one.name: one for one in find_studies(tmp_path / "data", BRATS)}
     assert len(before) == 2

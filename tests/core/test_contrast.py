@@ -263,20 +263,22 @@ def test_no_wrong_contrast_is_sure_in_2000_series_and_what_says_enough_is_recogn
     while count["all"] < 2000:
         cases = visit(rng)
         liar = any(case.lies for case in cases)
-        for case, verdict in zip(cases, judge_beside([c.series for c in cases], BRATS).values(), strict=True):
+        for case, decision in zip(
+            cases, judge_beside([c.series for c in cases], BRATS).values(), strict=True
+        ):
             count["all"] += 1
             truth = "t1ce" if case.after else "t1"
-            about = (case.series.header.SeriesDescription, case.series.header.ContrastBolusAgent, verdict)
-            if verdict.confidence == "sure":
+            about = (case.series.header.SeriesDescription, case.series.header.ContrastBolusAgent, decision)
+            if decision.confidence == "sure":
                 count["sure"] += 1
-                assert verdict.role == truth, about
+                assert decision.role == truth, about
             else:
-                assert verdict.question or verdict.doubt, about
+                assert decision.question or decision.doubt, about
             if case.telling > 1 and not liar:
                 count["enough"] += 1
-                count["right"] += verdict.role == truth and verdict.confidence == "sure"
+                count["right"] += decision.role == truth and decision.confidence == "sure"
             if case.telling and not liar:
-                assert verdict.role in (truth, None), about
+                assert decision.role in (truth, None), about
     assert count["enough"] > 300
     assert count["right"] >= 0.95 * count["enough"]
 
@@ -353,8 +355,8 @@ def test_votes() -> None:
 
 def alone(description: str, **tags: object) -> tuple[str | None, str, bool]:
     """(role, confidence, asked) of the only series of a visit."""
-    (verdict,) = judge_beside([make_series(1, 5, description=description, **tags)], BRATS).values()  # type: ignore[arg-type]
-    return verdict.role, verdict.confidence, bool(verdict.question or verdict.doubt)
+    (decision,) = judge_beside([make_series(1, 5, description=description, **tags)], BRATS).values()  # type: ignore[arg-type]
+    return decision.role, decision.confidence, bool(decision.question or decision.doubt)
 
 
 @pytest.mark.parametrize("tag", ["Gadobutrol", "", "no"])
@@ -371,12 +373,12 @@ def test_a_word_that_is_the_patients_name_makes_nothing_sure(
 ) -> None:
     """It is judged with the description, but only other sources make the contrast sure; nothing shows the name."""
     series = make_series(1, 5, description=description, tag=tag, patient=patient)
-    (verdict,) = judge_beside([series], BRATS).values()
-    assert verdict.confidence != "sure"
-    assert verdict.question or verdict.doubt
+    (decision,) = judge_beside([series], BRATS).values()
+    assert decision.confidence != "sure"
+    assert decision.question or decision.doubt
     name = patient.partition("^")[0].lower()
-    assert f"“{name}" not in verdict.reason.lower()
-    assert f"{name}”" not in verdict.reason.lower()
+    assert f"“{name}" not in decision.reason.lower()
+    assert f"{name}”" not in decision.reason.lower()
 
 
 @pytest.mark.parametrize(
@@ -434,7 +436,7 @@ def test_two_alike_but_for_the_time() -> None:
     from napari_mrseg.io.dicom.choice import _chosen
 
     twice = tuple(make_series(i, 5 + i, description="AX T1 SE") for i in (1, 2))
-    first, second = (verdict for _, verdict in _chosen(twice, BRATS))
+    first, second = (decision for _, decision in _chosen(twice, BRATS))
     assert (first.role, first.confidence, bool(first.question)) == ("t1", "likely", True)
     assert (second.role, second.near) == (None, ("t1",))
     assert "a later one may be after an agent" in second.reason

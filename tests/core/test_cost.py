@@ -11,7 +11,7 @@ from tiny import model, study
 from napari_mrseg import doctor
 from napari_mrseg.bench.synthetic import random_model
 from napari_mrseg.inference import cost
-from napari_mrseg.inference.cost import slow_choices
+from napari_mrseg.inference.cost import costly_choices
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.counting import count
 from napari_mrseg.models.store import Model
@@ -33,7 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, bf16: bool = True
 
 
 def codes(model: Model, device: torch.device, precision: str) -> list[str]:
-    return [note.code for note in slow_choices(model, device, precision, 2)]
+    return [note.code for note in costly_choices(model, device, precision, 2)]
 
 
 def test_the_quick_choice_is_not_commented(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_the_quick_choice_is_not_commented(tiny: Model, monkeypatch: pytest.Monk
 def test_the_cpu_beside_a_gpu_is_slow(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Choosing the CPU although there is a GPU is said, with what to choose."""
     machine(monkeypatch, gpus=1)
-    (note,) = slow_choices(tiny, CPU, "bf16", 2)
+    (note,) = costly_choices(tiny, CPU, "bf16", 2)
     assert note.code == "slow_device"
     assert "cuda:0" in note.message
 
@@ -65,7 +65,7 @@ def test_a_large_model_on_the_cpu_is_slow(tmp_path: Path, monkeypatch: pytest.Mo
     """The published size on two threads: counted operations over the stated rate, in seconds."""
     machine(monkeypatch)
     large = random_model(tmp_path / "paper", "paper")
-    (note,) = slow_choices(large, CPU, "bf16", 2)
+    (note,) = costly_choices(large, CPU, "bf16", 2)
     want = count(UniMRSeg, SIZES["paper"], cost.BRAIN_MM, channels=4, incomplete=True).flops
     assert cost.tera(large) * 1e12 == pytest.approx(want)
     assert note.code == "slow_model"

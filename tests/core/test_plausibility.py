@@ -66,9 +66,9 @@ def head(images: Mapping[str, np.ndarray] | None = None) -> Study:
     return Study(BRATS, "head", {n: Image(d, source(n, d.shape, MM)) for n, d in images.items()})
 
 
-def looks_of(study: Study) -> dict[str, plausibility.Look]:
+def statistics_of(study: Study) -> dict[str, plausibility.ImageStatistics]:
     return {
-        name: plausibility.look_at(image, measure(torch.from_numpy(image.data.copy())))
+        name: plausibility.image_statistics(image, measure(torch.from_numpy(image.data.copy())))
         for name, image in study.images.items()
     }
 
@@ -86,7 +86,7 @@ def thick_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def doubts(study: Study, card: ModelCard, combination: Combination | None = None) -> tuple[Note, ...]:
     only = study.only(combination or study.present)
-    return plausibility.implausible_inputs(only, looks_of(only), card)
+    return plausibility.implausible_inputs(only, statistics_of(only), card)
 
 
 def codes(study: Study, card: ModelCard, combination: Combination | None = None) -> list[str]:
@@ -186,11 +186,13 @@ def test_what_is_switched_off_is_not_warned_of(card: ModelCard) -> None:
 
 def test_units_and_origin_do_not_matter(card: ModelCard) -> None:
     """What is looked at does not depend on the unit of the intensities."""
-    looks = looks_of(head({name: image.data * np.float32(1000) for name, image in head().images.items()}))
-    for name, look in looks_of(head()).items():
-        assert looks[name].volume_ml == look.volume_ml
-        assert looks[name].tail == pytest.approx(look.tail, abs=1e-3)
-        assert looks[name].rise == pytest.approx(look.rise, abs=1e-3)
+    statistics = statistics_of(
+        head({name: image.data * np.float32(1000) for name, image in head().images.items()})
+    )
+    for name, stats in statistics_of(head()).items():
+        assert statistics[name].volume_ml == stats.volume_ml
+        assert statistics[name].tail == pytest.approx(stats.tail, abs=1e-3)
+        assert statistics[name].rise == pytest.approx(stats.rise, abs=1e-3)
 
 
 def test_a_model_may_expect_anything(card: ModelCard) -> None:
@@ -211,30 +213,34 @@ def test_odd_images_are_looked_at_without_error(card: ModelCard) -> None:
 class TestFinding:
     """A result that holds nothing, or far too much."""
 
-    LOOKS = property(lambda self: looks_of(head()))
+    STATISTICS = property(lambda self: statistics_of(head()))
 
     def test_nothing_found_quotes_the_card(self, card: ModelCard) -> None:
         """Nothing found does not mean nothing there: the card's Dice for this combination is said."""
         rows = tuple({"combination": ["t1", "t2"], "dice": {"WT": dice}} for dice in (0.2, 0.6, None))
         measured = card.model_copy(update={"measured": (*rows, {"combination": ["t1"], "dice": {"WT": 0.9}})})
         sizes = {"WT": 0.0, "TC": 0.0, "ET": 0.0}
-        (note,) = plausibility.implausible_finding(BRATS, ("t1", "t2"), sizes, self.LOOKS, measured)
+        (note,) = plausibility.implausible_finding(BRATS, ("t1", "t2"), sizes, self.STATISTICS, measured)
         assert note.code == "nothing_found"
         assert "does not mean that nothing is there" in note.message
         assert "2 scans" in note.message
         assert "0.40, at worst 0.20" in note.message
-        (note,) = plausibility.implausible_finding(BRATS, ("t2",), sizes, self.LOOKS, measured)
+        (note,) = plausibility.implausible_finding(BRATS, ("t2",), sizes, self.STATISTICS, measured)
         assert "states no result for this combination" in note.message
 
     def test_too_much_found(self, card: ModelCard) -> None:
         """A tumour of more than a third of the brain is doubted, one of a fifth is not."""
-        brain = self.LOOKS["t1"].volume_ml
-        (note,) = plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.5 * brain}, self.LOOKS, card)
+        brain = self.STATISTICS["t1"].volume_ml
+        (note,) = plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.5 * brain}, self.STATISTICS, card)
         assert note.code == "large_finding"
         assert "takes 50% of the brain" in note.message
-        (note,) = plausibility.implausible_finding(BRATS, ("t1",), {"WT": 1.07 * brain}, self.LOOKS, card)
+        (note,) = plausibility.implausible_finding(
+            BRATS, ("t1",), {"WT": 1.07 * brain}, self.STATISTICS, card
+        )
         assert "is larger than the brain" in note.message  # 107 % is no share
-        assert plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.2 * brain}, self.LOOKS, card) == ()
+        assert (
+            plausibility.implausible_finding(BRATS, ("t1",), {"WT": 0.2 * brain}, self.STATISTICS, card) == ()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -276,10 +282,12 @@ def test_the_bundled_sample_gives_no_warning(card: ModelCard, monkeypatch: pytes
     """What `mrseg demo` shows is within what the model was made for."""
     monkeypatch.undo()
     study = open_study(sample_study())
-    looks = looks_of(study)
+    statistics = statistics_of(study)
     for combination in BRATS.combinations():
         assert (
-            plausibility.implausible_inputs(study.only(combination), {n: looks[n] for n in combination}, card)
+            plausibility.implausible_inputs(
+                study.only(combination), {n: statistics[n] for n in combination}, card
+            )
             == ()
         )
 
@@ -307,16 +315,16 @@ class TestRealScans:
     ) -> None:
         """No false positive in 15 combinations; any two modalities exchanged are seen, alone and among all four."""
         study = open_study(real_data / case, reference=False)
-        looks = looks_of(study)
+        statistics = statistics_of(study)
         for combination in BRATS.combinations():
             found = plausibility.implausible_inputs(
-                study.only(combination), {n: looks[n] for n in combination}, card
+                study.only(combination), {n: statistics[n] for n in combination}, card
             )
             assert [note.code for note in found] == (["partial_head"] if case in CUT_OFF else [])
         for x, y in combinations(BRATS.names, 2):
             if (case, x, y) in UNSEEN:
                 continue
-            swapped = {**looks, x: looks[y], y: looks[x]}
+            swapped = {**statistics, x: statistics[y], y: statistics[x]}
             for combination in (BRATS.names, BRATS.combination((x, y))):
                 assert set(plausibility.exchanged(BRATS, {n: swapped[n] for n in combination}) or ()) == {
                     x,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_mrseg.io.agent import tag_vote
-from napari_mrseg.io.decision import Timing, Verdict, decide, verdict_of
+from napari_mrseg.io.decision import Decision, Timing, decide, decide_by_name
 from napari_mrseg.io.keywords import words_of
 from napari_mrseg.tasks import BRATS
 
@@ -43,7 +43,7 @@ def read_table() -> list[tuple[str, str, bool, str]]:
 TABLE = read_table()
 
 
-def outcome(found: Verdict) -> str:
+def outcome(found: Decision) -> str:
     return found.role or ("asked" if found.doubt else "aside")
 
 
@@ -56,6 +56,6 @@ def test_the_table_is_long() -> None:
 def test_a_series_is_what_its_name_and_times_say(row: tuple[str, str, bool, str]) -> None:
     """The modality, set aside, or asked about."""
     name, how, agent, expected = row
-    said = verdict_of(words_of(name), BRATS)
+    said = decide_by_name(words_of(name), BRATS)
     votes = [tag_vote("Gadovist")] if agent else []
     assert outcome(decide(said, TIMES[how], votes, BRATS)) == expected

@@ -18,7 +18,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import Model
 from napari_mrseg.steps import Outcome, Step, take
-from napari_mrseg.study import Image, Note, Taken
+from napari_mrseg.study import AppliedStep, Image, Note
 from napari_mrseg.tasks import BRATS, Task
 
 
@@ -112,5 +112,5 @@ def test_results_say_what_was_done(tiny: Model, tmp_path: Path) -> None:
 
 def test_a_record_is_hashable_and_plain() -> None:
     """Equal settings give equal records whatever their order."""
-    assert Taken.of("a", {"x": 1, "y": 2}) == Taken.of("a", {"y": 2, "x": 1})
-    assert len({Taken.of("a", {"x": 1}), Taken.of("a", {"x": 1})}) == 1
+    assert AppliedStep.of("a", {"x": 1, "y": 2}) == AppliedStep.of("a", {"y": 2, "x": 1})
+    assert len({AppliedStep.of("a", {"x": 1}), AppliedStep.of("a", {"x": 1})}) == 1

@@ -21,7 +21,7 @@ from napari_mrseg import io
 from napari_mrseg._qt import user_settings
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.edits import is_unsaved
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg.compare import metrics
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
@@ -112,7 +112,7 @@ def test_no_frame_shows_two_studies(
                 qtbot.wait(chance.choice((0, 5, 200)))
         elif what == "opening":
             qtbot.wait(chance.choice((0, 1, 10, 40)))
-        recorder.look()
+        recorder.overlay_style()
     last = next(n for n in NAMES if n != name)
     ask_for(dock, recorder, last)
     shown(qtbot, dock, last)
@@ -134,7 +134,7 @@ def test_the_recorder_sees_what_is_wrong(qtbot: QtBot, swift: MrsegDock) -> None
     dock.panel.saved.setText("Saved flair of bravo")
     next(iter(dock.legend.sizes.values())).setText("170.7 mL")
     dock.viewer.add_image(studies()["bravo"].images["flair"].data, name="FLAIR of bravo")
-    recorder.look()
+    recorder.overlay_style()
     recorder.close()
     said = " ".join(recorder.wrong)
     assert "saved says" in said
@@ -208,7 +208,7 @@ def test_the_old_study_comes_back_as_it_was(
     mine = dock.viewer.add_points([[1, 2, 3]], name="mine")
     qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
     before = [(layer.name, layer.visible, id(layer.data)) for layer in dock.viewer.layers]
-    view = tuple(dock.viewer.dims.order), tuple(dock.viewer.dims.point), dock.look.hidden
+    view = tuple(dock.viewer.dims.order), tuple(dock.viewer.dims.point), dock.overlay_style.hidden
     banner, active = dock.banner.text(), dock.viewer.layers.selection.active
     dock.open([f"/studies/{BROKEN if how == 'refused' else 'bravo'}"])
     assert list(dock.viewer.layers) == [mine]
@@ -219,7 +219,7 @@ def test_the_old_study_comes_back_as_it_was(
     assert ("broken holds nothing" in said) if how == "refused" else ("bravo was cancelled" in said)
     assert dock.opening_banner.step.text() == said
     assert [(layer.name, layer.visible, id(layer.data)) for layer in dock.viewer.layers] == before
-    assert (tuple(dock.viewer.dims.order), tuple(dock.viewer.dims.point), dock.look.hidden) == view
+    assert (tuple(dock.viewer.dims.order), tuple(dock.viewer.dims.point), dock.overlay_style.hidden) == view
     qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
     assert dock.banner.text() == banner
     assert dock.viewer.layers.selection.active is active
@@ -313,7 +313,7 @@ def test_settings_outlast_the_window(qtbot: QtBot, swift: MrsegDock, tiny: Model
     session.set_predictor(Quick(tiny))
     other = MrsegDock(ViewerModel(), session)
     qtbot.addWidget(other)
-    assert (other.look.outline, other.look.opacity) == (True, pytest.approx(0.35))
+    assert (other.overlay_style.outline, other.overlay_style.opacity) == (True, pytest.approx(0.35))
     assert other.legend.outline.isChecked()
     other.open(["/studies/alpha"])
     shown(qtbot, other, "alpha")
@@ -325,7 +325,7 @@ def test_settings_that_are_damaged_are_left_out() -> None:
     """What is no number, or no list, counts as never kept."""
     user_settings.remember("opacity", "much")
     user_settings.remember("outline", 3)
-    assert user_settings.remembered_look() == Look()
+    assert user_settings.remembered_style() == OverlayStyle()
     user_settings._settings().setValue("recent", "{")
     assert user_settings.recent_studies("brats") == []
 

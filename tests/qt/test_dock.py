@@ -171,7 +171,7 @@ def test_the_canvas_names_the_overlay_at_once_and_the_dock_follows(qtbot: QtBot,
     session.toggle("t1ce")  # remembered
     assert session.shown is not None
     assert not session.stale
-    dock.bridge.tell()
+    dock.bridge.flush()
     assert layer.data is session.shown.labels
     said = " ".join(dock.viewer.canvas.overlays.text.text.split())
     assert "combination 1 of 15: FLAIR + T1 + T1ce + T2" in said

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QTextBrowser
 from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.key_names import LETTERS, NUMBERED, as_said, key, label_key
+from napari_mrseg._qt.key_names import LETTERS, NUMBERED, key, key_text, label_key
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_text
 from napari_mrseg.tasks import TASKS
@@ -26,7 +26,7 @@ def test_the_window_lists_every_bound_key(dock: MrsegDock) -> None:
     dialog.close()
     assert len(dock.viewer.keymap) == len(dock.keys.rows) >= 15
     for row in dock.keys.rows:
-        assert as_said(row.key) in text
+        assert key_text(row.key) in text
         assert row.words in text
     for words in ("Brush", "Next slice", "Undo"):
         assert words in text
@@ -100,7 +100,7 @@ def test_keys_of_buttons_that_are_not_there_do_nothing(dock: MrsegDock) -> None:
 def test_what_is_ticked_or_chosen_has_a_key(dock: MrsegDock) -> None:
     """Ticks of the labels, the opacity and both lists, too: the tooltip names a key that the dock binds."""
     legend, runbar = dock.legend, dock.runbar
-    bound = {as_said(row.key) for row in dock.keys.rows}
+    bound = {key_text(row.key) for row in dock.keys.rows}
     for widget in (*legend.labels.values(), legend.opacity, runbar.models, runbar.devices):
         named = re.findall(r"Alt\+\w+", widget.toolTip())
         assert named, widget.toolTip()
@@ -113,19 +113,19 @@ def test_the_keys_of_legend_and_opacity_do_what_they_say(dock: MrsegDock) -> Non
     first = dock.session.task.labels[0]
     number = len(dock.session.task.modalities) + 1
     acts[key(str(number))]()
-    assert dock.look.hidden == {first.code}
+    assert dock.overlay_style.hidden == {first.code}
     acts[key(str(number))]()
-    assert dock.look.hidden == frozenset()
-    before = dock.look.opacity
+    assert dock.overlay_style.hidden == frozenset()
+    before = dock.overlay_style.opacity
     acts[key("fainter")]()
-    assert dock.look.opacity == pytest.approx(before - 0.1)
+    assert dock.overlay_style.opacity == pytest.approx(before - 0.1)
     assert dock.legend.opacity.value() == round(100 * (before - 0.1))
     for _ in range(12):
         acts[key("stronger")]()
-    assert dock.look.opacity == 1
+    assert dock.overlay_style.opacity == 1
     for _ in range(12):
         acts[key("fainter")]()
-    assert dock.look.opacity == 0
+    assert dock.overlay_style.opacity == 0
 
 
 def test_a_task_of_many_labels_has_keys_for_the_first(dock: MrsegDock) -> None:

@@ -186,8 +186,8 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     button.window_field.setValue(round(2 * (high - low)))
     button.level_field.setValue(high)
     window, level = round(2 * (high - low)), pytest.approx(high, abs=0.5)
-    assert dock.windowing.numbers == (pytest.approx(window), level)
-    assert dock.windowing.preset == OWN
+    assert dock.window_level.numbers == (pytest.approx(window), level)
+    assert dock.window_level.preset == OWN
     assert f"W {window}" in button.text()
     assert dock.layers.images["t1"].contrast_limits == others
     level_typed = button.level_field.value()
@@ -196,17 +196,17 @@ def test_window_and_level_are_typed_and_come_back_with_the_contrast(
     assert again is not flair
     least, most = contrast_limits(np.asarray(again.data))
     wide = (most - least) / (high - low)
-    assert dock.windowing.numbers is not None
-    assert dock.windowing.numbers == (
+    assert dock.window_level.numbers is not None
+    assert dock.window_level.numbers == (
         pytest.approx(window * wide, rel=1e-3),
         pytest.approx(least + (level_typed - low) * wide, rel=0.02),
     )
-    dock.windowing.set_preset("usual")
-    assert dock.windowing.preset == "usual"
+    dock.window_level.set_preset("usual")
+    assert dock.window_level.preset == "usual"
     opened(qtbot, dock)
     assert dock.layers.images["flair"].contrast_limits == pytest.approx([low, high])
     with pytest.raises(ValueError, match="no width"):
-        dock.windowing.set_numbers(0, 100)
+        dock.window_level.set_numbers(0, 100)
 
 
 def test_a_list_of_layers_that_is_emptied_is_not_given_lines_again(qtbot: QtBot, dock: MrsegDock) -> None:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QLabel
 from napari_mrseg._qt import preferences
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.legend import Legend
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.preferences import Preferences
 from napari_mrseg.display import label_rgba, rgb
 from napari_mrseg.inference.cache import BUDGET, PredictionCache
@@ -128,5 +128,5 @@ def test_colours_are_the_same_everywhere(qtbot: QtBot) -> None:
 
 def legend_styles(task: Task) -> str:
     """What the legend's swatches are painted with."""
-    legend = Legend(task, Look())
+    legend = Legend(task, OverlayStyle())
     return " ".join(swatch.styleSheet() for swatch in legend.findChildren(QLabel))

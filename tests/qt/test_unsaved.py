@@ -17,7 +17,7 @@ from waiting import PATIENCE, Asked, MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.edits import copies_in, is_edited, is_unsaved, mark_saved
-from napari_mrseg._qt.unsaved import Leaving
+from napari_mrseg._qt.unsaved import UnsavedWork
 
 
 def painted(qtbot: QtBot, dock: MrsegDock) -> Labels:
@@ -35,7 +35,7 @@ def test_closing_asks_about_an_unsaved_edit_and_nothing_else(
     asked.answer = "cancel"
     window = QMainWindow()
     qtbot.addWidget(window)
-    Leaving(window, dock.viewer)
+    UnsavedWork(window, dock.viewer)
     dock.session.set_study(study())
     until_final(qtbot, dock)
     copy = dock.layers.edit_copy()

@@ -14,16 +14,16 @@ from qtpy.QtWidgets import QLabel, QTextBrowser
 from tiny import study
 from waiting import PATIENCE
 
-from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.bridge import BackgroundTask, SessionBridge
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.modalities import BLINK_MS, FileChoice, ModalityList, short_names, swapped
 from napari_mrseg._qt.model_info import card_dialog
 from napari_mrseg._qt.orientation import OrientationLetters, letters
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.result import Measures
-from napari_mrseg._qt.text_labels import Line, Notes
+from napari_mrseg._qt.text_labels import ElidedLabel, Notes
 from napari_mrseg.compare.trust import Reason, Trust
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
@@ -149,7 +149,7 @@ def test_later_loses_no_error(qtbot: QtBot, error: Exception, said: str) -> None
     def work() -> None:
         raise error
 
-    Later(work, failed=lambda s: heard.append((s, current_thread() is main_thread())))
+    BackgroundTask(work, failed=lambda s: heard.append((s, current_thread() is main_thread())))
     qtbot.waitUntil(lambda: bool(heard), timeout=PATIENCE)
     assert heard == [(said, True)]
 
@@ -184,7 +184,7 @@ def test_signals_from_a_thread_arrive_on_the_main_thread_gathered(qtbot: QtBot) 
 
 def test_every_number_of_the_legend_says_how_it_is_computed(qtbot: QtBot) -> None:
     """Sizes and Dice have a tooltip with their definition, also before anything is shown."""
-    legend = Legend(BRATS, Look())
+    legend = Legend(BRATS, OverlayStyle())
     qtbot.addWidget(legend)
     for region in BRATS.regions:
         assert "volume of a voxel" in legend.sizes[region.name].toolTip()
@@ -210,7 +210,7 @@ def test_the_card_fits_a_laptop_and_shows_foreign_words_as_words(qtbot: QtBot, t
 
 def test_a_result_that_cannot_be_right_has_its_numbers_greyed(qtbot: QtBot) -> None:
     """Red: every size in parentheses and grey, with the reason; unseen alone: that region, and no Dice for it."""
-    legend = Legend(BRATS, Look())
+    legend = Legend(BRATS, OverlayStyle())
     qtbot.addWidget(legend)
     sizes, dice = {"WT": 356.9, "TC": 20.0, "ET": 0.0}, {"WT": 0.5, "TC": 0.4, "ET": 1.0}
     red = Trust((Reason("red", "no brain was found", "brain_not_found", "No brain was found."),))
@@ -227,7 +227,7 @@ def test_a_result_that_cannot_be_right_has_its_numbers_greyed(qtbot: QtBot) -> N
 
 def test_pixels_say_over_which_frames_they_are_counted(qtbot: QtBot) -> None:
     """One image, or all frames of a sequence; a volume says nothing of frames."""
-    legend = Legend(RGBD_SOD, Look())
+    legend = Legend(RGBD_SOD, OverlayStyle())
     qtbot.addWidget(legend)
     for frames, said in ((1, "size, of the frame"), (7, "size, of all 7 frames"), (0, "size")):
         legend.show_measures(Measures(("rgb",), {"object": 10.0}, frames=frames))
@@ -257,7 +257,7 @@ def test_notes_take_one_line_until_they_are_asked_for(qtbot: QtBot) -> None:
 
 def test_a_line_is_cut_in_its_middle_and_keeps_its_words(qtbot: QtBot) -> None:
     """A long name never widens the dock; what tells it from others, its end, stays; the tip has all of it."""
-    line = Line("case")
+    line = ElidedLabel("case")
     qtbot.addWidget(line)
     line.setText("a-very-long-name-of-a-case-0001")
     line.resize(90, 20)

@@ -465,7 +465,7 @@ def test_a_map_of_another_subject_does_not_stay(
 def test_maps_lie_under_the_outline_in_a_colour_that_no_label_has(qtbot: QtBot, bench: Workbench) -> None:
     """A map makes the segmentation an outline, and the last one that goes makes it full again; their colours differ."""
     opened(qtbot, bench)
-    look, check = bench.dock.look, bench.maps_panel.checks
+    look, check = bench.dock.overlay_style, bench.maps_panel.checks
     assert not look.outline
     check["attribution"].click()
     check["entropy"].click()

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from small import NAMES_2023, small_config, write_subject, write_subjects
 from synthetic import save_nifti
 
-from mrseg_training.augment import augment, faulty, regions_of
+from mrseg_training.augment import augment, regions_of, with_artefacts
 from mrseg_training.data import prepared
 from mrseg_training.data.audit import check
 from mrseg_training.data.loader import Loader
@@ -297,14 +297,14 @@ def test_files_can_get_a_scanners_faults() -> None:
     image[:, :2] = 0
     part = AugmentPart(faults=1.0)
     for k in range(12):
-        first, again = (faulty(image, part, generators(0, 0, k, 0, 1)[0]) for _ in range(2))
+        first, again = (with_artefacts(image, part, generators(0, 0, k, 0, 1)[0]) for _ in range(2))
         assert torch.equal(first, again)
         assert torch.equal(first[:, :2], image[:, :2])
         assert torch.isfinite(first).all()
         for before, after in zip(image[:, 2:], first[:, 2:], strict=True):
             assert not torch.equal(before, after)
             assert float(after.median()) == pytest.approx(float(before.median()), abs=0.02)
-    assert faulty(image, AugmentPart(), generators(0, 0, 0, 0, 1)[0]) is image
+    assert with_artefacts(image, AugmentPart(), generators(0, 0, 0, 0, 1)[0]) is image
 
 
 def test_intensities_can_be_stretched_and_moved() -> None:

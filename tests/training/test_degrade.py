@@ -30,42 +30,42 @@ def brain() -> Tensor:
 
 
 @EACH
-def test_strength_zero_changes_nothing(fault: Degradation, brain: Tensor) -> None:
+def test_strength_zero_changes_nothing(artefact: Degradation, brain: Tensor) -> None:
     """Strength 0 gives the input back bit for bit, as a new tensor."""
-    out = fault(brain, 0.0, seeded())
+    out = artefact(brain, 0.0, seeded())
     assert torch.equal(out, brain)
     assert out.data_ptr() != brain.data_ptr()
 
 
 @EACH
-def test_same_generator_same_result(fault: Degradation, brain: Tensor) -> None:
+def test_same_generator_same_result(artefact: Degradation, brain: Tensor) -> None:
     """The result depends on the generator's state alone, and the input is left as it was."""
     before = brain.clone()
-    assert torch.equal(fault(brain, 0.7, seeded(3)), fault(brain, 0.7, seeded(3)))
+    assert torch.equal(artefact(brain, 0.7, seeded(3)), artefact(brain, 0.7, seeded(3)))
     assert torch.equal(brain, before)
 
 
 @EACH
-def test_brain_and_background_stay_what_they_are(fault: Degradation, brain: Tensor) -> None:
+def test_brain_and_background_stay_what_they_are(artefact: Degradation, brain: Tensor) -> None:
     """Background stays exactly 0, the brain finite and off 0, the shape the same."""
-    out = fault(brain, 1.0, seeded(5))
+    out = artefact(brain, 1.0, seeded(5))
     assert out.shape == brain.shape
     assert torch.isfinite(out).all()
     assert torch.equal(out == 0, brain == 0)
 
 
 @EACH
-def test_stronger_changes_more(fault: Degradation, brain: Tensor) -> None:
+def test_stronger_changes_more(artefact: Degradation, brain: Tensor) -> None:
     """With the same draws, strength 1 changes the image more than strength 0.2."""
 
     def change(strength: float) -> float:
-        return float((fault(brain, strength, seeded(2)) - brain).abs().mean())
+        return float((artefact(brain, strength, seeded(2)) - brain).abs().mean())
 
     assert change(1.0) > change(0.2) > 0
 
 
 @EACH
-def test_unit_does_not_matter(fault: Degradation, brain: Tensor) -> None:
+def test_unit_does_not_matter(artefact: Degradation, brain: Tensor) -> None:
     """An image in other units is degraded alike: a factor in gives the same factor out."""
-    a, b = fault(brain, 0.6, seeded(4)), fault(brain * 50, 0.6, seeded(4))
+    a, b = artefact(brain, 0.6, seeded(4)), artefact(brain * 50, 0.6, seeded(4))
     torch.testing.assert_close(a * 50, b, rtol=1e-3, atol=1.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small import small_config
 from torch import Tensor
 
-from mrseg_training.data.growing_pool import Growing
+from mrseg_training.data.growing_pool import GrowingPool
 from mrseg_training.data.prepared import fill_cache
 from mrseg_training.data.subjects import open_source
 from mrseg_training.loop import train
@@ -21,7 +21,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 
 
-class Sizes(Growing):
+class Sizes(GrowingPool):
     """Only the arithmetic, without subjects."""
 
     def __init__(self, first: int, grow: int) -> None:
@@ -85,8 +85,8 @@ def test_another_process_waits_until_a_subject_is_there(tmp_path: Path) -> None:
     source = open_source(config.data, config.model_task)
     assert source.split is not None
     cached = fill_cache(source, source.split["train"], tmp_path)
-    drawing = Growing(cached, source, tmp_path, 2)
-    waiting = Growing(cached, source, tmp_path, 2, draws=False)
+    drawing = GrowingPool(cached, source, tmp_path, 2)
+    waiting = GrowingPool(cached, source, tmp_path, 2, draws=False)
     try:
         wanted = drawing.epoch(1)
         assert list(waiting.epoch(1)) == list(wanted)

@@ -146,10 +146,10 @@ def again() -> Steps:
 def shut() -> Steps:
     """The dock closed by its own cross: its work ends, and the menu gives a new one."""
     yield lambda: dock() is not None and dock().isVisible()
-    from napari_mrseg._qt.dock_widget import holder_of
+    from napari_mrseg._qt.dock_widget import dock_widget_of
 
     old = dock().session
-    holder, _ = holder_of(dock())
+    holder, _ = dock_widget_of(dock())
     QTest.mouseClick(holder.title.close_button, LEFT)
     yield lambda: dock() is None
     choose("Plugins", "MRSeg", "MRSeg")

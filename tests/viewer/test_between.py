@@ -17,7 +17,7 @@ from waiting import PATIENCE, Asked, MakeStudy, until_error, until_final
 
 from napari_mrseg import io
 from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.edits import copies_in
 
 __all__ = ["dock"]  # the fixture
@@ -79,7 +79,7 @@ def test_the_cross_of_the_dock_asks_and_quitting_does_not_ask_again(
     """Cancel keeps the dock; Discard closes it, and the edit is gone from the list."""
     opened_with_an_edit(qtbot, dock, make_study())
     viewer = dock.viewer
-    holder, window = holder_of(dock)
+    holder, window = dock_widget_of(dock)
     assert holder is not None
     assert window is not None
     asked.answer = "cancel"

@@ -19,7 +19,7 @@ from qtpy.QtCore import Qt
 
 from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg._qt.orientation import OrientationLetters
-from napari_mrseg._qt.overlay_style import Look
+from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg.io import open_study
 from napari_mrseg.session.state import Session
 
@@ -58,7 +58,7 @@ class Shown:
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         self.viewer, self.session = viewer, session
-        self.layers, self.letters = StudyLayers(viewer, session, Look()), OrientationLetters(viewer)
+        self.layers, self.letters = StudyLayers(viewer, session, OverlayStyle()), OrientationLetters(viewer)
 
     def open(self, folder: Path) -> None:
         self.session.set_study(open_study([folder]))

@@ -69,7 +69,7 @@ def test_letters_say_where_a_landmark_is_in_all_three(
     until_final(qtbot, dock, ("flair",))
     image = dock.layers.images["flair"]
     image.contrast_limits = (0, 1000)
-    dock.look.visible = False
+    dock.overlay_style.visible = False
     qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
     click(qtbot, dock.panel.planes_button)
     qtbot.waitUntil(lambda: len(views(dock)) == 3, timeout=PATIENCE)

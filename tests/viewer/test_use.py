@@ -27,7 +27,7 @@ from waiting import PATIENCE, MakeStudy, until_error, until_final
 from napari_mrseg._qt.app import launch
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.ruler import DISTANCES
 from napari_mrseg.errors import InputError
@@ -125,19 +125,19 @@ def test_keys_for_outline_overlay_labels_lists_and_jump(
     qtbot.keyClick(canvas(dock), Qt.Key.Key_0, ALT)
     assert layer.visible
     dock.viewer.dims.set_current_step((0, 1, 2), (0, 0, 0))
-    before = dock.look.opacity
+    before = dock.overlay_style.opacity
     qtbot.keyClick(canvas(dock), Qt.Key.Key_Comma, ALT)
-    assert dock.look.opacity < before
+    assert dock.overlay_style.opacity < before
     qtbot.keyClick(canvas(dock), Qt.Key.Key_Period, ALT)
-    assert dock.look.opacity == before
+    assert dock.overlay_style.opacity == before
     qtbot.keyClick(canvas(dock), Qt.Key.Key_5, ALT)
-    assert dock.look.hidden == {dock.session.task.labels[0].code}
+    assert dock.overlay_style.hidden == {dock.session.task.labels[0].code}
     qtbot.keyClick(canvas(dock), Qt.Key.Key_5, ALT)
     qtbot.keyClick(canvas(dock), Qt.Key.Key_8, ALT)
     assert dock.runbar.models.view().isVisible()
     dock.runbar.models.hidePopup()
     qtbot.keyClick(canvas(dock), Qt.Key.Key_J, ALT)
-    assert layer.data[tuple(dock.layers.looked_at() or ())] > 0
+    assert layer.data[tuple(dock.layers.voxel_shown() or ())] > 0
 
 
 def test_window_and_level_by_dragging_and_by_key(
@@ -225,7 +225,7 @@ def test_the_comparison_opens_by_its_key_after_a_click_into_the_canvas(
         bench = workbench_of(dock.viewer)
         assert bench is not None
         qtbot.waitUntil(bench.isVisible, timeout=PATIENCE)
-        holder, _ = holder_of(bench)
+        holder, _ = dock_widget_of(bench)
         assert holder is not None
         holder.hide()
 

@@ -14,7 +14,7 @@ from tiny import study
 from waiting import PATIENCE, until_final
 
 from napari_mrseg._qt.compare.workbench import Workbench, workbench_of
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg.models.store import Model
 from napari_mrseg.session.state import Session
@@ -77,7 +77,7 @@ def test_the_table_is_as_high_as_the_window_and_the_picture_half_of_it(
     qtbot: QtBot, bench: Workbench
 ) -> None:
     """At 1440 × 900: all rows and tabs in sight, every column can be reached, the picture about half as wide as all."""
-    holder, window = holder_of(bench)
+    holder, window = dock_widget_of(bench)
     assert isinstance(holder, QDockWidget)
     assert window is not None
     qtbot.waitUntil(lambda: window.dockWidgetArea(holder) == Qt.DockWidgetArea.RightDockWidgetArea)
@@ -164,7 +164,7 @@ def test_maps_are_drawn_where_the_combinations_differ(qtbot: QtBot, bench: Workb
     """The agreement and attribution layers change the picture, with a colour bar, and go without a trace."""
     tab(qtbot, bench, bench.maps_panel)
     bench.dock.jump()
-    bench.dock.look.visible = False
+    bench.dock.overlay_style.visible = False
     before = picture(bench)
     for kind in ("agreement", "attribution"):
         check = bench.maps_panel.checks[kind]  # type: ignore[index]

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mrseg_training.data.anatomy import MEDIAN
-from mrseg_training.data.simulate import FAULTS
+from mrseg_training.data.simulate import ARTEFACTS
 from mrseg_training.data.tumour import chance, pick, uniform
 from mrseg_training.settings import AugmentPart
 
@@ -54,7 +54,7 @@ def augment(
     return torch.stack(out_images), torch.stack(out_labels)
 
 
-def faulty(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
+def with_artefacts(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
     """(C, I, P, L) normalised, on the CPU, a share ``part.faults`` of its channels with one fault of a scanner.
 
     Background stays 0 and the median what it was: normalising a whole scan with that fault would bring it back.
@@ -65,9 +65,9 @@ def faulty(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
     for channel in image:
         inside = channel != 0
         if chance(part.faults, draw) and bool(inside.any()):
-            fault = FAULTS[pick([sampling_weights for _, sampling_weights in FAULTS], draw)][0]
+            artefact = ARTEFACTS[pick([weight for _, weight in ARTEFACTS], draw)][0]
             lifted = torch.where(inside, (channel + MEDIAN).clamp_min(0.1), 0.0)
-            worse = fault(lifted, uniform(0, 1, draw) ** 1.5, draw)
+            worse = artefact(lifted, uniform(0, 1, draw) ** 1.5, draw)
             moved = channel[inside].median() - worse[inside].median()
             channel = torch.where(inside, worse + moved, 0.0)
         out.append(channel)

@@ -39,7 +39,7 @@ def bundled_card(
     ``base`` and ``fold``: settings of the two runs. ``unseen``: scans in no part of either. ``rows``: what was measured
     (see :class:`~napari_mrseg.models.card.ModelCard`), ``means``: mean and 95 % interval by region.
     """
-    said = ", ".join(
+    scores_text = ", ".join(
         f"{region} {m['mean']:.2f} [{m['low']:.2f}, {m['high']:.2f}] on {m['n']}"
         for region, m in means.items()
     )
@@ -70,7 +70,7 @@ def bundled_card(
             "trained_on": trained_on(base, fold, unseen),
             "measured_on": (
                 "Mean over scans with true masks, each by the weights of the fold not trained on it (the shipped "
-                f"ones: {', '.join(unseen)}). Mean over subjects and combinations [95 % interval]: {said}. The "
+                f"ones: {', '.join(unseen)}). Mean over subjects and combinations [95 % interval]: {scores_text}. The "
                 "generator's ranges were set beside some of these scans."
             ),
             "intended_use": "Research and demonstration only. Not a medical device; not for diagnosis or treatment.",

@@ -21,7 +21,7 @@ from mrseg_training.atomic import write_atomically
 from mrseg_training.average import Average
 from napari_mrseg.errors import ModelError
 
-KEPT = 2
+MOST_KEPT = 2
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 
 
@@ -79,7 +79,7 @@ def save_checkpoint(
     write_atomically(path, content)
     if best:
         write_atomically(folder / "best.safetensors", content)
-    for old in checkpoints(folder)[:-KEPT]:
+    for old in checkpoints(folder)[:-MOST_KEPT]:
         old.unlink(missing_ok=True)
     return path
 

@@ -111,8 +111,8 @@ def _panel(drawing: Drawing, top: float, stage: str, rows: Rows) -> None:
         for step, value in scores:
             x, y = place(step, 0.5 if highest == lowest else (value - lowest) / (highest - lowest))
             drawing.circle(x, y, 3, "#D55E00", "#000000")
-        said = f"dots: score {lowest:.3f} to {highest:.3f}"
-        drawing.words(_LEFT + _WIDTH + 12, top + 14 + 16 * len(lines), said, size=11, fill="#D55E00")
+        text = f"dots: score {lowest:.3f} to {highest:.3f}"
+        drawing.words(_LEFT + _WIDTH + 12, top + 14 + 16 * len(lines), text, size=11, fill="#D55E00")
 
 
 def _thinned(rows: Rows, name: str) -> list[tuple[float, float]]:

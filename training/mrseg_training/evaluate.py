@@ -32,7 +32,7 @@ from mrseg_training.paper_table import (
     summarise,
     table_markdown,
 )
-from mrseg_training.selection import chosen_subjects, seen_by
+from mrseg_training.selection import seen_by, select_subjects
 from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
@@ -73,7 +73,7 @@ def evaluate(
     before the first one is measured, and all that cannot be used are named at once; where it ends early all the same,
     the outputs hold the subjects measured before.
 
-    ``subjects``: only these ids. ``split``: which ids else, as :func:`~.chosen.chosen_subjects` takes it; default: all.
+    ``subjects``: only these ids. ``split``: which ids else, as :func:`~.chosen.select_subjects` takes it; default: all.
     ``lesions``: lesion-wise scores and surface Dice, too. ``shuffles``: how often the order of the inputs is shuffled
     for the order test, on the first ``order_subjects`` subjects; 0 leaves it out. ``activations``: mean activations of
     the features, on the same ones, drawn into features.svg. ``processes``: further ones that compute the scores
@@ -88,7 +88,7 @@ def evaluate(
     engine = Engine(loaded, device=device, precision=precision)
     source = find_labelled(data, loaded.task, subjects, labels)
     if subjects is None and split is not None:
-        wanted, sentence = chosen_subjects([loaded], source.ids, split)
+        wanted, sentence = select_subjects([loaded], source.ids, split)
         source = source.only(wanted)
         say(sentence)
     check_all(source, say)

@@ -16,7 +16,7 @@ from mrseg_training.atomic import write_atomically
 from mrseg_training.evaluate import OUTPUTS, evaluate, find_labelled
 from mrseg_training.log import silent
 from mrseg_training.markdown import number, table
-from mrseg_training.selection import chosen_subjects
+from mrseg_training.selection import select_subjects
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
@@ -60,7 +60,7 @@ def evaluate_models(
     split, subjects = options.pop("split", None), options.pop("subjects", None)
     if subjects is None and split is not None:
         labelled = find_labelled(Path(data), get_task(kinds[0]), None, options.get("labels"))
-        subjects, sentence = chosen_subjects(loaded, labelled.ids, split)
+        subjects, sentence = select_subjects(loaded, labelled.ids, split)
         options.get("say", silent)(sentence)
     documents = {
         name: evaluate(model, data, out / name, task=task, overwrite=overwrite, subjects=subjects, **options)

@@ -113,7 +113,7 @@ class Lines:
 
     def __init__(self, every: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.every, self.clock = every, clock
-        self._said = -math.inf
+        self._last_line = -math.inf
         self._began = (0.0, 0.0)  # the time and how much was done when the stage at hand began
         self._of = ""
 
@@ -136,9 +136,9 @@ class Lines:
         fresh = name != self._of
         if fresh:
             self._of, self._began = name, (now, done)
-        if not fresh and now - self._said < self.every and done < 1:
+        if not fresh and now - self._last_line < self.every and done < 1:
             return
-        self._said = now
+        self._last_line = now
         count = f"{step} of {steps}" if steps else f"step {step}"
         parts = [f"{name}: {count}"]
         if event["kind"] == "step":

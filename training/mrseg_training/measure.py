@@ -137,10 +137,10 @@ def _saliency(probabilities: npt.NDArray[np.float32], truth: Labels) -> dict[str
 
 def _overlap(labels: Labels, truth: Labels, task: Task) -> dict[str, list[int]]:
     """Pixels in both and in either, by region, where the truth says anything: 0 is unlabelled."""
-    said = truth > 0
+    known = truth > 0
     found = {}
     for region in task.regions:
-        a, b = region_mask(labels, region) & said, region_mask(truth, region)
+        a, b = region_mask(labels, region) & known, region_mask(truth, region)
         found[region.name] = [int((a & b).sum()), int((a | b).sum())]
     return found
 

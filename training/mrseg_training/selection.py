@@ -11,7 +11,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
 
 RUN, ALL = "run", "all"
-"""Words for :func:`chosen_subjects`: the test list of the model's own run, and every subject."""
+"""Words for :func:`select_subjects`: the test list of the model's own run, and every subject."""
 
 
 def split_of_run(model: Model) -> Mapping[str, Sequence[str]] | None:
@@ -26,7 +26,7 @@ def split_of_run(model: Model) -> Mapping[str, Sequence[str]] | None:
     return None
 
 
-def chosen_subjects(
+def select_subjects(
     models: Sequence[Model], there: Sequence[str], split: str | Path = RUN
 ) -> tuple[list[str], str]:
     """Ids to measure, of the labelled subjects ``there``, and one sentence that says which they are.

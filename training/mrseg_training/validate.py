@@ -29,7 +29,7 @@ def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
         labels = volumes.labels(subject)[None].to(fabric.device)
         available = volumes.available(subject)[None]
         with fabric.autocast():
-            for fewer in _looked_at(available):
+            for fewer in _picture_subjects(available):
                 seen = fill(images, fewer, stage.task)
                 if isinstance(stage, Reconstruct):
                     value = -losses.l1(
@@ -43,7 +43,7 @@ def score(stage: Stage, volumes: Volumes, subjects: int, fabric: Any) -> float:
     return total / count
 
 
-def _looked_at(available: Tensor) -> list[Tensor]:
+def _picture_subjects(available: Tensor) -> list[Tensor]:
     rows = [available]
     for m in torch.nonzero(available[0]).flatten().tolist():
         alone = torch.zeros_like(available)

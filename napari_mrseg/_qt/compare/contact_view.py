@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QImage, QPainter, QPen
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.compare.style_sheet import quiet, wrapped
 from napari_mrseg.compare.columns import text_of
 from napari_mrseg.compare.comparison import Comparison
@@ -194,7 +194,7 @@ class Contact(QWidget):
         if wanted is None or self._busy or (self.view.made is not None and self.view.made.wanted == wanted):
             return
         self._busy = True
-        Later(lambda: self._make(wanted), done=self._show, failed=self._broke, parent=self)
+        BackgroundTask(lambda: self._make(wanted), done=self._show, failed=self._broke, parent=self)
 
     def _wanted(self) -> _Wanted | None:
         where = self._where()

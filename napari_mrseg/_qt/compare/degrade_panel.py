@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.compare.style_sheet import button, quiet, titled, wrapped
 from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import Task
@@ -140,7 +140,7 @@ class Degrade(QWidget):
                 self.session.degrade(name, kind, strength)
 
         self._busy = True
-        Later(work, done=lambda _: self._sent(), failed=self._broke, parent=self)
+        BackgroundTask(work, done=lambda _: self._sent(), failed=self._broke, parent=self)
 
     def _sent(self) -> None:
         self._busy = False

@@ -10,8 +10,8 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
-from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.live_comparison import State
+from napari_mrseg._qt.bridge import BackgroundTask
+from napari_mrseg._qt.compare.live_comparison import LiveComparison
 from napari_mrseg._qt.user_settings import SAVED, last_folder, remember_folder
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.errors import InputError
@@ -31,7 +31,7 @@ class Exports(QObject):
 
     def __init__(
         self,
-        state: State,
+        state: LiveComparison,
         view: Callable[[], dict[str, Any]],
         restore: Callable[[dict[str, Any]], None],
         where: Callable[[], tuple[int, int] | None],
@@ -160,7 +160,7 @@ class Exports(QObject):
             if done is not None:
                 done(found)
 
-        Later(work, done=finished, failed=self.failed.emit, parent=self)
+        BackgroundTask(work, done=finished, failed=self.failed.emit, parent=self)
 
     # -- dialogs ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.bridge import BackgroundTask, SessionBridge
 from napari_mrseg._qt.compare.second import SecondModel
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.session.state import Session
@@ -16,7 +16,7 @@ from napari_mrseg.tasks import Combination
 _OTHER_RESULTS = frozenset({"study", "images", "model", "predictions"})
 
 
-class State(QObject):
+class LiveComparison(QObject):
     """Snapshots of a session's predictions.
 
     Whatever the table, the line of the smallest set and the pair need is measured on the thread that makes the
@@ -85,7 +85,7 @@ class State(QObject):
             self._take(None)
             return
         self._busy = True
-        Later(lambda: self._make(study), done=self._made, failed=self._broke, parent=self)
+        BackgroundTask(lambda: self._make(study), done=self._made, failed=self._broke, parent=self)
 
     def _make(self, study: Study) -> Comparison:
         against = self._against
@@ -142,7 +142,9 @@ class State(QObject):
         todo = next((c for c in comparison.predictions if not comparison.has_hd95(c)), None)
         if todo is not None:
             self._measuring = True
-            Later(lambda: comparison.hd95(todo), done=self._measured, failed=self._broke, parent=self)
+            BackgroundTask(
+                lambda: comparison.hd95(todo), done=self._measured, failed=self._broke, parent=self
+            )
 
     def _measured(self, found: Any) -> None:
         self._measuring = False

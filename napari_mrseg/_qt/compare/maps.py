@@ -12,7 +12,7 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.attribution import CAVEAT, probability_map
@@ -86,8 +86,8 @@ class Maps(QObject):
 
     def show(self, wanted: Wanted) -> None:
         """Switch a map on, or over to another region or modality."""
-        if not self.wanted and not self.dock.look.outline:
-            self._filled = self.dock.look.outline = True
+        if not self.wanted and not self.dock.overlay_style.outline:
+            self._filled = self.dock.overlay_style.outline = True
         self.wanted[wanted.kind] = wanted
         self.refresh()
 
@@ -99,7 +99,7 @@ class Maps(QObject):
     def _fill_again(self) -> None:
         """The last map is gone: the segmentation is drawn as it was."""
         if self._filled and not self.wanted:
-            self._filled = self.dock.look.outline = False
+            self._filled = self.dock.overlay_style.outline = False
 
     @property
     def working(self) -> bool:
@@ -118,7 +118,7 @@ class Maps(QObject):
         todo = next((w for w in self.wanted.values() if self._is_stale(w.kind)), None)
         if todo is not None and (todo.kind != "attribution" or comparison.complete):
             self._busy = True
-            Later(
+            BackgroundTask(
                 lambda: (todo, comparison, _compute(comparison, todo)),
                 done=self._arrived, failed=self._broke, parent=self,
             )  # fmt: skip

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.compare.bars import Bars
 from napari_mrseg._qt.compare.maps import MEANING, Kind, Maps, Wanted
 from napari_mrseg._qt.compare.style_sheet import quiet, titled, wrapped
@@ -137,7 +137,7 @@ class MapsPanel(QWidget):
             return comparison, region, Agreement(comparison).summary(region)
 
         self._summing = True
-        Later(work, done=self._summed, failed=self._broke, parent=self)
+        BackgroundTask(work, done=self._summed, failed=self._broke, parent=self)
 
     def _summed(self, found: tuple[Comparison, str, Summary]) -> None:
         self._summing = False

@@ -13,8 +13,8 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_mrseg._qt.bridge import Later
-from napari_mrseg._qt.compare.live_comparison import State
+from napari_mrseg._qt.bridge import BackgroundTask
+from napari_mrseg._qt.compare.live_comparison import LiveComparison
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.difference import BOTH, COLOURS, ONLY_A, ONLY_B, difference
@@ -57,7 +57,7 @@ class Pair(QObject):
     changed = Signal()
     failed = Signal(str)
 
-    def __init__(self, dock: MrsegDock, state: State) -> None:
+    def __init__(self, dock: MrsegDock, state: LiveComparison) -> None:
         super().__init__(dock)
         self.dock, self.viewer, self.state = dock, dock.viewer, state
         self.mode: Mode = "off"
@@ -71,14 +71,14 @@ class Pair(QObject):
         self._colours: dict[Any, DirectLabelColormap] = {}
         self.viewer.dims.events.order.connect(self._turned)
         self.viewer.scene.camera.events.orientation.connect(self._turned)
-        dock.look.events.connect(self._look)
+        dock.overlay_style.events.connect(self._follow_style)
 
     def close(self) -> None:
         self.viewer.dims.events.order.disconnect(self._turned)
         self.viewer.scene.camera.events.orientation.disconnect(self._turned)
         self.mode = "off"  # what still comes from a thread is not shown
         self._remove()
-        self.dock.look.events.disconnect(self._look)
+        self.dock.overlay_style.events.disconnect(self._follow_style)
         self.deleteLater()
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Pair(QObject):
         region = self.region or comparison.task.regions[0].name
         mode, side, fraction = self.mode, self._side(comparison), self.fraction
         work = partial(_picture, comparison, subject, a, b, mode, region, side, fraction)
-        Later(work, done=self._made, failed=self._broke, parent=self)
+        BackgroundTask(work, done=self._made, failed=self._broke, parent=self)
 
     def _made(self, found: Pictured) -> None:
         self._busy = False
@@ -189,7 +189,7 @@ class Pair(QObject):
             or self.layer.data.shape != found.data.shape
         ):
             self._remove(keep=True)
-            self.dock.look.visible = False
+            self.dock.overlay_style.visible = False
             self.layer = Labels(
                 found.data,
                 name="pair",
@@ -203,19 +203,19 @@ class Pair(QObject):
             self.layer.data = found.data
         self.layer.editable = False
         self.layer.features = _features(found, self.title)
-        self._look()
+        self._follow_style()
         self._name()
         self.changed.emit()
 
-    def _look(self, *_: Any) -> None:
+    def _follow_style(self, *_: Any) -> None:
         layer, shown = self.layer, self.shown
         if layer is None or shown is None:
             return
         colours = self._colour_map(shown)
         if layer.colormap is not colours:
             layer.colormap = colours
-        layer.opacity = self.dock.look.opacity
-        layer.contour = self.dock.look.contour
+        layer.opacity = self.dock.overlay_style.opacity
+        layer.contour = self.dock.overlay_style.contour
 
     def _name(self) -> None:
         """The layer's name and the words on the canvas."""
@@ -258,7 +258,7 @@ class Pair(QObject):
             self.shown = None
             self._say([])
             if there and not self.dock.closed:
-                self.dock.look.visible = True
+                self.dock.overlay_style.visible = True
 
     def _turned(self, event: Any = None) -> None:
         if self.mode == "split" and self.shown is not None:
@@ -271,7 +271,7 @@ class Pair(QObject):
 
     def _colour_map(self, found: Pictured) -> DirectLabelColormap:
         """Built once per look, because building one takes longer than a frame."""
-        task, hidden = found.study.task, self.dock.look.hidden
+        task, hidden = found.study.task, self.dock.overlay_style.hidden
         place = found.mode, hidden, _grey(task, found.a, found.a), _grey(task, found.b, found.a), task.name
         if place not in self._colours:
             self._colours[place] = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_mrseg._qt.bridge import Later, SessionBridge
+from napari_mrseg._qt.bridge import BackgroundTask, SessionBridge
 from napari_mrseg.compare.comparison import Second
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import Cancelled
@@ -52,7 +52,7 @@ class SecondModel(QObject):
         self.changed.emit()
         if asked is not None:
             work = partial(_load, asked, self.session)
-            Later(work, done=partial(self._loaded, self._turn), failed=self._broke, parent=self)
+            BackgroundTask(work, done=partial(self._loaded, self._turn), failed=self._broke, parent=self)
 
     def second(self, study: Study) -> Second | None:
         """What is there of ``study``; None without a second model."""
@@ -87,7 +87,7 @@ class SecondModel(QObject):
         combination = first if first in todo else todo[0]
         self._busy = True
         work = partial(self._compute, self._turn, engine, study, combination)
-        Later(work, done=partial(self._made, self._turn, study), failed=self._broke, parent=self)
+        BackgroundTask(work, done=partial(self._made, self._turn, study), failed=self._broke, parent=self)
 
     def _compute(
         self, turn: int, engine: Engine, study: Study, combination: Combination

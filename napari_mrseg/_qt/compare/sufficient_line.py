@@ -17,7 +17,7 @@ _HEIGHT = 62  # pixels, four lines: reserved, so that a longer sentence does not
 _WIDE = 900  # pixels for the sentences beside the number
 
 
-class Enough(QWidget):
+class SufficientLine(QWidget):
     """A spin box for the Dice, and the sentences."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -23,26 +23,26 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mrseg._qt.bridge import Later
+from napari_mrseg._qt.bridge import BackgroundTask
 from napari_mrseg._qt.compare.contact_view import Contact
 from napari_mrseg._qt.compare.degrade_panel import Degrade
 from napari_mrseg._qt.compare.exports import Exports
-from napari_mrseg._qt.compare.live_comparison import State
+from napari_mrseg._qt.compare.live_comparison import LiveComparison
 from napari_mrseg._qt.compare.maps import Maps
 from napari_mrseg._qt.compare.maps_panel import MapsPanel
 from napari_mrseg._qt.compare.matrix import Matrix
 from napari_mrseg._qt.compare.pair import Pair
 from napari_mrseg._qt.compare.pair_panel import PairPanel
 from napari_mrseg._qt.compare.style_sheet import WORKBENCH, wrapped
-from napari_mrseg._qt.compare.sufficient_line import Enough
+from napari_mrseg._qt.compare.sufficient_line import SufficientLine
 from napari_mrseg._qt.compare.table_options import Choices
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.dock_widget import holder_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dropdowns import model_choices
 from napari_mrseg._qt.key_names import key
 from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import follow_theme
-from napari_mrseg._qt.text_labels import Line
+from napari_mrseg._qt.text_labels import ElidedLabel
 from napari_mrseg.tasks import Combination
 
 WIDTH, HEIGHT = 690, 640  # pixels: all columns; fifteen rows, their head and foot, and what is chosen below
@@ -65,9 +65,9 @@ class Workbench(QWidget):
         )  # for a moment the docks lie one over the other
         self.setObjectName("MrsegWorkbench")
         self._unstyle = follow_theme(self, self.viewer, WORKBENCH)
-        self.state = State(self.session, self)
+        self.state = LiveComparison(self.session, self)
         self.pair, self.maps = Pair(dock, self.state), Maps(dock)
-        self.matrix, self.choices, self.enough = Matrix(), Choices(), Enough()
+        self.matrix, self.choices, self.enough = Matrix(), Choices(), SufficientLine()
         self.pair_panel, self.maps_panel = PairPanel(self.pair), MapsPanel(self.maps)
         self.contact, self.degrade = Contact(self.where), Degrade(self.session)
         self.exports = Exports(self.state, self.view, self.restore, self.where, self)
@@ -123,7 +123,7 @@ class Workbench(QWidget):
     def _offer_models(self) -> None:
         session = self.session
         current = None if session.model is None else session.model.info["name"]
-        Later(
+        BackgroundTask(
             lambda: model_choices(session.task),
             done=lambda names: None if self.closed else self.choices.offer_models(names, current),
             failed=self._fail,
@@ -137,9 +137,9 @@ class Workbench(QWidget):
             self.choices.show_second(None)
         self.choices.name_second(second.name)
         if second.waiting:
-            self.said.setText(f"{second.name}: {second.waiting} to come")
-        elif self.said.text().endswith(" to come"):
-            self.said.setText("")
+            self.status.setText(f"{second.name}: {second.waiting} to come")
+        elif self.status.text().endswith(" to come"):
+            self.status.setText("")
 
     def _mark(self) -> None:
         a = self.session.combination or None
@@ -176,7 +176,7 @@ class Workbench(QWidget):
 
     def where(self) -> tuple[int, int] | None:
         """(axis, index) of the slice on screen, of the study's grid."""
-        study, point = self.session.study, self.dock.layers.looked_at()
+        study, point = self.session.study, self.dock.layers.voxel_shown()
         if study is None or point is None:
             return None
         ndim = len(study.grid.shape)
@@ -239,7 +239,7 @@ class Workbench(QWidget):
         self.working.setRange(0, 0)
         self.working.setMaximumSize(110, 14)
         self.working.setVisible(False)
-        self.said = Line("quiet")
+        self.status = ElidedLabel("quiet")
         self.export = QToolButton()
         self.export.setText("Report and export")
         self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -255,7 +255,7 @@ class Workbench(QWidget):
         row.setContentsMargins(0, 0, 2, 0)
         row.setSpacing(6)
         row.addWidget(self.coverage)
-        row.addWidget(self.said, 1)
+        row.addWidget(self.status, 1)
         for widget in (self.working, self.own, self.export):
             row.addWidget(widget)
         self.tabs = QTabWidget()
@@ -345,23 +345,23 @@ class Workbench(QWidget):
         self.state.want_hd95("hd95" in kinds)
 
     def _began(self, what: str) -> None:
-        self.said.setText(what)
+        self.status.setText(what)
         self.working.setVisible(True)
 
     def _finished(self, sentence: str) -> None:
         self.working.setVisible(False)
         name = sentence.removeprefix("Wrote ").split(" with ")[0].rstrip(".")
-        self.said.setText(f"Wrote {name.replace(chr(92), '/').rsplit('/', 1)[-1]}" if sentence else "")
-        self.said.setToolTip(sentence)
+        self.status.setText(f"Wrote {name.replace(chr(92), '/').rsplit('/', 1)[-1]}" if sentence else "")
+        self.status.setToolTip(sentence)
 
     def _fail(self, sentence: str) -> None:
         self.working.setVisible(False)
-        self.said.setText("")
+        self.status.setText("")
         self.dock.say(sentence)
 
     def float(self, on: bool) -> None:
         """A window of its own, or back beside the picture."""
-        holder, window = holder_of(self)
+        holder, window = dock_widget_of(self)
         if holder is None or window is None:
             return
         holder.setFloating(on)
@@ -372,7 +372,7 @@ class Workbench(QWidget):
             self.go_beside()
 
     def _show_floating(self) -> None:
-        holder, _ = holder_of(self)
+        holder, _ = dock_widget_of(self)
         self.own.setChecked(holder is not None and holder.isFloating())
 
     def go_beside(self) -> None:
@@ -380,8 +380,8 @@ class Workbench(QWidget):
 
         napari puts a plugin's dock where it will; over the main dock, tabs lead from one to the other.
         """
-        holder, window = holder_of(self)
-        other, _ = holder_of(self.dock)
+        holder, window = dock_widget_of(self)
+        other, _ = dock_widget_of(self.dock)
         self._show_floating()
         if holder is None or window is None or other is None or holder.isFloating():
             return
@@ -421,10 +421,10 @@ class Workbench(QWidget):
     def _keep_half(self) -> None:
         if self.closed:
             return
-        holder, window = holder_of(self)
+        holder, window = dock_widget_of(self)
         if holder is None or window is None or holder.isFloating() or not self.isVisible():
             return
-        other, _ = holder_of(self.dock)
+        other, _ = dock_widget_of(self.dock)
         # Of docks that share a place Qt calls all visible.
         apart = other is not None and other.isVisible() and other not in window.tabifiedDockWidgets(holder)
         beside = other.width() if other is not None and apart else 0

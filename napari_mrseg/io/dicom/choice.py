@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_mrseg.io.agent import Side, Vote, weigh
-from napari_mrseg.io.decision import Verdict
+from napari_mrseg.io.decision import Decision
 from napari_mrseg.io.dicom import case_of, names_study
 from napari_mrseg.io.dicom.index import Export, Series, index
 from napari_mrseg.io.dicom.role import agent_votes, description_of, judge, protocol_of
@@ -33,7 +33,7 @@ class Judged:
     """
 
     case: str
-    series: tuple[tuple[Series, Verdict], ...]
+    series: tuple[tuple[Series, Decision], ...]
     refusal: str = ""
     studies: tuple[tuple[Path, str], ...] = ()
 
@@ -57,8 +57,10 @@ def judge_export(path: Path, task: Task) -> Judged | None:
         shown = "; ".join(words for _, words in listed[:8])
         more = f"; {len(listed) - 8} more" if len(listed) > 8 else ""
         name = export.root.name
-        said = f"{name} holds {len(listed)} studies: {shown}{more}; open one of them, e.g. “{name}/study 1”."
-        return Judged("an export", every, said, listed)
+        problem = (
+            f"{name} holds {len(listed)} studies: {shown}{more}; open one of them, e.g. “{name}/study 1”."
+        )
+        return Judged("an export", every, problem, listed)
     else:
         chosen = studies[0]
     return Judged(case_of(chosen), _chosen(export.of(chosen), task))
@@ -76,7 +78,7 @@ def _listed(export: Export) -> tuple[tuple[Path, str], ...]:
     return tuple(found)
 
 
-def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
+def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Decision]:
     """What each of the ``series`` of one study shows, judged beside the others."""
     described: dict[str, set[str]] = {}
     for one in series:
@@ -86,29 +88,29 @@ def judge_beside(series: Sequence[Series], task: Task) -> dict[Series, Verdict]:
         s: len(described[protocol_of(s)]) == 1 and bool(find_claims(words_of(protocol_of(s)), task))
         for s in series
     }
-    told = {
+    sides = {
         s: weigh(v for v in agent_votes(s, protocol=own[s]) if v.weight == 2).side
         for s in series
         if len(s.moment) >= WHOLE_MOMENT
     }
-    return {s: judge(s, task, by_time(s, told), protocol=own[s]) for s in series}
+    return {s: judge(s, task, by_time(s, sides), protocol=own[s]) for s in series}
 
 
-def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
+def by_time(series: Series, sides: Mapping[Series, Side]) -> list[Vote]:
     """What follows for ``series`` from when the others were taken, and what they say: an agent, once given, stays.
 
     Later than a scan after an agent is after it as well, and earlier than a scan without one is without it. To be
     before a scan after an agent proves nothing: there may be two.
     """
-    if series not in told:
+    if series not in sides:
         return []
     when, votes = series.moment, []
-    before = next((s for s in told if s.moment < when and told[s] == "post"), None)
+    before = next((s for s in sides if s.moment < when and sides[s] == "post"), None)
     if before is not None:
         votes.append(
             Vote("time", "post", f"it was taken later than {before.path.name}, which is after an agent")
         )
-    after = next((s for s in told if s.moment > when and told[s] == "pre"), None)
+    after = next((s for s in sides if s.moment > when and sides[s] == "pre"), None)
     if after is not None:
         votes.append(
             Vote("time", "pre", f"it was taken earlier than {after.path.name}, which is without an agent")
@@ -116,11 +118,11 @@ def by_time(series: Series, told: Mapping[Series, Side]) -> list[Vote]:
     return votes
 
 
-def _chosen(series: tuple[Series, ...], task: Task) -> tuple[tuple[Series, Verdict], ...]:
+def _chosen(series: tuple[Series, ...], task: Task) -> tuple[tuple[Series, Decision], ...]:
     judged = judge_beside(series, task)
     moments = sorted({s.moment for s in series})
     for name in task.names:
-        same = [s for s, verdict in judged.items() if verdict.role == name]
+        same = [s for s, decision in judged.items() if decision.role == name]
         if len(same) < 2:
             continue
         pair = siblings(task, name)
@@ -134,7 +136,7 @@ def _chosen(series: tuple[Series, ...], task: Task) -> tuple[tuple[Series, Verdi
         for other in same:
             if other is not best:
                 why = f"{judged[other].reason}, but {best.path.name} {_why(best, other, early)}"
-                judged[other] = Verdict(None, why, near=(name,))
+                judged[other] = Decision(None, why, near=(name,))
         more = f"{judged[best].reason}; chosen of {len(same)} series of {name}"
         judged[best] = replace(judged[best], reason=more)
     return tuple(judged.items())
@@ -144,12 +146,12 @@ def _coarsest(series: Series) -> float:
     return max(series.slice_mm, *series.pixel_mm)
 
 
-def _rank(series: Series, verdict: Verdict, place: int) -> tuple[object, ...]:
+def _rank(series: Series, decision: Decision, place: int) -> tuple[object, ...]:
     """``place`` in time, so that more is better."""
     voxels = len(series.frames) * series.shape[0] * series.shape[1]
     return (
         "DERIVED" not in series.image_type,
-        verdict.confidence == "sure",
+        decision.confidence == "sure",
         -round(_coarsest(series) / FINER_MM),
         place,
         voxels,

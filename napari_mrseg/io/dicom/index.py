@@ -257,7 +257,7 @@ def _looked_through(root: Path, listed: tuple[Member, ...]) -> Export:
             short[str(header.get("SeriesInstanceUID"))].append((member, header))
     series = [volume for files in _by_series(root, found) for volume in _checked(root, files, short)]
     series += [
-        replace(_bare(root, files), refusal=_said_short(len(files), len(files))) for files in short.values()
+        replace(_bare(root, files), refusal=_damage_text(len(files), len(files))) for files in short.values()
     ]
     lost = _of_images(lost, found)
     series.sort(key=_order)
@@ -278,11 +278,11 @@ def _checked(root: Path, files: list[_File], short: dict[str, list[_File]]) -> l
     volumes = _volumes(root, files)
     if not damaged:
         return volumes
-    said = _said_short(len(damaged), len(files) + len(damaged))
-    return [replace(one, refusal=one.refusal or said) for one in volumes]
+    refusal = _damage_text(len(damaged), len(files) + len(damaged))
+    return [replace(one, refusal=one.refusal or refusal) for one in volumes]
 
 
-def _said_short(count: int, every: int) -> str:
+def _damage_text(count: int, every: int) -> str:
     return f"{count} of its {every} files {'is' if count == 1 else 'are'} cut short; copy the export again"
 
 
@@ -471,8 +471,8 @@ def _volumes(root: Path, files: Sequence[_File]) -> list[Series]:
         except BROKEN:
             nowhere += 1
     if nowhere:
-        said = f"{nowhere} of its {len(images)} files do not say where their slices lie"
-        return [replace(bare, refusal=said)]
+        refusal = f"{nowhere} of its {len(images)} files do not say where their slices lie"
+        return [replace(bare, refusal=refusal)]
     found = []
     for stack, part in stacks_of(slices):
         first = min(stack, key=lambda one: one.frame.order)
@@ -492,8 +492,8 @@ def _volumes(root: Path, files: Sequence[_File]) -> list[Series]:
         return [replace(found[0], refusal=f"a localiser: {sum(len(v.frames) for v in found)} single slices")]
     rest = [frame for volume in found if len(volume.frames) < FEW_SLICES for frame in volume.frames]
     if large and rest:
-        said = f"{len(rest)} of its slices lie, or were taken, otherwise than the rest of the series"
-        large.append(replace(found[0], frames=tuple(rest), refusal=said))
+        refusal = f"{len(rest)} of its slices lie, or were taken, otherwise than the rest of the series"
+        large.append(replace(found[0], frames=tuple(rest), refusal=refusal))
     return large or found
 
 
@@ -590,7 +590,7 @@ def _named(root: Path, series: Sequence[Series]) -> tuple[Series, ...]:
     """With paths to be shown and given back: unique, without anything of the patient."""
     studies = list(dict.fromkeys(s.study for s in series))
     patients: dict[str, int] = {}
-    taken: set[Path] = set()
+    used_paths: set[Path] = set()
     found = []
     for one in series:
         who = hashlib.sha256(
@@ -603,13 +603,13 @@ def _named(root: Path, series: Sequence[Series]) -> tuple[Series, ...]:
             title = f"{one.lost} file{'' if one.lost == 1 else 's'} that cannot be read"
         path = folder / (f"{title} ({one.description})" if one.description else title)
         number = 2
-        while path in taken:
+        while path in used_paths:
             suffix = f"; volume {number}"
             path = folder / (
                 f"{title}{suffix} ({one.description})" if one.description else f"{title}{suffix}"
             )
             number += 1
-        taken.add(path)
+        used_paths.add(path)
         found.append(replace(one, path=path, patient=patient))
     return tuple(found)
 

@@ -176,8 +176,8 @@ def _upright(series: Series, data: Array) -> Array:
 def _part(series: Series) -> Note | None:
     if not series.part:
         return None
-    said = f"{series.path.name} is number {series.part} by time of several acquisitions in one series"
-    return Note("one_of_several_acquisitions", f"{said}; check that it is the one you mean.")
+    sentence = f"{series.path.name} is number {series.part} by time of several acquisitions in one series"
+    return Note("one_of_several_acquisitions", f"{sentence}; check that it is the one you mean.")
 
 
 def _lost(series: Series) -> Note | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_mrseg.io.agent import IN_WORDS, Vote, fold, side_of, tag_vote
-from napari_mrseg.io.decision import Timing, Verdict, decide, is_derived, made_from, verdict_of
+from napari_mrseg.io.decision import Decision, Timing, decide, decide_by_name, is_derived, made_from
 from napari_mrseg.io.dicom.index import _NAMES as NAMES
 from napari_mrseg.io.dicom.index import FEW_SLICES, Series
 from napari_mrseg.io.keywords import words_of
@@ -62,7 +62,7 @@ def tag_of(series: Series) -> Vote | None:
     return tag_vote(" ".join(meanings) if meanings else series.header.get("ContrastBolusAgent"))
 
 
-def judge(series: Series, task: Task, votes: Sequence[Vote] = (), *, protocol: bool = True) -> Verdict:
+def judge(series: Series, task: Task, votes: Sequence[Vote] = (), *, protocol: bool = True) -> Decision:
     """What the series shows, why, and whether that is in doubt.
 
     ``votes``: what is known of an agent from other series; ``protocol``: as for :func:`agent_votes`.
@@ -70,45 +70,45 @@ def judge(series: Series, task: Task, votes: Sequence[Vote] = (), *, protocol: b
     return _without_names(_judged(series, task, votes, protocol), series)
 
 
-def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -> Verdict:
-    said = verdict_of(words_of(description_of(series)), task)
-    second = verdict_of(words_of(protocol_of(series)), task)
-    near = (said.role,) if said.role else said.doubt or said.near
+def _judged(series: Series, task: Task, votes: Sequence[Vote], protocol: bool) -> Decision:
+    by_description = decide_by_name(words_of(description_of(series)), task)
+    second = decide_by_name(words_of(protocol_of(series)), task)
+    near = (by_description.role,) if by_description.role else by_description.doubt or by_description.near
     if series.refusal:
-        return Verdict(None, series.refusal, near=near)
+        return Decision(None, series.refusal, near=near)
     if len(series.frames) < FEW_SLICES:
-        return Verdict(None, f"{len(series.frames)} slices only: a localiser or a picture")
+        return Decision(None, f"{len(series.frames)} slices only: a localiser or a picture")
     if "LOCALIZER" in series.image_type:
-        return Verdict(None, "a localiser")
+        return Decision(None, "a localiser")
     made = made_from(series.image_type)
     if made:
-        return Verdict(None, made, near=near)
+        return Decision(None, made, near=near)
     if (series.number_of("DiffusionBValue") or 0) > 0:
-        return Verdict(None, "diffusion-weighted")
+        return Decision(None, "diffusion-weighted")
     timing = timing_of(series)
-    if not (said.role or said.doubt or said.other):
-        said = second  # the description names no modality
+    if not (by_description.role or by_description.doubt or by_description.other):
+        by_description = second  # the description names no modality
     elif (
-        said.role
+        by_description.role
         and second.role
         and not timing.weighting
-        and _weighting(said, task) != _weighting(second, task)
+        and _weighting(by_description, task) != _weighting(second, task)
     ):
-        reason = f"its description says “{said.role}” and its protocol “{second.role}”"
-        return Verdict(None, reason, doubt=(said.role, second.role))
+        reason = f"its description says “{by_description.role}” and its protocol “{second.role}”"
+        return Decision(None, reason, doubt=(by_description.role, second.role))
     every = agent_votes(series, protocol=protocol)
     silence = Vote(DESCRIPTION, "pre", f"its {DESCRIPTION} says nothing of an agent", 1)
     own = next((v for v in every if v.source == DESCRIPTION), silence)
     others = [v for v in every if v.source != DESCRIPTION]
-    found = decide(said, timing, [*others, *votes], task, DESCRIPTION, own)
+    found = decide(by_description, timing, [*others, *votes], task, DESCRIPTION, own)
     if found.role and is_derived(series.image_type) and not found.question:
         question = "was computed from another series; if the original is there, use that"
         found = replace(found, confidence="likely", question=question)
     return found
 
 
-def _weighting(verdict: Verdict, task: Task) -> str:
-    return task.modality(verdict.role or "").weighting
+def _weighting(decision: Decision, task: Task) -> str:
+    return task.modality(decision.role or "").weighting
 
 
 def _heard(source: str, text: str, series: Series) -> Vote | None:
@@ -135,17 +135,17 @@ def names_of(series: Series) -> list[str]:
     return sorted(words, key=lambda word: (-len(word), word))
 
 
-def _without_names(verdict: Verdict, series: Series) -> Verdict:
+def _without_names(decision: Decision, series: Series) -> Decision:
     """The verdict with no word of the patient's name in what is quoted."""
     names = [name for name in names_of(series) if len(name) > 2]
     if not names:
-        return verdict
+        return decision
     pattern = re.compile("|".join(map(re.escape, names)), re.IGNORECASE)
 
     def hidden(text: str) -> str:
         return re.sub("“[^”]*”", lambda quoted: pattern.sub("…", quoted[0]), text)
 
-    return replace(verdict, reason=hidden(verdict.reason), question=hidden(verdict.question))
+    return replace(decision, reason=hidden(decision.reason), question=hidden(decision.question))
 
 
 def _text(series: Series, name: str) -> str:

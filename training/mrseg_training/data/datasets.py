@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mrseg_training.data.growing_pool import Growing
+from mrseg_training.data.growing_pool import GrowingPool
 from mrseg_training.data.prepared import Cached, Volumes, fill_cache
 from mrseg_training.data.splits import Split, draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, Source, find_folders, open_source
@@ -48,7 +48,7 @@ def prepare_data(config: Config, source: Source, split: Split, out: Path, log: L
     """Prepare and open the subjects. The first process prepares, the others wait."""
     folder = (config.data.cache or out / "cache").expanduser()
 
-    def said(what: Count | str) -> None:
+    def show_progress(what: Count | str) -> None:
         if isinstance(what, str):
             log("data", message=what)
         elif log.report is not None:
@@ -59,7 +59,12 @@ def prepare_data(config: Config, source: Source, split: Split, out: Path, log: L
     everyone = [subject for group in ("train", "validation") for subject in split[group]]
     with fabric.rank_zero_first():
         cached = fill_cache(
-            source, everyone, folder, skip_bad=config.data.skip_bad, workers=config.data.workers, say=said
+            source,
+            everyone,
+            folder,
+            skip_bad=config.data.skip_bad,
+            workers=config.data.workers,
+            say=show_progress,
         )
     by_subject = {c.subject: c for c in cached}
 
@@ -79,7 +84,9 @@ def prepare_data(config: Config, source: Source, split: Split, out: Path, log: L
     grow = config.data.simulate.grow
     if config.data.source == "simulated" and grow:
         draws = fabric.global_rank == 0
-        known = Growing(train, source, folder, grow, config.data.in_memory, fabric.world_size, draws=draws)
+        known = GrowingPool(
+            train, source, folder, grow, config.data.in_memory, fabric.world_size, draws=draws
+        )
     else:
         known = Volumes([c for c in train if c.subject in chosen], config.data.in_memory, fabric.world_size)
     return Data(known, volumes("validation"), split, hidden)

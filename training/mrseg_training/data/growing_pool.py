@@ -16,7 +16,7 @@ from napari_mrseg.errors import InputError
 POLL = 0.2  # seconds between two looks for a subject that another process draws
 
 
-class Growing(Volumes):
+class GrowingPool(Volumes):
     """Subjects of which each epoch has ``grow`` more than the one before.
 
     Subject k of a seed is always the same, and epoch e has the first N + e · grow, so that a run that was stopped goes

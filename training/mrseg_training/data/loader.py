@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mrseg_training import perturb
-from mrseg_training.augment import augment, faulty, regions_of
+from mrseg_training.augment import augment, regions_of, with_artefacts
 from mrseg_training.data.prepared import Volumes
 from mrseg_training.settings import Extents, StagePart
 from mrseg_training.stages import Batch
@@ -83,7 +83,7 @@ class Loader:
                 image, label = halved(*self._crop(subject, wide, draw), self.kinds)
             else:
                 image, label = self._crop(subject, extents, draw)
-            images.append(faulty(image, self.part.augment, draw))
+            images.append(with_artefacts(image, self.part.augment, draw))
             labels.append(label)
             available.append(self.volumes.available(subject))
         return torch.stack(images), torch.stack(labels), torch.stack(available), draws

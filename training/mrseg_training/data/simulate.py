@@ -197,9 +197,9 @@ def scanner(images: Tensor, brain: Tensor, generator: Generator) -> Tensor:
     out = []
     for image in images:
         image = image.clamp_min(0.1) * brain
-        for fault, share in FAULTS:
+        for artefact, share in ARTEFACTS:
             if chance(share, generator):
-                image = fault(image, uniform(0, 1, generator) ** 1.5, generator)
+                image = artefact(image, uniform(0, 1, generator) ** 1.5, generator)
         if chance(0.2, generator):
             part, axis = uniform(0, 0.9, generator), pick((1, 1, 1), generator)
             image = (
@@ -209,7 +209,7 @@ def scanner(images: Tensor, brain: Tensor, generator: Generator) -> Tensor:
     return torch.stack(out)
 
 
-FAULTS = (
+ARTEFACTS = (
     (degrade.gamma, 0.35),
     (degrade.contrast, 0.2),
     (degrade.blur, 0.2),

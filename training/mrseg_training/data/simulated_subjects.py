@@ -51,10 +51,10 @@ class Simulated:
         self.ids: Sequence[str] = [subject for group in GROUPS for subject in self.split[group]]
 
     def fingerprint(self, subject: str) -> str:
-        told: list[object] = [PREPARATION, GENERATOR, self.spacing, self.part.seed, subject]
+        parts: list[object] = [PREPARATION, GENERATOR, self.spacing, self.part.seed, subject]
         if self._drawn_from:
-            told.append(self._drawn_from)
-        text = json.dumps(told)
+            parts.append(self._drawn_from)
+        text = json.dumps(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def load(self, subject: str) -> Prepared:
@@ -79,10 +79,10 @@ class Simulated:
     def _drawn_from(self) -> dict[str, object]:
         """What else decides a subject: the settings that are not the default, and the scans themselves."""
         part = self.part.model_dump(mode="json", exclude_defaults=True)
-        told = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed", "grow")}
+        parts = {k: v for k, v in part.items() if k not in ("train", "validation", "test", "seed", "grow")}
         if self.drawn_at != SPACING:
-            told["drawn_at"] = self.drawn_at
-        return told | ({"files": [_digest(folder) for folder in self.folders]} if self.folders else {})
+            parts["drawn_at"] = self.drawn_at
+        return parts | ({"files": [_digest(folder) for folder in self.folders]} if self.folders else {})
 
     @cached_property
     def _simulator(self) -> Simulator:

@@ -45,7 +45,7 @@ class Collaborate(Stage):
             kept = perturb.drop(available[:, pair], self.part.dropout, batch.draws, by="sample")
             available = available.clone()
             available[:, pair] = kept
-        seen, both = self._look(batch, available)
+        seen, both = self._forward(batch, available)
         one, other = (available[:, k] for k in self.network.settings.pair)
         terms = {
             "truth": self._of(seen.logits[0], batch, available, one)
@@ -63,7 +63,7 @@ class Collaborate(Stage):
         return self._truth([logits[rows]], some, available[rows], self.part.truth)
 
     def _unlabelled(self, batch: Batch) -> Terms:
-        seen, both = self._look(batch, batch.available)
+        seen, both = self._forward(batch, batch.available)
         terms = {}
         if self.part.channel:
             terms["unlabelled_channel"] = losses_cmc.channel_consistency(*seen.features, both)
@@ -77,7 +77,7 @@ class Collaborate(Stage):
             )
         return terms
 
-    def _look(self, batch: Batch, available: Tensor) -> tuple[Both, Tensor]:
+    def _forward(self, batch: Batch, available: Tensor) -> tuple[Both, Tensor]:
         """What the network makes of the batch, and which samples have both modalities."""
         device = batch.images.device
         seen: Both = self.network.look(fill(batch.images, available, self.task), available.to(device))
