@@ -46,7 +46,7 @@ def unwritable_folder() -> str | None:
 
 
 def examine() -> dict[str, Any]:
-    """A JSON-able report. ``problems`` lists what will not work here, each with the mend."""
+    """A JSON-able report. ``problems`` lists what will not work here, each with the fix."""
     import torch
 
     from napari_mrseg.inference.cost import seconds_on_cpu

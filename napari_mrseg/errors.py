@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message is one sentence: the file, what is wrong, the mend."""
+"""The errors a user can meet. Each message is one sentence: the file, what is wrong, the fix."""
 
 from __future__ import annotations
 

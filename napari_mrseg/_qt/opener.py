@@ -168,7 +168,7 @@ class Opener:
     # -- what the user can say where files do not --------------------------------------------------------
 
     def offer_fixes(self, cause: MrsegError | None) -> None:
-        """The button for what would mend an opening that failed for ``cause``."""
+        """The button for what would fix an opening that failed for ``cause``."""
         asked = () if self.asked is None else self.asked.paths
         panel, task = self._dock.panel, self._dock.session.task
         panel.which_button.setEnabled(True)

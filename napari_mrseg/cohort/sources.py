@@ -55,7 +55,7 @@ def digest_of(listed: Listed, task: Task) -> str:
     """SHA-256 over role, name and content of each file that the study is read from."""
     try:
         found = recognise(list(listed.sources), task)
-    except (InputError, OSError) as error:  # it has no files in use: whatever changes there may mend it
+    except (InputError, OSError) as error:  # it has no files in use: whatever changes there may fix it
         return _hash([str(error), stamps_of(listed)[0]])
     parts = [
         [f.role or "", *f.doubt, f.path.name, *_contents(f.path, task)]

@@ -249,8 +249,8 @@ def _with_reference(study: Study, found: Sequence[Found], reader: Reader, scheme
         except InputError as error:
             if candidate.explicit:
                 raise
-            mend = CODES_OPTION if isinstance(error, LabelCodesError) and study.task.schemes else ""
-            return _noted(study, "reference_unusable", f"The reference is left out: {error}", mend)
+            option = CODES_OPTION if isinstance(error, LabelCodesError) and study.task.schemes else ""
+            return _noted(study, "reference_unusable", f"The reference is left out: {error}", option)
         if is_computed(candidate.path):
             study = _noted(
                 study,

@@ -80,7 +80,7 @@ class Recognition:
         return None if self.private or self.refusal else several_subjects(self.files, self.folder, task)
 
     def problems(self, task: Task) -> tuple[str, ...]:
-        """Why no study can be made of these files: one sentence each, with the mend; empty if one can."""
+        """Why no study can be made of these files: one sentence each, with the fix; empty if one can."""
         sentences = [self.refusal] if self.refusal else []
         several = self.several(task)
         if several is not None and not any(found.explicit for found in several.files):

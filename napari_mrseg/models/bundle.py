@@ -41,7 +41,7 @@ def read_bundle(
     ``metadata.json`` says. ``axes``: where the axes of its arrays point; ``spacing``: mm of its voxels. Its
     intensities are taken to be z-scores over what is not background, as MONAI's own bundles for brains are made.
 
-    Raises InputError that names the file, what is wrong and the mend.
+    Raises InputError that names the file, what is wrong and the fix.
     """
     metadata = _json(folder / METADATA) if (folder / METADATA).is_file() else {}
     config_file = next((folder / c for c in CONFIGS if (folder / c).is_file()), None)

@@ -189,7 +189,7 @@ def _loaded(entry: Any) -> type[Network]:
     except Exception as error:
         raise InputError(
             f"the architecture “{entry.name}” comes from {entry.value}, which cannot be loaded ({error}); "
-            "mend or reinstall that package."
+            "fix or reinstall that package."
         ) from error
     if not (isinstance(found, type) and issubclass(found, Network)):
         raise InputError(f"the architecture “{entry.name}” is {entry.value}, which is no Network.")

@@ -48,10 +48,10 @@ def _loaded(entry: EntryPoint) -> Task:
         found = entry.load()
     except Exception as error:
         raise InputError(
-            f"{where}, which cannot be loaded ({error}); mend or remove that package."
+            f"{where}, which cannot be loaded ({error}); fix or remove that package."
         ) from error
     if not isinstance(found, Task):
-        raise InputError(f"{where}, which is no Task; mend or remove that package.")
+        raise InputError(f"{where}, which is no Task; fix or remove that package.")
     if found.name != entry.name:
         raise InputError(f"{where}, whose own name is “{found.name}”; give both the same name.")
     return found

@@ -64,7 +64,7 @@ def test_published_weights_come_from_a_folder(network: UniMRSeg, tmp_path: Path)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
-    """Nothing there, and a file of another network: one sentence each, with the mend."""
+    """Nothing there, and a file of another network: one sentence each, with the fix."""
     backbone = Backbone("resnet50", 4, (8, 16, 32, 64))
     with pytest.raises(InputError, match=r"holds no model.safetensors; .*hf download"):
         backbone.take(tmp_path)

@@ -1,4 +1,4 @@
-"""Bad files: one type of error, one sentence that names the file, what is wrong and the mend."""
+"""Bad files: one type of error, one sentence that names the file, what is wrong and the fix."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_bad_file(tmp_path: Path, what: str) -> None:
     assert sentence.startswith("bad_t1.nii.gz")
     assert sentence.endswith(".")
     assert "\n" not in sentence
-    assert ";" in sentence  # the mend
+    assert ";" in sentence  # the fix
     assert str(tmp_path) not in sentence
 
 
@@ -204,7 +204,7 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 
 def test_different_grids(make_study: MakeStudy) -> None:
-    """Scans on different grids that nothing aligns (noise here) are refused: both files, why, the mend."""
+    """Scans on different grids that nothing aligns (noise here) are refused: both files, why, the fix."""
     folder = make_study(("flair", "t1"), seg=False)
     data = np.asanyarray(nib.load(folder / "case-1_t1.nii.gz").dataobj)
     shifted = LPS.copy()

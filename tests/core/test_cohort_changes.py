@@ -171,7 +171,7 @@ class History:
     def damage(self) -> None:
         self.file().write_text("xxx")
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         for path in self.data.glob("*/*"):
             if not path.read_bytes().isdigit():
                 self.write(path)
@@ -200,7 +200,7 @@ class History:
             self.replace,
             self.swap,
         ]
-        acts += [self.damage, self.mend, self.more, self.sort, self.touch]
+        acts += [self.damage, self.repair, self.more, self.sort, self.touch]
         self.draws.choice(acts)()
 
 
@@ -253,7 +253,7 @@ def test_a_run_that_goes_on_equals_a_fresh_one(
 
 @pytest.mark.usefixtures("quick")
 def test_what_changed_is_done_again_and_said(tmp_path: Path) -> None:
-    """A file replaced under its path and a damaged one mended are done again; the others are not touched."""
+    """A file replaced under its path and a damaged one repaired are done again; the others are not touched."""
     for name in "abc":
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "t1.nii.gz").write_text("111" if name != "c" else "xxx")

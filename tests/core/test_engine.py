@@ -133,7 +133,7 @@ def test_missing_gpu_is_a_device_error(tiny: Model) -> None:
 
 
 def test_out_of_memory_is_a_sentence(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exhausted CPU is reported with the mend."""
+    """An exhausted CPU is reported with the fix."""
 
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("out of memory")

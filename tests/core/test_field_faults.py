@@ -33,7 +33,7 @@ def with_voxels(path: Path, mm: float, shape: tuple[int, int, int] = (20, 22, 24
 
 
 @pytest.mark.parametrize(
-    ("mm", "shape", "wrong", "mend"),
+    ("mm", "shape", "wrong", "fix"),
     [
         (0.001, (20, 22, 24), "which no scanner makes", "metres: multiply its affine and pixdim by 1000"),
         (0.1, (20, 22, 24), "which no scanner makes", "centimetres: multiply its affine and pixdim by 10"),
@@ -42,15 +42,15 @@ def with_voxels(path: Path, mm: float, shape: tuple[int, int, int] = (20, 22, 24
     ],
 )
 def test_voxels_that_no_scan_has_are_refused_at_once(
-    tmp_path: Path, mm: float, shape: tuple[int, int, int], wrong: str, mend: str
+    tmp_path: Path, mm: float, shape: tuple[int, int, int], wrong: str, fix: str
 ) -> None:
-    """A wrong unit or voxel size is named with the factor or the mend, before anything of that size is made."""
+    """A wrong unit or voxel size is named with the factor or the fix, before anything of that size is made."""
     path = with_voxels(tmp_path / "x_flair.nii.gz", mm, shape)
     with pytest.raises(InputError) as caught:
         open_study(path)
     assert "x_flair.nii.gz" in str(caught.value)
     assert wrong in str(caught.value)
-    assert mend in str(caught.value)
+    assert fix in str(caught.value)
 
 
 @pytest.mark.parametrize("mm", [0.3, 1.0, 5.0])

@@ -206,7 +206,7 @@ def _strange_name(metadata: dict, config: dict) -> None:
 def test_a_bundle_that_cannot_be_used_is_refused(
     change: Callable, said: str, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One sentence with the mend, exit code 2, nothing written, nothing run."""
+    """One sentence with the fix, exit code 2, nothing written, nothing run."""
     assert cli.main(["models", "import", str(bundle(tmp_path / "b", change))]) == 2
     err = capsys.readouterr().err
     assert said in err
@@ -286,7 +286,7 @@ def test_another_package_can_register_a_network(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (ImportError("no module named x"), r"cannot be loaded \(no module named x\); mend or reinstall"),
+        (ImportError("no module named x"), r"cannot be loaded \(no module named x\); fix or reinstall"),
         (dict, "mypackage:Plain, which is no Network"),
     ],
 )

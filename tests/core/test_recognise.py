@@ -87,7 +87,7 @@ def test_names_in_use(tmp_path: Path, name: str, role: str | None) -> None:
     [("T1_axial_Gd", ("t1", "t1ce")), ("post_T1w", ("t1", "t1ce")), ("FLAIR_T2", ("flair", "t2"))],
 )
 def test_doubt_is_not_guessed(tmp_path: Path, name: str, candidates: tuple[str, str]) -> None:
-    """A name that says two things gets no role, and the sentence names both and the mend."""
+    """A name that says two things gets no role, and the sentence names both and the fix."""
     found = recognise(touch(tmp_path, name))
     assert found.files[0].role is None
     assert found.files[0].doubt == candidates
@@ -122,7 +122,7 @@ def test_flair_and_contrast_are_never_taken_for_the_plain_scan(
 
 @pytest.mark.parametrize("name", ["T2_star", "t2_gre", "t1_fa10", "t2_stir_cor"])
 def test_another_kind_of_image_is_not_guessed(tmp_path: Path, name: str) -> None:
-    """A word that may make it another sequence leaves "T1" or "T2" open, and the sentence says the mend."""
+    """A word that may make it another sequence leaves "T1" or "T2" open, and the sentence says the fix."""
     found = recognise(touch(tmp_path, name))
     assert found.files[0].role is None
     assert found.files[0].doubt == (name[:2].lower(),)
@@ -212,7 +212,7 @@ def test_own_results_are_left_aside(tmp_path: Path) -> None:
 
 
 def test_two_of_a_kind(tmp_path: Path) -> None:
-    """Two files for one modality is a problem that names both and the mend."""
+    """Two files for one modality is a problem that names both and the fix."""
     touch(tmp_path, "a_flair", "b_flair", "a_t1")
     (problem,) = recognise(tmp_path).problems(BRATS)
     assert "a_flair.nii.gz and b_flair.nii.gz both claim flair" in problem
@@ -284,7 +284,7 @@ def test_nothing_recognised(tmp_path: Path) -> None:
 
 
 def test_other_formats_and_hidden_files(tmp_path: Path) -> None:
-    """Formats that are not read are named with the mend; hidden files are not seen at all."""
+    """Formats that are not read are named with the fix; hidden files are not seen at all."""
     touch(tmp_path, "a_t1", "b_t2.mnc", "._a_t1")
     found = recognise(tmp_path)
     assert [f.role for f in found.files] == ["t1", None]

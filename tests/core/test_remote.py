@@ -189,7 +189,7 @@ def test_cancelled_and_the_newest_wins(
 
 
 def test_a_session_goes_on_here_when_the_server_goes_away(served: Served) -> None:
-    """In the middle of a sweep: one sentence with the mend; the server back: it goes on; a device chosen: here."""
+    """In the middle of a sweep: one sentence with the fix; the server back: it goes on; a device chosen: here."""
     remote = RemoteEngine(served.address, TOKEN)
     session = Session()
     session.set_predictor(remote)

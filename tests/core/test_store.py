@@ -243,7 +243,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_refused(damage: str, folder: Path) -> None:
-    """Damage is a ModelError: one sentence that names folder and file, what is wrong, the mend."""
+    """Damage is a ModelError: one sentence that names folder and file, what is wrong, the fix."""
     harm, word = DAMAGE[damage]
     harm(folder)
     with pytest.raises(ModelError, match=word) as caught:
@@ -257,7 +257,7 @@ def test_damage_is_refused(damage: str, folder: Path) -> None:
 
 
 def test_pickles_are_refused_unread(tmp_path: Path) -> None:
-    """A .pt file is refused with the mend, and no code in it runs."""
+    """A .pt file is refused with the fix, and no code in it runs."""
 
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:

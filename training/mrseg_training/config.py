@@ -42,7 +42,7 @@ def load_as(kind: type[Some], name_or_path: str | Path, overrides: Sequence[str]
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" near line {line + 1}" if line is not None else ""
         raise InputError(
-            f"{where} is not YAML{place}; mend it or start from a shipped configuration."
+            f"{where} is not YAML{place}; fix it or start from a shipped configuration."
         ) from None
     if not isinstance(values, dict):
         raise InputError(f"{where} holds no settings but a {type(values).__name__}; write key: value lines.")
@@ -155,7 +155,7 @@ def _sentence(kind: type[BaseModel], error: ValidationError, where: str) -> str:
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if not key:
         return f"{where}: {message}."
-    return f"{where}: {key} is wrong ({message[0].lower()}{message[1:]}); mend it or leave it out."
+    return f"{where}: {key} is wrong ({message[0].lower()}{message[1:]}); fix it or leave it out."
 
 
 def _names(kind: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -475,7 +475,7 @@ class Config(Part):
         try:
             network = self.model.sketch(task)
         except ValueError as error:
-            raise ValueError(f"model is wrong ({str(error).rstrip('.')}); mend it or leave it out") from None
+            raise ValueError(f"model is wrong ({str(error).rstrip('.')}); fix it or leave it out") from None
         least = network.training_stride
         for name in self.recipe:
             extents = self.stage(name).extents

@@ -121,7 +121,7 @@ def _sentence(bad: Sequence[Problem], folder: Path) -> str:
     names = list(dict.fromkeys(problem.subject for problem in bad))
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return (
-        f"{shown} cannot be used ({bad[0].message.rstrip('.')}); mend them or set data.skip_bad=true, "
+        f"{shown} cannot be used ({bad[0].message.rstrip('.')}); fix them or set data.skip_bad=true, "
         f"all is listed in {folder / 'problems.txt'}."
     )
 
