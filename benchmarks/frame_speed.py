@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 
-from mrseg_training.data.scenes import write_scenes
+from mrseg_training.data.scene_generator import write_scenes
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study

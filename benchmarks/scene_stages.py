@@ -21,7 +21,7 @@ from scipy.stats import t as student
 
 from mrseg_training.atomic import write_atomically
 from mrseg_training.config import load_config
-from mrseg_training.data.scenes import write_scenes
+from mrseg_training.data.scene_generator import write_scenes
 from mrseg_training.evaluate import evaluate
 from mrseg_training.loop import train
 from napari_mrseg.tasks import RGBD_SOD

@@ -66,7 +66,7 @@ def simulate(
     """
     with _with_extra():
         from mrseg_training.config import load_config
-        from mrseg_training.data.scenes import write_scenes
+        from mrseg_training.data.scene_generator import write_scenes
         from mrseg_training.data.simulated_subjects import write_studies
 
         settings = load_config(config, _with_task(overrides, task))

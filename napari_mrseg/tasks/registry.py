@@ -47,9 +47,7 @@ def _loaded(entry: EntryPoint) -> Task:
     try:
         found = entry.load()
     except Exception as error:
-        raise InputError(
-            f"{where}, which cannot be loaded ({error}); fix or remove that package."
-        ) from error
+        raise InputError(f"{where}, which cannot be loaded ({error}); fix or remove that package.") from error
     if not isinstance(found, Task):
         raise InputError(f"{where}, which is no Task; fix or remove that package.")
     if found.name != entry.name:

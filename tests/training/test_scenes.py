@@ -12,8 +12,8 @@ from scipy.io import savemat
 from synthetic_frames import LAYOUTS, THERMAL, lay_out, write_frame
 from synthetic_frames import SIZE as FRAME
 
-from mrseg_training.data import scenes
-from mrseg_training.data.scenes import FAR, NEAR, Scenes, draw_scene, write_scenes
+from mrseg_training.data import scene_generator
+from mrseg_training.data.scene_generator import FAR, NEAR, Scenes, draw_scene, write_scenes
 from mrseg_training.data.subjects import find_folders, open_source, prepare
 from mrseg_training.evaluate import evaluate
 from mrseg_training.settings import DataPart, SimulatePart
@@ -62,8 +62,8 @@ def test_one_image_rescues_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Camouflaged: colour hardly tells the object, depth does. Flat: the other way round."""
     found = {}
     for kind, shares in {"camouflaged": (1.0, 0.0), "flat": (0.0, 1.0)}.items():
-        monkeypatch.setattr(scenes, "CAMOUFLAGED", shares[0])
-        monkeypatch.setattr(scenes, "FLAT", shares[1])
+        monkeypatch.setattr(scene_generator, "CAMOUFLAGED", shares[0])
+        monkeypatch.setattr(scene_generator, "FLAT", shares[1])
         drawn = [draw_scene(np.random.default_rng(k), SIZE) for k in range(30)]
         found[kind] = (
             np.median([contrast(s.colour.astype(float), s.truth) for s in drawn]),

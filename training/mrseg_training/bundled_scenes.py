@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from mrseg_training.bundled_card import commit
-from mrseg_training.data.scenes import CAMOUFLAGED, FLAT, Scenes, write_scenes
+from mrseg_training.data.scene_generator import CAMOUFLAGED, FLAT, Scenes, write_scenes
 from mrseg_training.evaluate import evaluate
 from mrseg_training.settings import Config
 from napari_mrseg.models.card import ModelCard
@@ -50,7 +50,7 @@ def card_of(card: ModelCard, config: Config, document: Mapping[str, Any]) -> Mod
         update={
             "licence": "BSD-3-Clause",
             "trained_on": (
-                f"{count} generated scenes of seed {config.data.simulate.seed} (mrseg_training.data.scenes, commit "
+                f"{count} generated scenes of seed {config.data.simulate.seed} (mrseg_training.data.scene_generator, commit "
                 f"{commit()}; {part.steps} steps of {part.batch}): objects of many shapes and patterns in cluttered "
                 f"rooms, with the noise, holes and steps of a depth camera; in {CAMOUFLAGED:.0%} colour, in {FLAT:.0%} "
                 "depth does not show the object.",

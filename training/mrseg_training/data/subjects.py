@@ -292,7 +292,7 @@ def named_together(wrong: Sequence[str], most: int = 5) -> str:
 def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lambda _: None) -> Source:
     """The source that the settings ask for. Raises InputError if there is nothing there."""
     if part.source == "simulated":
-        from mrseg_training.data.scenes import Scenes
+        from mrseg_training.data.scene_generator import Scenes
         from mrseg_training.data.simulated_subjects import Simulated
 
         if task.ndim == 2:
