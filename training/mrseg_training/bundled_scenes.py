@@ -52,8 +52,8 @@ def card_of(card: ModelCard, config: Config, document: Mapping[str, Any]) -> Mod
             "trained_on": (
                 f"{count} generated scenes of seed {config.data.simulate.seed} (mrseg_training.data.scene_generator, "
                 f"commit {commit()}; {part.steps} steps of {part.batch}): objects of many shapes and patterns in "
-                f"cluttered rooms, with the noise, holes and steps of a depth camera; in {CAMOUFLAGED:.0%} colour, in {FLAT:.0%} "
-                "depth does not show the object.",
+                f"cluttered rooms, with the noise, holes and steps of a depth camera; in {CAMOUFLAGED:.0%} colour, "
+                f"in {FLAT:.0%} depth does not show the object.",
                 *before,
             ),
             "measured": rows,
