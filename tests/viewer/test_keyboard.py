@@ -43,8 +43,8 @@ def test_a_worklist_is_read_without_a_mouse(
     studies, out = tmp_path / "studies", tmp_path / "out"
     out.mkdir()
     studies.mkdir()
-    for case in ("case-1", "case-2"):
-        make_study(case=case).rename(studies / case)
+    for seed, case in enumerate(("case-1", "case-2")):
+        make_study(case=case, seed=seed).rename(studies / case)
     asked = {"A folder of studies": studies, "Save into this folder": out}
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda parent, title, *_: str(asked[title]))
     native = canvas(dock)
