@@ -162,3 +162,10 @@ def test_an_extra_that_an_error_names_exists() -> None:
     }
     assert {part for name in named for part in name.split(",")} <= set(extras)
     assert {"all", "dicom", "remote", "cohort", "train", "backbones"} <= set(extras)
+
+
+def test_every_benchmark_says_what_it_proves() -> None:
+    """benchmarks/README.md lists each script that is there, and no other."""
+    folder = ROOT / "benchmarks"
+    listed = set(re.findall(r"`(\w+\.py)`", (folder / "README.md").read_text(encoding="utf-8")))
+    assert listed == {path.name for path in folder.glob("*.py")}
