@@ -123,6 +123,9 @@ class StudyLayers:
         if away is not None and study is not None and away.study is self.session.intact:
             self._put_back(away)
             return
+        if away is None and self._is_here(study):
+            self.given_up = []
+            return
         if away is not None:
             self.shelf += [la for _, la in away.layers if isinstance(la, Labels) and about_edit(la)]
         self.clear()
@@ -198,6 +201,12 @@ class StudyLayers:
         self.viewer.canvas.overlays.scale_bar.visible = True
         self._whole = True
         gc.collect()  # the study before: its arrays are large, and held by nothing but each other
+
+    def _is_here(self, study: Study | None) -> bool:
+        """Whether the layers are the study's already: another one was refused before this one was put away."""
+        session = self.session
+        same = self._intact is session.intact and self._subject == session.subject
+        return study is not None and self._whole and same
 
     @staticmethod
     def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:

@@ -43,7 +43,7 @@ _SAVE = {
     3: "Write the segmentation on the grid of the scan, as NIfTI",
     2: "Write the segmentation on the pixels of the image, as PNG or TIFF",
 }
-_BANNER = 64  # pixels: three lines, reserved
+_BANNER = 86  # pixels: four lines, reserved; what a region cannot be believed for takes the fourth
 _LEAST = 400  # pixels: of a screen of 1920 × 1080 scaled twice that much is left
 
 

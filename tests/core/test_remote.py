@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from served import TOKEN, Served
+from starlette.requests import Request
 from starlette.testclient import TestClient
 from tiny import model, source, study, volume
 
@@ -31,7 +32,7 @@ from napari_mrseg.errors import Cancelled, DeviceError, InputError
 from napari_mrseg.inference.cache import decode_prediction, encode_prediction
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.models.store import Model
-from napari_mrseg.remote import wire
+from napari_mrseg.remote import server, wire
 from napari_mrseg.remote.client import RemoteEngine
 from napari_mrseg.remote.server import make_app
 from napari_mrseg.remote.token import given_token, own_token
@@ -45,6 +46,14 @@ SECRET = "Mustermann"
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(model(tmp_path_factory.mktemp("models")), device="cpu")
+
+
+def until(there: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for it, however slow the machine is."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -271,7 +280,7 @@ def test_a_client_that_drops_is_one_line(
     image = study().images["t1"]
     digest, content = wire.digest_of(image), wire.encode_image(image)
     run = json.dumps(asked(images={"t1": digest})).encode()
-    run_all = Engine.run_all
+    run_all, body, begun = Engine.run_all, server._body, threading.Event()
 
     def slow(self: Engine, *arguments: object, check, **rest: object):
         for _ in range(100):
@@ -279,37 +288,43 @@ def test_a_client_that_drops_is_one_line(
             time.sleep(0.05)
         yield from run_all(self, *arguments, check=check, **rest)  # type: ignore[arg-type]
 
+    async def heard(request: Request, most: int) -> bytes | None:
+        begun.set()
+        return await body(request, most)
+
+    def lines() -> list[str]:
+        return [r.getMessage().rsplit(" ", 2)[0] for r in caplog.records if r.name == "mrseg.serve"]
+
     monkeypatch.setattr(Engine, "run_all", slow)
+    monkeypatch.setattr(server, "_body", heard)
+    caplog.set_level(logging.INFO)
     served = Served(engine)
     try:
         with httpx.Client(base_url=served.address, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
             assert client.put(f"/scans/{digest}", content=content).status_code == 204
+            until(lambda: lines() == ["PUT scans 204"])  # the answer comes before the line
+            caplog.clear()
+            begun.clear()
             what, sent, whole = {
                 "upload": (f"PUT /scans/{'0' * 64}", content[:500], 10**6),
                 "request": ("POST /runs", run[:9], len(run)),
                 "run": ("POST /runs", run, len(run)),
             }[moment]
-            with caplog.at_level(logging.INFO):
-                with socket.create_connection(("127.0.0.1", served.port)) as raw:
-                    lines = [f"{what} HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}"]
-                    head = "\r\n".join([*lines, f"Content-Length: {whole}", "", ""])
-                    raw.sendall(head.encode() + sent)
-                    if moment == "run":
-                        raw.recv(10)
-                    else:
-                        time.sleep(0.2)
-                    if reset:
-                        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                for _ in range(400):
-                    lines = [r.getMessage() for r in caplog.records if r.name == "mrseg.serve"]
-                    if any("left" in line for line in lines):
-                        break
-                    time.sleep(0.05)
-                assert [line.rsplit(" ", 2)[0] for line in lines] == [
-                    f"{what.split('/')[0]}{what.split('/')[1]} left"
-                ]
-                assert not [r for r in caplog.records if r.exc_info or r.levelno > logging.INFO]
+            with socket.create_connection(("127.0.0.1", served.port)) as raw:
+                head = [f"{what} HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}"]
+                head += [f"Content-Length: {whole}", "", ""]
+                raw.sendall("\r\n".join(head).encode() + sent)
+                assert begun.wait(60)  # of a connection reset sooner the server never reads what was asked
+                if moment == "run":
+                    raw.recv(10)
+                if reset:
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            method, path = what.split("/")[:2]
+            until(lambda: bool(lines()))
             assert client.get("/about").status_code == 200
+            until(lambda: len(lines()) > 1)
+            assert lines() == [f"{method}{path} left", "GET about 200"]
+            assert not [r for r in caplog.records if r.exc_info or r.levelno > logging.INFO]
     finally:
         served.stop()
 
