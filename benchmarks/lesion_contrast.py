@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mrseg_training.bundled import read_folds
 from mrseg_training.data.subjects import prepare
 from mrseg_training.markdown import number, table
 from napari_mrseg.io import open_study
+from tools.bundled import read_folds
 
 
 def main() -> None:

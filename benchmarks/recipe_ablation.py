@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from mrseg_training.atomic import write_atomically
-from mrseg_training.bundled import configs, read_folds
-from mrseg_training.bundled_measure import false_positives, measure, whole_tumour
-from mrseg_training.bundled_table import pooled
 from mrseg_training.loop import train
+from tools.bundled import configs, read_folds
+from tools.bundled_measure import false_positives, measure, whole_tumour
+from tools.bundled_table import pooled
 
 FOLD = "a"
 ROWS: dict[str, tuple[str, ...]] = {

@@ -19,9 +19,9 @@ import torch
 from recipe_ablation import FOLD, figures, steps_of, table
 
 from mrseg_training.atomic import write_atomically
-from mrseg_training.bundled import configs
 from mrseg_training.config import changed
 from mrseg_training.loop import train
+from tools.bundled import configs
 
 ROWS: dict[str, dict[str, float]] = {
     "more of the same": {"supervised": 1.0},

@@ -181,4 +181,5 @@ def _parts_with(mask: Mask, marks: Mask) -> Mask:
 def _signed(mask: Mask) -> npt.NDArray[np.float64]:
     """Distance to the border of ``mask`` in voxels, negative inside it."""
     inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
-    return np.where(mask, 0.5 - inside, outside - 0.5)
+    result: npt.NDArray[np.float64] = np.where(mask, 0.5 - inside, outside - 0.5)
+    return result

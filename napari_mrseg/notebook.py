@@ -80,7 +80,8 @@ def _best_slice(labels: npt.NDArray[np.uint8] | None, grid: Grid) -> int:
 def _grey(data: npt.NDArray[np.float32], index: int) -> Pixels:
     """(P, L, 3) pixels of one slice, windowed as the viewer does; a colour image as it is."""
     if data.ndim == 4:
-        return np.clip(data[index], 0, 255).astype(np.uint8)
+        result: Pixels = np.clip(data[index], 0, 255).astype(np.uint8)
+        return result
     low, high = contrast_limits(data)
     grey = np.clip((data[index] - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)

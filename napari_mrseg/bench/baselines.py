@@ -79,7 +79,8 @@ def slide(
 
     def predictor(x: Tensor, mask: Tensor) -> Tensor:
         x = x if plain else x.contiguous(memory_format=torch.channels_last_3d)
-        return network(x, available=mask)
+        result: Tensor = network(x, available=mask)
+        return result
 
     with torch.inference_mode():
         if windows is None:

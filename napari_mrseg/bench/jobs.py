@@ -36,7 +36,8 @@ def run_job(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
         )
         if ended.returncode == 0 and answered.exists():
-            return json.loads(answered.read_text())
+            result: dict[str, Any] = json.loads(answered.read_text())
+            return result
         words = [line for line in ended.stderr.splitlines() if line.strip()]
         message = words[-1] if words else f"the process ended with code {ended.returncode}"
         error = {2: InputError, 3: DeviceError}.get(ended.returncode, MrsegError)

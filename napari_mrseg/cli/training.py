@@ -218,7 +218,7 @@ def benchmark(
         typer.Option(
             "--data",
             metavar="DIR",
-            help="Folder with the real subjects of the folds; default: none, simulated ones.",
+            help="Folder with the plan's real subjects; default: none, simulated ones.",
         ),
     ] = None,
     rows: Annotated[str | None, typer.Option("--rows", metavar="A,B", help="Only these methods.")] = None,

@@ -8,8 +8,8 @@ from typing import Any
 
 from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.attribution import HOW, attribute
-from napari_mrseg.compare.columns import group_title, text_of
-from napari_mrseg.compare.comparison import Column, Comparison
+from napari_mrseg.compare.columns import Column, group_title, text_of
+from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.contact_sheet import ContactSheet
 from napari_mrseg.compare.diameters import diameters
 from napari_mrseg.compare.drawing import data_uri

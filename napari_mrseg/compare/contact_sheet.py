@@ -171,7 +171,8 @@ class ContactSheet:
         labels = self.comparison.predictions[combination].labels
         own = self._plane(labels, axis, index)[pick].astype(np.uint8)
         if self.difference is None:
-            return own
+            result: npt.NDArray[np.uint8] = own
+            return result
         assert self.comparison.second is not None
         theirs = self._plane(self.comparison.second.predictions[combination].labels, axis, index)[pick]
         return difference(own, theirs.astype(np.uint8), self.difference, self.comparison.task)
@@ -227,14 +228,16 @@ class ContactSheet:
 
     def _length(self, axis: int) -> float:
         """Extent of the view along an axis, mm (or px)."""
-        return (self._view[axis].stop - self._view[axis].start) * self.comparison.spacing[axis]
+        result: float = (self._view[axis].stop - self._view[axis].start) * self.comparison.spacing[axis]
+        return result
 
     def _sample(self, axis: int, step: float) -> npt.NDArray[np.intp]:
         """Nearest voxel of each pixel along an axis, pixels ``step`` apart."""
         view = self._view[axis]
         n = max(1, round(self._length(axis) / step))
         places = ((np.arange(n) + 0.5) * step / self.comparison.spacing[axis]).astype(np.intp)
-        return np.minimum(view.start + places, view.stop - 1)
+        result: npt.NDArray[np.intp] = np.minimum(view.start + places, view.stop - 1)
+        return result
 
     @cached_property
     def _shape(self) -> tuple[int, ...]:
@@ -264,7 +267,8 @@ class ContactSheet:
     def _grey(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         low, high = self._levels
         scaled = (plane.astype(np.float32) - low) * (255 / (high - low))
-        return np.clip(scaled, 0, 255).astype(np.uint8)
+        result: npt.NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+        return result
 
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from napari_mrseg.compare.attribution import CAVEAT, Attribution
 from napari_mrseg.compare.colours import cividis, hexed, ink_on
-from napari_mrseg.compare.columns import DICE, group_title, text_of
-from napari_mrseg.compare.comparison import Column, Comparison
+from napari_mrseg.compare.columns import DICE, Column, group_title, text_of
+from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.contact_sheet import ContactSheet
 from napari_mrseg.compare.drawing import Drawing
 from napari_mrseg.compare.trust import Level

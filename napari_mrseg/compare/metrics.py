@@ -206,7 +206,8 @@ def surface(mask: BoolArray) -> BoolArray:
     """Voxels of ``mask`` with a face neighbour outside it; beyond the array counts as outside."""
     from scipy.ndimage import binary_erosion
 
-    return mask & ~binary_erosion(mask)
+    result: BoolArray = mask & ~binary_erosion(mask)
+    return result
 
 
 def region_dice(

@@ -43,7 +43,10 @@ def nearest_first(windows: Sequence[tuple[slice, ...]], focus: Sequence[float] |
         return list(range(len(windows)))
 
     def distance(i: int) -> float:
-        return sum(max(w.start - f, f - w.stop, 0) ** 2 for w, f in zip(windows[i], focus, strict=True))
+        result: float = sum(
+            max(w.start - f, f - w.stop, 0) ** 2 for w, f in zip(windows[i], focus, strict=True)
+        )
+        return result
 
     return sorted(range(len(windows)), key=lambda i: (distance(i), i))
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom import names_series
-from napari_mrseg.io.dicom.seg import ENDING, encode_seg
+from napari_mrseg.io.dicom.seg import ENDING, check_writable, encode_seg
 from napari_mrseg.io.formats import endings_text, format_of, label_ending
 from napari_mrseg.io.lock import only_writer
 from napari_mrseg.io.recognise import OURS, listed_results
@@ -151,6 +151,8 @@ def check_outputs(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out.name} is a file; give a folder to write into.")
     wanted = tuple(combinations)
+    if seg:
+        check_writable()
     if seg and study is not None:
         for combination in wanted:
             source = study.images[_grid_of(combination, grid, study.task)].source

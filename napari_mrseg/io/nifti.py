@@ -147,7 +147,8 @@ def _dtype(path: Path, header: Any) -> np.dtype[Any]:
     if dtype.kind not in "iuf" or dtype.itemsize == 0:
         what = {"c": "complex", "V": "colour"}.get(dtype.kind, str(dtype))
         raise InputError(f"{path.name} has {what} voxels; save one grey value per voxel, e.g. as float32.")
-    return dtype
+    result: np.dtype[Any] = dtype
+    return result
 
 
 def _voxels(

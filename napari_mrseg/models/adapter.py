@@ -63,7 +63,8 @@ class Swin(nn.Module):
         layers = extent // k  # what is left over goes with the last: alone it would get a smaller window
         parts = pieces(layers, scores / SCORES, x, check)
         if len(parts) == 1:
-            return self.block(x, None)
+            result: Tensor = self.block(x, None)
+            return result
         found = []
         for first, last in parts:
             found.append(self.block(x[:, first * k : extent if last == layers else last * k], None))

@@ -122,9 +122,10 @@ def _conv3d(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...] | str) -> Tenso
     single = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
     if single and torch.backends.mkldnn.is_available():  # not in every build, such as those for Macs
         # For one small sample PyTorch itself would take a kernel that is several times slower.
-        return torch.ops.aten.mkldnn_convolution(
+        result: Tensor = torch.ops.aten.mkldnn_convolution(
             x, conv.weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups
         )
+        return result
     rest = conv.stride, padding, conv.dilation, conv.groups
     if x.device.type == "cpu" and x.shape[2] == 2 and conv.kernel_size[0] > 1 and torch.is_grad_enabled():
         # The bf16 gradient of such a kernel over two rows is what happened to be in memory (oneDNN, PyTorch 2.13).
@@ -263,7 +264,8 @@ class DoubleConv(nn.Module):
     def of_rows(self, rows: Rows, like: Tensor, check: Check | None) -> Tensor:
         """:meth:`forward` of what ``rows`` gives, on the extents of ``like``."""
         y = self.second(self.first.of_rows(rows, like, check), check)
-        return y if self.shortcut is None else y + self.shortcut(rows(0, like.shape[2]))
+        result: Tensor = y if self.shortcut is None else y + self.shortcut(rows(0, like.shape[2]))
+        return result
 
 
 class Pyramid(nn.Module):
@@ -288,7 +290,8 @@ class Pyramid(nn.Module):
         parts = [branch(x, check) for branch in self.branches]
         mean = F.relu(self.whole(x.mean((2, 3, 4), keepdim=True)))  # (B, C, 1, 1, 1)
         parts.append(mean.expand_as(x))
-        return self.project(torch.cat(parts, 1), check)  # (B, 5C, ...) -> (B, C, ...)
+        result: Tensor = self.project(torch.cat(parts, 1), check)
+        return result
 
 
 class Up(nn.Module):

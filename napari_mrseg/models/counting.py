@@ -28,7 +28,7 @@ class Counter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # PyTorch gives it no type
         self.block = ""
         self.rows: dict[str, list[tuple[int, int]]] = {}
 
@@ -83,7 +83,8 @@ def count(
     available[0, -1] = not incomplete
     with torch.inference_mode(), Counter() as counter, _blocks(network, counter):
         network(x, available)
-    return counter
+    result: Counter = counter
+    return result
 
 
 @contextmanager

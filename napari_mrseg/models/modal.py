@@ -107,7 +107,10 @@ class ModalNetwork(Network):
     @property
     def widest(self) -> int:
         settings = self.settings
-        return max(settings.width * len(settings.modalities), settings.head_width + sum(settings.modalities))
+        result: int = max(
+            settings.width * len(settings.modalities), settings.head_width + sum(settings.modalities)
+        )
+        return result
 
     def _begin(self, x: Tensor, available: Tensor | None) -> tuple[Tensor, Tensor]:
         """``x`` and ``available``, checked; in 2-D every frame is a sample of its own."""

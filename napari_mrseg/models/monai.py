@@ -90,7 +90,8 @@ class MonaiNetwork(Network):
         """(B, C, I, P, L) one slice of the first axis at a time."""
         batch, _, slices = x.shape[:3]
         found: Tensor = self.network(x.movedim(2, 1).flatten(0, 1))
-        return found.unflatten(0, (batch, slices)).movedim(1, 2)
+        result: Tensor = found.unflatten(0, (batch, slices)).movedim(1, 2)
+        return result
 
     @classmethod
     def configured(

@@ -67,7 +67,8 @@ class Smml(ModalNetwork):
 
     def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
         a, b = (branch(x, available, check=check) for branch in self.branches)
-        return (a + b) / 2
+        result: Tensor = (a + b) / 2
+        return result
 
     @property
     def last_layers(self) -> tuple[nn.Conv3d, ...]:

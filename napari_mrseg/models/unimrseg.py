@@ -239,7 +239,8 @@ class UniMRSeg(FeatureNetwork):
     def _own(self, level: int, maps: list[Tensor], x: Tensor, check: Check | None) -> Tensor:
         """F̂_cp of a level: of the backbone's ``maps`` where there are any, else of ``x``."""
         if level == 4:
-            return self.pyramid(x, check)
+            result: Tensor = self.pyramid(x, check)
+            return result
         return maps[level] if maps else self.encoder[level](x, check)
 
     def decode(self, features: list[Tensor], x: Tensor, *, check: Check | None = None) -> Tensor:
@@ -342,7 +343,8 @@ class UniMRSeg(FeatureNetwork):
             return own
         adapter = self.adapters[level]
         if len(missing) == len(own):
-            return adapter(own, before, check)
+            result: Tensor = adapter(own, before, check)
+            return result
         some = adapter(own[missing], before[missing], check)  # (b, C, I, P, L), b incomplete samples
         return own.index_copy(0, missing, some.to(own.dtype))
 

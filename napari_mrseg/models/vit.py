@@ -98,7 +98,8 @@ class Block(nn.Module):
         y = self._windows(y) if self.window else self.attn(y)
         x = x + y + self.adapter(y)
         y = self.mlp["lin2"](F.gelu(self.mlp["lin1"](self.norm2(x))))
-        return x + y
+        result: Tensor = x + y
+        return result
 
     def _windows(self, x: Tensor) -> Tensor:
         """Attention within windows; what lies beyond the map is zero, and looked at, as in the published one."""

@@ -199,7 +199,8 @@ def _add_predictions(archive: zipfile.ZipFile, predictions: Iterable[Prediction]
 def _packed(mask: npt.NDArray[np.bool_]) -> bytes:
     from safetensors.numpy import save
 
-    return save({"mask": np.packbits(mask), "shape": np.array(mask.shape)})
+    result: bytes = save({"mask": np.packbits(mask), "shape": np.array(mask.shape)})
+    return result
 
 
 def _unpacked(content: bytes) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from napari_mrseg.cli import main
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, open_study
 from napari_mrseg.io.dicom.archive import members
+from napari_mrseg.io.export import check_outputs
 from napari_mrseg.session.file import Saved, read_saved, write_saved
 
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture
@@ -419,3 +421,14 @@ def test_damaged_files_end_in_a_sentence(export: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"series 1"):
             open_study([f"t2={folder}/series 1"])
         assert number < 4
+
+
+def test_writing_without_its_extra_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without highdicom a DICOM SEG is refused with the extra that brings it, and nothing is written."""
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    monkeypatch.setattr("napari_mrseg.io.dicom.seg.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'pip install "napari-mrseg\[dicom\]"'):
+        check_outputs(tmp_path / "out", [("flair",)], seg=True)
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from npe2 import PluginManifest
 
 from napari_mrseg.io.formats import formats_of, scan_endings
 from napari_mrseg.tasks import DEFAULT
+from tools.readme_hook import for_index
 
 ROOT = Path(__file__).resolve().parents[2]
 MUST_HAVE = (
@@ -24,7 +26,6 @@ MUST_HAVE = (
     "mrseg_training/loop.py",
     "napari_mrseg/resources/template/template.npz",
     "mrseg_training/configs/tiny.yaml",
-    "mrseg_training/splits/folds.json",
 )
 
 
@@ -59,7 +60,12 @@ def test_wheel_holds_manifest_models_and_sample(built: Path) -> None:
         assert archive.read("napari_mrseg/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
     for wanted in MUST_HAVE:
         assert any(name.startswith(wanted) for name in names), wanted
-    assert not any("/shared/" in name or name.startswith("tests/") for name in names)
+    assert not any(
+        "/shared/" in name or name.startswith(("tests/", "tools/", "benchmarks/")) for name in names
+    )
+    assert not any("bundled" in name or name.endswith("folds.json") for name in names), (
+        "for maintainers: tools/"
+    )
 
 
 def test_sdist_holds_the_top_level_manifest(built: Path) -> None:
@@ -121,3 +127,45 @@ def test_looking_at_files_needs_no_torch() -> None:
     code = "import sys, napari_mrseg.io, napari_mrseg.cli.subject; print([m for m in sys.argv[1:] if m in sys.modules])"
     words = [sys.executable, "-c", code, "torch", "monai", "qtpy", "napari", "SimpleITK", "highdicom"]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_links_of_the_readme_hold_on_a_package_index() -> None:
+    """An index has no ``docs/``: a link into the repository becomes its address there, or, without one, plain text."""
+    text = "![The window](docs/a.png) [Speed](docs/speed.md) · [the paper](https://arxiv.org/abs/2509.16170)"
+    paper = "[the paper](https://arxiv.org/abs/2509.16170)"
+    assert for_index(text) == f" Speed · {paper}"
+    absolute = for_index(text, "https://x.org/blob/main/")
+    assert absolute == (
+        f"![The window](https://x.org/blob/main/docs/a.png) [Speed](https://x.org/blob/main/docs/speed.md) · {paper}"
+    )
+    links = re.findall(r"\]\(([^)]+)\)", for_index((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert all(link.startswith("https://") for link in links)
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    """In the clone, every file that the README links to is there; and it fits on three screens."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    assert len(text.splitlines()) <= 120
+
+
+def test_an_extra_that_an_error_names_exists() -> None:
+    """Whatever sentence says ``pip install "napari-mrseg[…]"`` names an extra of pyproject.toml."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    files = [*(ROOT / "napari_mrseg").rglob("*.py"), *(ROOT / "training").rglob("*.py"), ROOT / "README.md"]
+    named = {
+        n for f in files for n in re.findall(r"napari-mrseg\[([a-z,]+)\]", f.read_text(encoding="utf-8"))
+    }
+    assert {part for name in named for part in name.split(",")} <= set(extras)
+    assert {"all", "dicom", "remote", "cohort", "train", "backbones"} <= set(extras)
+
+
+def test_every_benchmark_says_what_it_proves() -> None:
+    """benchmarks/README.md lists each script that is there, and no other."""
+    folder = ROOT / "benchmarks"
+    listed = set(re.findall(r"`(\w+\.py)`", (folder / "README.md").read_text(encoding="utf-8")))
+    assert listed == {path.name for path in folder.glob("*.py")}

@@ -42,20 +42,21 @@ def test_the_shipped_plan_is_whole() -> None:
     assert cmc.data.labelled_share == 0.2
 
 
-def test_real_subjects_of_the_fold_are_never_learnt() -> None:
-    """With a folder of real scans: the other fold's and the base's are drawn from, the own fold's only measured."""
+def test_real_subjects_to_measure_on_are_never_learnt() -> None:
+    """With a folder of real scans: those of `learn` are drawn from, those of `test` only measured."""
     plan = load_benchmark("compact")
-    folds = module.read_folds()
     simulate = row_config(plan, "smml", 0, Path("out"), Path("data")).data.simulate
     assert simulate.real_share == 0.3
-    assert not set(simulate.brains) & set(folds["test"][plan.fold])
-    assert set(folds["test"]["b"]) <= set(simulate.brains)
+    assert simulate.brains == plan.learn
+    assert plan.test
+    assert not set(simulate.brains) & set(plan.test)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ("minutes=0", "minutes is wrong"),
+        ("test=[BraTS2021_01476]", "learn and test both name BraTS2021_01476"),
         ('pairs=[["smml","nothing"]]', "pairs names nothing"),
         ('pairs=[["smml","cmc-20"]]', "of different groups"),
         ("methods.smml.share={mutual: 0.5}", "add up to 1"),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from mrseg_training.bundled import configs, read_folds
-from mrseg_training.bundled_card import bundled_card
-from mrseg_training.bundled_table import measured, pooled, report
 from mrseg_training.calibration import LOGITS
+from tools.bundled import configs, read_folds
+from tools.bundled_card import bundled_card
+from tools.bundled_table import measured, pooled, report
 
 DOCUMENT = read_folds()
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import napari_mrseg
-from mrseg_training import gpu
-from mrseg_training.bundled import read_folds
 from mrseg_training.data.anatomy import PACKED, Anatomy, from_template, load_pair, save_pair
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
+from tools import gpu
+from tools.bundled import read_folds
 
 MINUTES = 2.5  # three processes have to begin and draw within it, on one core beside other tests
 SHIPPED_MODEL = Path(napari_mrseg.__file__).parent / "resources" / "models" / "compact"

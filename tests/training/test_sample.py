@@ -45,7 +45,7 @@ def test_sample_is_small_and_says_where_it_comes_from() -> None:
     assert sum(f.stat().st_size for f in FOLDER.iterdir()) <= 10e6
     about = json.loads((FOLDER / "simulated.json").read_text())
     assert about["simulated"]
-    assert about["command"].startswith("python -m mrseg_training.data.sample")
+    assert about["command"].startswith("python -m tools.sample")
     assert "McGill" in (FOLDER / about["template_licence"]).read_text()
 
 

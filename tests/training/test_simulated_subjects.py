@@ -12,11 +12,11 @@ from torch import Tensor
 
 from mrseg_training.config import load_config
 from mrseg_training.data.simulated_subjects import Simulated, write_studies
-from mrseg_training.gpu_hours import cost
 from mrseg_training.settings import SimulatePart
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study
 from napari_mrseg.tasks import BRATS
+from tools.gpu_hours import cost
 
 PART = SimulatePart(train=2, validation=1, test=1, seed=3)
 

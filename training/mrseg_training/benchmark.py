@@ -16,7 +16,6 @@ from pydantic import Field, model_validator
 from mrseg_training.ablate import measure
 from mrseg_training.atomic import write_atomically
 from mrseg_training.benchmark_table import markdown
-from mrseg_training.bundled import read_folds
 from mrseg_training.config import check, load_as, merged, shipped
 from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import open_source
@@ -55,13 +54,14 @@ class Method(Part):
 class BenchmarkConfig(Part):
     """``base``: what all rows have of a training configuration, ``minutes`` of one core's own time for each.
 
-    ``fold``: with real data, the fold of ``splits/folds.json`` whose subjects are only measured on. ``pairs``: the
-    differences that are given with an interval, (row, against row).
+    ``learn`` and ``test``: names of the real subjects, with a folder of them, that are learnt from and measured on.
+    ``pairs``: the differences that are given with an interval, (row, against row).
     """
 
     minutes: float = Field(gt=0)
     seeds: int = Field(default=3, ge=1)
-    fold: str = "a"
+    learn: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     base: dict[str, Any]
     stage: dict[str, Any] = Field(default={})
     methods: dict[str, Method]
@@ -69,6 +69,8 @@ class BenchmarkConfig(Part):
 
     @model_validator(mode="after")
     def _known(self) -> BenchmarkConfig:
+        if both := sorted(set(self.learn) & set(self.test)):
+            raise ValueError(f"learn and test both name {both[0]}")
         for row in (row for pair in self.pairs for row in pair):
             if row not in self.methods:
                 raise ValueError(f"pairs names {row}, which is not among methods")
@@ -94,9 +96,12 @@ def row_config(plan: BenchmarkConfig, name: str, seed: int, out: Path, data: Pat
     values = merged(values, method.changes)
     values = merged(values, {"model": {"name": name}, "data": {"cache": str((out / "pool").resolve())}})
     if data is not None:
-        folds = read_folds()
-        brains = [*folds["base"], *(s for f, test in folds["test"].items() if f != plan.fold for s in test)]
-        drawn = {"brains": brains, "labelled": brains, "real_share": 0.3, "template_share": 0.4}
+        drawn = {
+            "brains": list(plan.learn),
+            "labelled": list(plan.learn),
+            "real_share": 0.3,
+            "template_share": 0.4,
+        }
         values = merged(values, {"data": {"path": str(data), "simulate": drawn}})
     return check(Config, values, f"row {name}")
 
@@ -112,7 +117,7 @@ def benchmark(
 ) -> Path:
     """Train and measure ``rows`` in ``out``; returns ``out/table.md``. Run again, it goes on where it stopped.
 
-    ``data``: a folder with the real subjects of ``splits/folds.json``; without it only simulated ones are learnt and
+    ``data``: a folder with the plan's real subjects; without it only simulated ones are learnt and
     measured. Seeds come one after the other and the table grows with each row. Time is the process's own, so that
     other work on the machine only delays it. Raises InputError for unknown rows and what training raises.
     """
@@ -157,7 +162,7 @@ def _claim(path: Path, plan: BenchmarkConfig, data: Path | None) -> None:
 
 
 def _tests(config: Config, plan: BenchmarkConfig, out: Path, data: Path | None) -> dict[str, Volumes]:
-    """What is measured on: simulated subjects of another seed in the template, and the real ones of the fold."""
+    """What is measured on: simulated subjects of another seed in the template, and the plan's real ones."""
     task, part = get_task(config.task), config.data
     drawn = part.simulate
     held_out = SimulatePart(train=1, validation=0, test=drawn.test, seed=drawn.seed + 100)
@@ -166,7 +171,7 @@ def _tests(config: Config, plan: BenchmarkConfig, out: Path, data: Path | None) 
     cached = fill_cache(source, source.split["test"], out / "held-out", workers=part.workers)
     tests = {"simulated": Volumes(cached, part.in_memory)}
     if data is not None:
-        real = find_labelled(data, task, read_folds()["test"][plan.fold])
+        real = find_labelled(data, task, plan.test)
         real.spacing = part.spacing
         tests["real"] = Volumes(fill_cache(real, real.ids, out / "held-out-real"), part.in_memory)
     return tests

@@ -118,7 +118,10 @@ def _fine(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
     p = np.clip(probability, edge, 1 - edge)
     logit = np.log(p) - np.log1p(-p)
     step = LOGITS[1] - LOGITS[0]
-    return np.rint((np.clip(logit, LOGITS[0], LOGITS[-1]) - LOGITS[0]) / step).astype(np.intp)
+    result: npt.NDArray[np.intp] = np.rint((np.clip(logit, LOGITS[0], LOGITS[-1]) - LOGITS[0]) / step).astype(
+        np.intp
+    )
+    return result
 
 
 def _scaled(by: float | Floats) -> Floats:

@@ -182,7 +182,7 @@ def nt_xent(
 
 def gather(x: Tensor) -> Tensor:
     """(B, ...) of every process, in rank order: (world · B, ...). Gradients flow back to each process."""
-    return _Gather.apply(x) if _together() else x
+    return _Gather.apply(x) if _together() else x  # type: ignore[no-untyped-call]  # PyTorch gives it no type
 
 
 def _together() -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
 from napari_mrseg._qt.compare.style_sheet import wrapped
-from napari_mrseg.compare.columns import DICE, text_of, unseen
-from napari_mrseg.compare.comparison import Column, Comparison
+from napari_mrseg.compare.columns import DICE, Column, text_of, unseen
+from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.figures import cell_colours
 from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.tasks import Combination

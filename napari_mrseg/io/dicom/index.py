@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.dicom.archive import (
@@ -426,7 +426,8 @@ def _is_short(raw: Any, header: Header) -> bool:
     start = raw.tell() + (8 if syntax in (None, _UNPACKED[0]) else 12)  # the pixels' tag and length
     voxels = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1)
     size = voxels * int(header.get("SamplesPerPixel") or 1) * int(header.get("BitsAllocated") or 8) // 8
-    return int(raw.seek(0, io.SEEK_END)) - start < size
+    result: bool = int(raw.seek(0, io.SEEK_END)) - start < size
+    return result
 
 
 def _text(header: Header, name: str) -> str:

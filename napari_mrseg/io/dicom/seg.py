@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ ENDING = ".dcm"
 SERIES_NUMBER = 9000  # above those of scanners
 
 
+def check_writable() -> None:
+    """Raises InputError if the package that writes DICOM SEG is not installed; asked before anything is computed."""
+    if find_spec("highdicom") is None:
+        raise InputError(
+            'Writing DICOM SEG needs highdicom, which is not installed; pip install "napari-mrseg[dicom]", '
+            "or save as NIfTI."
+        )
+
+
 def encode_seg(
     labels_ipl: npt.NDArray[np.integer[Any]],
     source: Source,
@@ -37,8 +47,9 @@ def encode_seg(
 
     ``edited``: they were changed by hand, and the file says so.
 
-    Raises InputError if ``source`` is none, or its files are no longer there.
+    Raises InputError if ``source`` is none, its files are no longer there, or highdicom is not installed.
     """
+    check_writable()
     import pydicom
     from highdicom import UID, AlgorithmIdentificationSequence, Volume
     from highdicom.seg import Segmentation, SegmentDescription

@@ -223,13 +223,15 @@ class Volumes:
         if subject in self._memory:
             return self._memory[subject]["images"][(slice(None), *box)]
         with _opened(self._paths[subject]) as file:
-            return file.get_slice("images")[(slice(None), *box)]
+            result: Tensor = file.get_slice("images")[(slice(None), *box)]
+            return result
 
     def _whole(self, subject: str, name: str) -> Tensor:
         if subject in self._memory:
             return self._memory[subject][name]
         with _opened(self._paths[subject]) as file:
-            return file.get_tensor(name)
+            result: Tensor = file.get_tensor(name)
+            return result
 
 
 @contextmanager

@@ -48,7 +48,8 @@ class Joint(Stage):
         return self._reconstruct(batch) if part == 0 else self._segment(batch)
 
     def logits(self, images: Tensor, available: Tensor) -> Tensor:
-        return self.network(images, available)[:, : len(self.task.regions)]
+        result: Tensor = self.network(images, available)[:, : len(self.task.regions)]
+        return result
 
     def _reconstruct(self, batch: Batch) -> Terms:
         if not self.part.reconstruct:

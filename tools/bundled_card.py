@@ -116,7 +116,7 @@ def trained_on(base: Config, fold: Config, unseen: Sequence[str]) -> tuple[str, 
     drawn, early = fold.data.simulate, base.data.simulate
     true = [brain for brain in drawn.labelled if brain not in early.labelled]
     lines = [
-        f"How: mrseg_training.bundled, commit {commit()} ("
+        f"How: tools.bundled, commit {commit()} ("
         + ", ".join(f"{name}: {part}, {length}" for name, part, length in steps)
         + "), on tumours painted into brains whose own lesion was covered by the mirrored other hemisphere, and on "
         f"real lesions, in their own brain or moved into another ({early.real_share:.0%} of the base's samples, "

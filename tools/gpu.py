@@ -1,14 +1,14 @@
 """The bundled recipe in the minutes of one GPU that has no network: packed here, trained there.
 
-    python -m mrseg_training.gpu pack -o runs/gpu-pack --data ../shared/data --data ../shared/scans/gliomas
-    python -m mrseg_training.gpu train --pack runs/gpu-pack -o OUT    # on the GPU machine, from the clone's root
+    python -m tools.gpu pack -o runs/gpu-pack --data ../shared/data --data ../shared/scans/gliomas
+    python -m tools.gpu train --pack runs/gpu-pack -o OUT    # on the GPU machine, from the clone's root
 
-The pack holds every brain of ``splits/folds.json`` at 2 mm with its lesion covered, which takes a registration, and
+The pack holds every brain of ``folds.json`` at 2 mm with its lesion covered, which takes a registration, and
 the wheels that a bare machine with PyTorch, Lightning, NumPy and SciPy lacks. ``train`` trains the folds beside each
 other, each from ``a.start`` or ``b.start``, a model folder, or from nothing: a network as small as this one leaves
 half of the GPU idle. Each draws its subjects on its share of the cores first and trains for the minutes that are then
 left. Every two minutes the model in training is in ``OUT/NAME``, so that a machine that goes away leaves what it had.
-A fold without time is left out, and ``told.json`` says so. ``python -m mrseg_training.bundled --measure OUT`` measures
+A fold without time is left out, and ``told.json`` says so. ``python -m tools.bundled --measure OUT`` measures
 what came back.
 """
 
@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_training.atomic import add_data, one_folder, write_atomically
-from mrseg_training.bundled import configs, read_folds
 from mrseg_training.config import changed
 from mrseg_training.data.anatomy import from_study, save_pair
 from mrseg_training.data.datasets import find_data
@@ -36,6 +35,7 @@ from mrseg_training.loop import train
 from mrseg_training.settings import Config
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model, save_model
+from tools.bundled import configs, read_folds
 
 WHEELS = (
     *("annotated-types", "monai", "nibabel", "platformdirs", "psygnal"),
@@ -164,7 +164,7 @@ def _copy(model: Path, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m mrseg_training.gpu",
+        prog="python -m tools.gpu",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,8 +1,8 @@
 """The bundled model from an empty folder: a base, a model for each fold of the subjects, and the table they earn.
 
-    python -m mrseg_training.bundled -o runs/bundled --data ../shared/data --data ../shared/scans/gliomas
+    python -m tools.bundled -o runs/bundled --data ../shared/data --data ../shared/scans/gliomas
 
-``splits/folds.json`` says who tests what. The base (``configs/bundled.yaml``) learns tumours painted into brains of no
+``folds.json`` says who tests what. The base (``bundled.yaml``) learns tumours painted into brains of no
 test fold. A fold's model goes on from it with the brains and true lesions of the *other* fold added; it is measured on
 its fold, of which it has seen no voxel. Of the brains without a tumour, too, each fold learns the other's. ``all`` goes
 on from fold a with every subject, which the folds' models stand for in the table: it is the one to ship, and what no
@@ -25,16 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_training.atomic import add_data, one_folder, write_atomically
-from mrseg_training.bundled_card import bundled_card
-from mrseg_training.bundled_measure import false_positives, measure, simulated, whole_tumour
-from mrseg_training.bundled_table import SHIPPED, measured, pooled, report
 from mrseg_training.config import changed, load_config
 from mrseg_training.loop import train
 from mrseg_training.settings import Config
 from napari_mrseg.models.store import load_model, save_model
+from tools.bundled_card import bundled_card
+from tools.bundled_measure import false_positives, measure, simulated, whole_tumour
+from tools.bundled_table import SHIPPED, measured, pooled, report
 
 ALL = "all"  # the run that learns from every subject
-FOLDS = Path(__file__).parent / "splits" / "folds.json"
+FOLDS = Path(__file__).with_name("folds.json")
+SETTINGS = Path(__file__).with_name("bundled.yaml")
 # What the base's run changes of the settings: it has brains, and their own lesions with them.
 BASE: dict[str, Any] = {"real_share": 0.15, "template_share": 0.4}
 # What a fold's run changes: fewer steps at a lower rate, and real lesions for half of its subjects.
@@ -51,7 +52,7 @@ def read_folds() -> dict[str, Any]:
 
 
 def configs(
-    data: Path, out: Path, overrides: Sequence[str] = (), *, settings: str = "bundled"
+    data: Path, out: Path, overrides: Sequence[str] = (), *, settings: str | Path = SETTINGS
 ) -> dict[str, Config]:
     """The settings of each run by name: base, each fold, all. Raises InputError for a setting that is wrong."""
     folds = read_folds()
@@ -82,13 +83,13 @@ def configs(
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m mrseg_training.bundled",
+        prog="python -m tools.bundled",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and their tables")
     add_data(parser)
-    parser.add_argument("--config", default="bundled", help="a shipped configuration or a settings file")
+    parser.add_argument("--config", default=SETTINGS, help="a shipped configuration or a settings file")
     parser.add_argument(
         "--only", choices=("base", *read_folds()["test"], ALL), help="train this one, and measure nothing"
     )

@@ -1,7 +1,7 @@
 """What a recipe costs: floating-point operations counted on tensors without memory, and GPU-hours at a stated rate.
 
-python -m mrseg_training.gpu_hours paper
-python -m mrseg_training.gpu_hours compact --subjects 600 --tflops 150
+python -m tools.gpu_hours paper
+python -m tools.gpu_hours compact --subjects 600 --tflops 150
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bundled sample study: a simulated patient made from a template's tissue maps, and from no patient's scan.
 
-    python -m mrseg_training.data.sample -o napari_mrseg/resources/sample
+    python -m tools.sample -o napari_mrseg/resources/sample
 
 Needs nilearn (``pip install "napari-mrseg[sample]"``), which ships the ICBM 152 2009a maps of grey and white matter.
 """
@@ -27,7 +27,7 @@ from napari_mrseg import degrade
 from napari_mrseg.prepare import bounds
 from napari_mrseg.study import Grid
 
-COMMAND = "python -m mrseg_training.data.sample -o DIR"
+COMMAND = "python -m tools.sample -o DIR"
 SEED = 3
 SIZE = (160, 192, 160)  # I, P, L at 1 mm
 CENTRE = (62, 78, 104)  # of the tumour's core: left frontal white matter
@@ -153,7 +153,7 @@ def save(path: Path, volume: Tensor, grid: Grid, dtype: type[np.generic]) -> Non
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m mrseg_training.data.sample", description=(__doc__ or "").splitlines()[0]
+        prog="python -m tools.sample", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the study")
     parser.add_argument("--seed", type=int, default=SEED)

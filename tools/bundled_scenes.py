@@ -1,7 +1,7 @@
 """The bundled model and sample of colour and depth, from a run of the config ``scenes``.
 
     mrseg train scenes -o runs/scenes
-    python -m mrseg_training.bundled_scenes runs/scenes -o napari_mrseg/resources
+    python -m tools.bundled_scenes runs/scenes -o napari_mrseg/resources
 
 Measures the run's model on scenes held out of it, writes the numbers on its card, and puts it and a sample scene there.
 """
@@ -18,13 +18,13 @@ from typing import Any
 
 from PIL import Image
 
-from mrseg_training.bundled_card import commit
 from mrseg_training.data.scene_generator import CAMOUFLAGED, FLAT, Scenes, write_scenes
 from mrseg_training.evaluate import evaluate
 from mrseg_training.settings import Config
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.tasks import key
+from tools.bundled_card import commit
 
 HELD_OUT = 40  # scenes whose Dice stands on the card
 SAMPLE = ("scene-test-0026", "scene-test-0025", "scene-test-0012")
