@@ -24,6 +24,7 @@ from napari_mrseg.cli.options import (
     answer,
     given_model,
     progress_bar,
+    read_options,
     say,
     which_task,
 )
@@ -90,6 +91,9 @@ def cohort(
     kind = which_task(task, loaded, [])
     loaded = loaded or load_model(task=kind)
     studies = find_studies(source, kind, say=_warn)
+    options = read_options(
+        kind, no_reference=no_reference, labels=labels, assume_ras=assume_ras, onto=onto, brain=brain
+    )
     order = Order(
         model=str(loaded.folder),
         sha256=loaded.sha256,
@@ -97,11 +101,7 @@ def cohort(
         device=device,
         precision=precision,
         use=tuple(kind.combination(name for name in one.split(",")) for one in use or ()),
-        reference=not no_reference,
-        labels=labels,
-        onto="" if onto is None else kind.modality(onto).name,
-        brain=brain.value,
-        assume_ras=assume_ras,
+        **options.arguments(),
         write_labels=not no_labels,
         threads=threads,
     )

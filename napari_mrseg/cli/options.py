@@ -16,6 +16,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import Task, get_task
 
 if TYPE_CHECKING:
+    from napari_mrseg.io.options import ReadOptions
     from napari_mrseg.models.store import Model
 
 Paths = Annotated[
@@ -141,11 +142,23 @@ def given_model(name: str | None, task: str | None) -> Model | None:
     return load_model(name, task=None if task is None else get_task(task))
 
 
-def wanted_reference(given: str | None, none: bool) -> str | bool:
-    """``--reference`` and ``--no-reference`` as :func:`napari_mrseg.io.open_study` takes them."""
-    if given and none:
+def read_options(
+    task: Task,
+    *,
+    reference: str | None = None,
+    no_reference: bool = False,
+    labels: str | None = None,
+    assume_ras: bool = False,
+    onto: str | None = None,
+    brain: BrainOption,
+) -> ReadOptions:
+    """What the command line says about reading the files. Raises InputError for what makes no sense."""
+    from napari_mrseg.io.options import ReadOptions
+
+    if reference and no_reference:
         raise InputError("--reference and --no-reference exclude each other; give one of them.")
-    return given or not none
+    grid = "" if onto is None else task.modality(onto).name
+    return ReadOptions(reference or not no_reference, labels, assume_ras, grid, brain.value)
 
 
 def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:

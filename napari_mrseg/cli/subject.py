@@ -32,8 +32,8 @@ from napari_mrseg.cli.options import (
     answer,
     given_model,
     progress_bar,
+    read_options,
     say,
-    wanted_reference,
     which_task,
 )
 from napari_mrseg.errors import InputError
@@ -42,6 +42,7 @@ from napari_mrseg.tasks import Combination, Task, key, sized
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.io.options import ReadOptions
     from napari_mrseg.models.card import ModelCard
     from napari_mrseg.study import Study
 
@@ -69,14 +70,13 @@ def inspect(
     from napari_mrseg.io import describe
     from napari_mrseg.io import inspect as inspect_files
 
-    report = inspect_files(
-        paths, task=which_task(task, None, paths), assume_ras=assume_ras, onto=onto or "", brain=brain.value
-    )
+    asked = which_task(task, None, paths)
+    report = inspect_files(paths, asked, read_options(asked, assume_ras=assume_ras, onto=onto, brain=brain))
     report["suggested"] = {}
     if report["problems"] and not report["usable"]:
         from napari_mrseg.session.opening import suggested_roles
 
-        suggested = suggested_roles(paths, which_task(task, None, paths))
+        suggested = suggested_roles(paths, asked)
         report["suggested"] = {Path(path).name: role for path, role in suggested.items()}
     answer(report, as_json, lambda: describe(report))
     if report["problems"]:
@@ -130,9 +130,17 @@ def predict(
         raise InputError("--use and --all exclude each other; give one of them.")
     seg = file_format is Format.dicom_seg
     loaded = given_model(model, task)
-    study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain, use
+    kind = which_task(task, loaded, paths)
+    options = read_options(
+        kind,
+        reference=reference,
+        no_reference=no_reference,
+        labels=labels,
+        assume_ras=assume_ras,
+        onto=onto,
+        brain=brain,
     )
+    study = _open(paths, kind, options, use)
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, use, every)
     reports = (REPORT_PDF, LESIONS) if pdf else ()
@@ -200,9 +208,17 @@ def compare(
     if pdf and len(names) == 2:
         raise InputError("--pdf reports one model; give --model once, or leave --pdf out.")
     loaded = given_model(names[0] if names else None, task)
-    study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
+    kind = which_task(task, loaded, paths)
+    options = read_options(
+        kind,
+        reference=reference,
+        no_reference=no_reference,
+        labels=labels,
+        assume_ras=assume_ras,
+        onto=onto,
+        brain=brain,
     )
+    study = _open(paths, kind, options)
     loaded = loaded or load_model(task=study.task)
     if len(names) == 2:
         engines = [
@@ -255,12 +271,7 @@ def _compare_models(
 def _open(
     paths: Sequence[str],
     task: Task,
-    reference: str | None,
-    no_reference: bool,
-    labels: str | None,
-    assume_ras: bool,
-    onto: str | None,
-    brain: BrainOption,
+    options: ReadOptions,
     use: str | None = None,
 ) -> Study:
     from napari_mrseg.io import open_study
@@ -268,18 +279,7 @@ def _open(
     from napari_mrseg.study import joined
 
     names = None if use is None else _names(use, task)  # a file that is not used is not even read
-    study = settled(
-        open_study(
-            paths,
-            task=task,
-            reference=wanted_reference(reference, no_reference),
-            assume_ras=assume_ras,
-            use=names,
-            labels=labels,
-            onto="" if onto is None else task.modality(onto).name,
-            brain=brain.value,
-        )
-    )
+    study = settled(open_study(paths, task=task, use=names, **options.arguments()))
     for note in joined(study.notes):
         say(f"Warning: {note.message}")
     return study

@@ -27,7 +27,7 @@ from napari_mrseg.cli.options import (
     Screenshot,
     TaskName,
     given_model,
-    wanted_reference,
+    read_options,
     which_task,
 )
 from napari_mrseg.doctor import unwritable_folder
@@ -108,14 +108,16 @@ def view(
         remote = RemoteEngine(engine, given_token(token_file), certificate=certificate)
     loaded = given_model(model, task)
     chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
-    options = {
-        "reference": wanted_reference(reference, no_reference),
-        "labels": labels,
-        "assume_ras": assume_ras,
-        "onto": "" if onto is None else chosen.modality(onto).name,
-        "brain": brain.value,
-    }
-    _show(paths, chosen, screenshot, loaded, device, precision, cache, options, remote=remote)
+    options = read_options(
+        chosen,
+        reference=reference,
+        no_reference=no_reference,
+        labels=labels,
+        assume_ras=assume_ras,
+        onto=onto,
+        brain=brain,
+    )
+    _show(paths, chosen, screenshot, loaded, device, precision, cache, options.arguments(), remote=remote)
 
 
 def _show(

@@ -25,7 +25,9 @@ from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.io import open_study
+from napari_mrseg.io.brain import How
 from napari_mrseg.io.export import write_results
+from napari_mrseg.io.options import ReadOptions
 from napari_mrseg.session import opening
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Combination, Task, get_task, key
@@ -59,6 +61,12 @@ class Order:
     assume_ras: bool = False
     write_labels: bool = True
     threads: int = 0
+
+    @property
+    def options(self) -> ReadOptions:
+        """How the files are read."""
+        brain: How = self.brain  # type: ignore[assignment]  # from JSON, where it is a word
+        return ReadOptions(self.reference, self.labels, self.assume_ras, self.onto, brain)
 
     def record(self) -> dict[str, Any]:
         """What decides the results, as JSON: not where the model lies, nor how many threads there are."""
@@ -201,15 +209,7 @@ def _own_device(device: str) -> str:
 def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
     engine = _engine(order.model, order.sha256, order.device, order.precision, order.threads)
     try:
-        study = open_study(
-            list(listed.sources),
-            task=get_task(order.task),
-            reference=order.reference,
-            assume_ras=order.assume_ras,
-            labels=order.labels,
-            onto=order.onto,
-            brain=order.brain,  # type: ignore[arg-type]
-        )
+        study = open_study(list(listed.sources), task=get_task(order.task), **order.options.arguments())
         if listed.case and study.case != listed.case:
             raise RuntimeError("its export changed while the run went on; run the same again")
         study = opening.settled(study)

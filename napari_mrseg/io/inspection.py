@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
-from napari_mrseg.io.brain import How
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.open import Paths, build, settle, steps_of
+from napari_mrseg.io.options import DEFAULTS, ReadOptions
 from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 
 
 def inspect(
     paths: Paths,
-    *,
     task: Task = DEFAULT,
+    options: ReadOptions = DEFAULTS,
+    *,
     assign: Mapping[str, str | None] | None = None,
-    reference: bool | str | os.PathLike[str] = True,
-    assume_ras: bool = False,
-    onto: str = "",
-    brain: How = "auto",
 ) -> dict[str, Any]:
     """Look at a subject's files without raising for what is wrong in them.
 
-    Options as for :func:`~napari_mrseg.io.open_study`. Returns a JSON-able dictionary: ``files`` (name, role,
+    ``assign``: as for :func:`~napari_mrseg.io.open_study`. Returns a JSON-able dictionary: ``files`` (name, role,
     reason, shape, spacing in mm, orientation as the letters the axes run towards, problems), ``present`` and
     ``missing`` modalities, ``combinations``, ``reference``, ``problems``, ``warnings`` and ``usable``.
     Raises InputError only for paths and options that make no sense.
     """
-    recognition = settle(paths, task=task, assign=assign, reference=reference)
+    recognition = settle(paths, task=task, assign=assign, reference=options.reference)
     results: dict[Path, Volume | InputError] = {}
     files = []
     for found in recognition.files:
@@ -52,7 +48,7 @@ def inspect(
             continue
         try:
             # Files without a role are not judged as scans: a mask may well be empty.
-            volume = formats.read(found.path, task, found.role, assume_ras=assume_ras)
+            volume = formats.read(found.path, task, found.role, assume_ras=options.assume_ras)
         except InputError as error:
             results[found.path] = error
             entry["problems"].append(str(error))
@@ -75,7 +71,7 @@ def inspect(
     warnings: list[Note] = []
     used_reference = None
     try:
-        study = build(recognition, task, replay, steps_of(onto, brain))
+        study = build(recognition, task, replay, steps_of(options.onto, options.brain))
         warnings = list(study.notes)
         used_reference = study.reference.source.path.name if study.reference else None
     except InputError as error:

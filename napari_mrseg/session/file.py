@@ -25,6 +25,7 @@ from napari_mrseg.inference.cache import read_prediction, write_prediction
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.formats import format_of
+from napari_mrseg.io.options import SAVED
 from napari_mrseg.study import Study
 
 FORMAT = 1
@@ -33,8 +34,6 @@ _DAMAGED = (
     *(OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError),
 )
-OPTIONS: Mapping[str, type] = {"assume_ras": bool, "labels": str, "onto": str, "brain": str}
-"""Of :func:`open_study`, with their types; what is not there has its default."""
 _BRAIN = "brain.safetensors"
 LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 
@@ -43,7 +42,8 @@ LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 class Saved:
     """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember.
 
-    ``options``: how the scans were read, those of :data:`OPTIONS`. ``brain``: (I, P, L) the brain as somebody drew it,
+    ``options``: how the scans were read, those of :data:`~.options.SAVED`. ``brain``: (I, P, L) the brain as somebody
+    drew it,
     where it was.
     """
 
@@ -158,8 +158,8 @@ def fits(prediction: Prediction, study: Study, model_sha256: str) -> bool:
 
 
 def _options(found: Mapping[str, Any]) -> dict[str, Any]:
-    """``found`` if it holds nothing but :data:`OPTIONS`; else ValueError."""
-    if any(type(value) is not OPTIONS.get(name) for name, value in found.items()):
+    """``found`` if it holds nothing but :data:`~.options.SAVED`; else ValueError."""
+    if any(type(value) is not SAVED.get(name) for name, value in found.items()):
         raise ValueError
     return dict(found)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.session.file import OPTIONS, Saved, files_of, fits, read_saved, write_saved
+from napari_mrseg.io.options import SAVED
+from napari_mrseg.session.file import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session.state import Opened, Session
 
 
@@ -25,7 +26,7 @@ def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = 
         degradations=session.degradations,
         view=view or {},
         predictions=tuple(session.predictions.values()),
-        options={k: v for k, v in session.opened.options.items() if k in OPTIONS and v},
+        options={k: v for k, v in session.opened.options.items() if k in SAVED and v},
         brain=drawn_by_hand(session.intact),
     )
     write_saved(path, saved)

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import save_nifti
 
 from napari_mrseg.io import inspect, open_study
+from napari_mrseg.io.options import ReadOptions
 
 SHAPE = (96, 104, 80)  # RAS, 2 mm
 
@@ -47,9 +48,11 @@ def test_one_mirrored_scan_of_four_is_named(turned: str, tmp_path: Path) -> None
     (said,) = notes(tmp_path)
     assert f"({turned}.nii.gz)" in said
     assert "left and right are probably exchanged" in said
-    assert [w["message"] for w in inspect(tmp_path, brain="none")["warnings"] if w["code"] == "mirrored"] == [
-        said
-    ]
+    assert [
+        w["message"]
+        for w in inspect(tmp_path, options=ReadOptions(brain="none"))["warnings"]
+        if w["code"] == "mirrored"
+    ] == [said]
 
 
 @pytest.mark.parametrize("seed", range(3))

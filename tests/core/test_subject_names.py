@@ -11,6 +11,7 @@ from synthetic import save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, open_study, recognise
+from napari_mrseg.io.options import ReadOptions
 from napari_mrseg.tasks import BRATS
 
 SHAPE = (12, 12, 12)
@@ -84,7 +85,7 @@ def test_names_of_two_are_asked_about(names: tuple[str, ...], tmp_path: Path) ->
     assert said
     with pytest.raises(InputError, match="are of different"):
         open_study(folder, brain="none")
-    assert said in inspect(folder, brain="none")["problems"]
+    assert said in inspect(folder, options=ReadOptions(brain="none"))["problems"]
     roles = {f.path: f.role for f in recognise(folder, BRATS).files if f.role}
     study = open_study([f"{role}={path}" for path, role in roles.items()], brain="none")
     (note,) = (n for n in study.notes if n.code == "several_subjects")

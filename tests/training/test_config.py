@@ -10,8 +10,8 @@ import torch
 from mrseg_training.ablate import AblationConfig
 from mrseg_training.benchmark import load_benchmark
 from mrseg_training.config import load_as, load_config, shipped
-from mrseg_training.loop import OPTIMIZERS, learning_rate
 from mrseg_training.settings import PerturbPart
+from mrseg_training.stage_run import OPTIMIZERS, learning_rate
 from mrseg_training.stages import check_stage
 from napari_mrseg.errors import InputError
 

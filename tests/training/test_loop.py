@@ -19,8 +19,9 @@ from mrseg_training import atomic
 from mrseg_training.average import Average
 from mrseg_training.checkpoint import checkpoints, load_weights
 from mrseg_training.config import changed, check
-from mrseg_training.loop import TrainingStopped, train
+from mrseg_training.loop import train
 from mrseg_training.settings import Config
+from mrseg_training.stage_run import TrainingStopped
 from mrseg_training.stages import make_stage
 from mrseg_training.stages.contrast import Contrast
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError

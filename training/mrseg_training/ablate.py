@@ -22,10 +22,11 @@ from mrseg_training.data.datasets import Data, find_data, prepare_data
 from mrseg_training.data.prepared import Volumes, fill_cache
 from mrseg_training.data.subjects import open_source
 from mrseg_training.log import Log, Report, to_people
-from mrseg_training.loop import Start, find_start, fingerprint, run_stage
 from mrseg_training.processes import make_fabric
 from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
+from mrseg_training.stage_run import run_stage
+from mrseg_training.start import Start, find_start, fingerprint
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.errors import InputError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -463,11 +464,8 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Config:
-        for name in self.recipe:
-            if getattr(self.stages, name) is None:
-                raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
-        if not self.recipe:
-            raise ValueError("recipe must name at least one stage")
+        """The parts fit each other. Each check raises ValueError for what does not."""
+        self._check_recipe()
         try:
             task = get_task(self.task)
         except InputError as error:
@@ -476,7 +474,21 @@ class Config(Part):
             network = self.model.sketch(task)
         except ValueError as error:
             raise ValueError(f"model is wrong ({str(error).rstrip('.')}); fix it or leave it out") from None
-        least = network.training_stride
+        self._check_extents(network.training_stride)
+        self._check_unlabelled()
+        self._check_weights(task)
+        self._check_deep(len(getattr(network, "deep", ())))
+        self._check_combinations(task)
+        return self
+
+    def _check_recipe(self) -> None:
+        for name in self.recipe:
+            if getattr(self.stages, name) is None:
+                raise ValueError(f"the recipe has the stage {name}, but stages.{name} is not there")
+        if not self.recipe:
+            raise ValueError("recipe must name at least one stage")
+
+    def _check_extents(self, least: Sequence[int]) -> None:
         for name in self.recipe:
             extents = self.stage(name).extents
             if not extents or any(n < m or n % m for e in extents for n, m in zip(e, least, strict=True)):
@@ -484,12 +496,16 @@ class Config(Part):
                     f"stages.{name}.extents must be multiples of {', '.join(map(str, dict.fromkeys(least)))}, e.g. "
                     f"{[[4 * n for n in least]]}"
                 )
+
+    def _check_unlabelled(self) -> None:
         supervised = self.stages.supervised
         if supervised is not None and supervised.unlabelled and not self.data.has_unlabelled:
             raise ValueError(
                 "stages.supervised.unlabelled needs data.unlabelled.path, the folder of those subjects, or a "
                 "data.labelled_share below 1"
             )
+
+    def _check_weights(self, task: Task) -> None:
         known = {key(c) for c in task.combinations() if c != task.names}
         for part in (self.stages.contrast, self.stages.adapt, self.stages.joint, self.stages.supervised):
             unknown = sorted(set(part.sampling_weights) - known) if part is not None else []
@@ -499,20 +515,22 @@ class Config(Part):
                 )
             if part is not None and any(not 0 < value < 1e3 for value in part.sampling_weights.values()):
                 raise ValueError("sampling_weights must be above 0 and below 1000")
-        outputs = len(getattr(network, "deep", ()))
+
+    def _check_deep(self, outputs: int) -> None:
         for name in self.recipe:
             truth = getattr(self.stage(name), "truth", None)
             if truth is not None and len(truth.deep) > outputs:
                 raise ValueError(
                     f"stages.{name}.truth.deep has {len(truth.deep)} weights; set model.deep to as many"
                 )
+
+    def _check_combinations(self, task: Task) -> None:
         most = 2 ** len(task.names) - 2
         for part in (self.stages.adapt, self.stages.joint):
             if part is not None and part.combinations_per_step > most:
                 raise ValueError(
                     f"combinations_per_step must be at most {most}, all incomplete combinations of {task.name}"
                 )
-        return self
 
     @property
     def model_task(self) -> Task:
