@@ -32,7 +32,8 @@ TOUCHES = (
     QEvent.Type.Wheel,
     QEvent.Type.TouchBegin,
 )
-POINTS = 22  # of the caption
+POINTS = 13, 22  # of the caption, on the smallest and on a large screen
+_LINES = 36  # of the largest caption that would fill a window
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class _Strip(QToolBar):
 
     def __init__(self, window: Any) -> None:
         super().__init__("MRSeg: tour", window)
+        self.setObjectName("MrsegTour")
         self.setMovable(False)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         self.setStyleSheet("QToolBar { border: none; padding: 0; background: #121820; }")
@@ -58,13 +60,18 @@ class _Strip(QToolBar):
         self.words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.words.setWordWrap(True)
         self.words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.words.setStyleSheet(f"font-size: {POINTS}pt; color: #f2f5f7; background: #121820; padding: 6px;")
         self.words.setMinimumWidth(100)
         self.addWidget(self.words)
         window.addToolBar(Qt.ToolBarArea.BottomToolBarArea, self)
         self.hide()
 
     def say(self, words: str, found: str = "") -> None:
+        least, most = POINTS
+        points = min(most, max(least, self.parentWidget().height() // _LINES))
+        style = f"font-size: {points}pt; color: #f2f5f7; background: #121820; padding: 6px;"
+        if style != self.words.styleSheet():
+            self.words.setStyleSheet(style)
+            self.words.setMinimumHeight(0)
         self.words.setText(f"{words}\n{found or ' '}")
         needed = self.words.heightForWidth(self.parentWidget().width() - 20)
         self.words.setFixedHeight(max(needed, self.words.minimumHeight()))

@@ -47,7 +47,7 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
             assert not place(native).intersects(place(tour.strip))
         return tour.rounds >= 1
 
-    qtbot.waitUntil(played, timeout=PATIENCE)
+    qtbot.waitUntil(played, timeout=4 * PATIENCE)  # a dozen scenes
     assert any("Without T1ce" in words for words in said)
     assert any("All 15 combinations" in words for words in said)
     pages = {words.partition("\n")[0] for words in said}
