@@ -112,7 +112,7 @@ def test_no_frame_shows_two_studies(
                 qtbot.wait(chance.choice((0, 5, 200)))
         elif what == "opening":
             qtbot.wait(chance.choice((0, 1, 10, 40)))
-        recorder.overlay_style()
+        recorder.look()
     last = next(n for n in NAMES if n != name)
     ask_for(dock, recorder, last)
     shown(qtbot, dock, last)
@@ -134,7 +134,7 @@ def test_the_recorder_sees_what_is_wrong(qtbot: QtBot, swift: MrsegDock) -> None
     dock.panel.saved.setText("Saved flair of bravo")
     next(iter(dock.legend.sizes.values())).setText("170.7 mL")
     dock.viewer.add_image(studies()["bravo"].images["flair"].data, name="FLAIR of bravo")
-    recorder.overlay_style()
+    recorder.look()
     recorder.close()
     said = " ".join(recorder.wrong)
     assert "saved says" in said

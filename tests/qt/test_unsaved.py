@@ -99,7 +99,7 @@ def test_save_in_the_question_writes_the_edit_and_goes_on(
     assert len(told) == 1
     folder[0] = str(out)
     dock.open([second])
-    assert dock.case.text() == "Opening second …"
+    assert dock.case.text() in ("Opening second …", "second")  # the small study may be there already
     assert not any(map(is_unsaved, copies))
     scan = nib.load(first / "first_flair.nii.gz")
     written = sorted(out.iterdir())
