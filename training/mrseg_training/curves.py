@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mrseg_training.evaluate_figures import COLOURS
 from mrseg_training.files import write_atomically
-from mrseg_training.paper_table import COLOURS
 from napari_mrseg.compare.drawing import Drawing
 
 CURVES = ("losses.csv", "losses.svg")

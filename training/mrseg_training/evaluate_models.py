@@ -17,6 +17,7 @@ from mrseg_training.evaluate import OUTPUTS, evaluate, find_labelled
 from mrseg_training.files import write_atomically
 from mrseg_training.log import silent
 from mrseg_training.markdown import number, table
+from mrseg_training.tables import write_page
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
@@ -66,10 +67,15 @@ def evaluate_models(
         name: evaluate(model, data, out / name, task=task, overwrite=overwrite, subjects=subjects, **options)
         for name, model in zip(names, models, strict=True)
     }
-    document = compared(documents, get_task(kinds[0]))
+    return write_models(documents, get_task(kinds[0]), out)
+
+
+def write_models(documents: Mapping[str, Mapping[str, Any]], task: Task, out: Path) -> dict[str, Any]:
+    """Write :data:`MODELS` of what was measured, by name; returns the content of ``models.json``."""
+    document = compared(documents, task)
     write_atomically(out / "models.json", json.dumps(document, indent=1).encode())
     write_atomically(out / "models.csv", _csv(document).encode())
-    write_atomically(out / "models.md", _markdown(document).encode())
+    write_page(out / "models.md", _markdown(document))
     return document
 
 
