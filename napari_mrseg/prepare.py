@@ -71,13 +71,13 @@ def measure(
     measured as one, so that colours keep their proportions.
 
     The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero. ``method``
-    "z-score": mean and standard deviation instead.
+    "z-score" and "z-score whole": mean and standard deviation instead.
     """
     floor = foreground_floor(volume) if holes else NO_FLOOR
     inside = volume[volume.abs() > floor if mask is None else mask]
     if inside.numel() == 0:
         return Intensities(floor, 0.0, 1.0, method)
-    if method == "z-score":
+    if method.startswith("z-score"):
         return Intensities(floor, float(inside.mean()), float(inside.std(unbiased=False)) or 1.0, method)
     centre = inside.median()
     spread = 1.4826 * (inside - centre).abs().median()
@@ -90,8 +90,10 @@ def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Ten
     """``volume``, or a part of it, with zero median and unit spread; background 0.
 
     Values are cut at −5 and compressed logarithmically above 3, so that vessels and outliers do not drown the
-    rest; z-scores stay as they are.
+    rest; z-scores stay as they are, and "z-score whole" shifts and scales the background, too.
     """
+    if known.method == "z-score whole":
+        return (volume - known.centre) / known.spread
     mask = volume.abs() > known.floor if mask is None else mask
     if known.method == "z-score":
         return ((volume - known.centre) / known.spread).mul_(mask)
@@ -137,11 +139,13 @@ def frame(
     wanted: float,
     ndim: int = 3,
     strides: Sequence[int] | None = None,
+    least: Sequence[int] | None = None,
 ) -> Frame:
     """The frame that covers ``bounds`` (first and one past the last scan voxel, per axis) at ``wanted`` mm.
 
-    Its extents are multiples of ``strides`` (default: of what suits any network here). ``ndim`` 2: the first axis is
-    none of space and keeps its slices. Depends on nothing but these numbers: not on free memory, not on the view.
+    Its extents are multiples of ``strides`` (default: of what suits any network here), and no less than ``least``.
+    ``ndim`` 2: the first axis is none of space and keeps its slices. Depends on nothing but these numbers: not on free
+    memory, not on the view.
     """
     strides = strides or (STRIDES if ndim == 3 else (1, *STRIDES[1:]))
     start, step, size = [], [], []
@@ -151,6 +155,7 @@ def frame(
         width = 1.0 if abs(ratio - 1) < SAME_SPACING else ratio
         stride = strides[axis]
         count = stride * ceil(max(1, ceil((high - low) / width - 1e-6)) / stride)
+        count = count if least is None else max(count, least[axis])
         spare = max(0.0, count * width - (high - low))  # rounding may leave it just below 0
         start.append(low - int(spare // 2))  # it goes to both sides
         step.append(width)
@@ -163,6 +168,9 @@ def on_frame(boxed: Tensor, known: Intensities, where: Frame) -> Tensor:
     scaled = scale(boxed, known.of(where.box[0], boxed.device))
     origin = [begin - side.start for begin, side in zip(where.start, where.box, strict=True)]
     channels = scaled[None] if scaled.ndim == 3 else scaled.movedim(-1, 0)
+    if known.method == "z-score whole":  # what is beyond the scan is background, which is not 0 there
+        empty = -known.centre / known.spread
+        return resample(channels - empty, origin, where.step, where.size) + empty
     return resample(channels, origin, where.step, where.size)
 
 

@@ -75,33 +75,57 @@ def models_add(
 
 @app.command("import")
 def models_import(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a MONAI bundle on disk")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE", help="a MONAI bundle on disk, or with --as a checkpoint (.pth, .pt)"
+        ),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NETWORK",
+            help="whose published code the checkpoint is of: rfnet, mmformer or unimrseg",
+        ),
+    ] = None,
     task: TaskName = None,
-    name: Annotated[str | None, typer.Option(help="name of the model; default: the folder's")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="name of the model; default: the folder's or file's")
+    ] = None,
     inputs: Annotated[
         str, typer.Option(help="modalities of its channels in order, e.g. t1ce,t1,t2,flair")
     ] = "",
     outputs: Annotated[str, typer.Option(help="regions of its outputs in order, e.g. TC,WT,ET")] = "",
-    axes: Annotated[str, typer.Option(help="where the axes of its arrays point")] = "LPS",
+    axes: Annotated[str | None, typer.Option(help="where the axes of its arrays point; default: LPS")] = None,
     spacing: Annotated[float, typer.Option(help="mm of its voxels")] = 1.0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a model of a MONAI bundle: its weights as safetensors, and a card that says what it needs.
+    """Make a model of a MONAI bundle or a checkpoint: its weights as safetensors, and a card that says what it needs.
 
     Example: mrseg models import brats_mri_segmentation/ --name monai-brats
+
+    Example: mrseg models import model_last.pth --as rfnet --name rfnet-2020
     """
     from napari_mrseg.models.bundle import read_bundle
+    from napari_mrseg.models.published.importing import KINDS, read_published
     from napari_mrseg.models.store import install_model
     from napari_mrseg.tasks import DEFAULT, get_task
 
+    if kind is not None:
+        published, own = read_published(source, kind, name=name, axes=axes)
+        where = install_model(published, own, overwrite=overwrite)
+        words = f"Imported {where.name}, a network of {KINDS[kind]}; use it with --model {where.name}."
+        answer({"name": where.name, "needs": []}, as_json, lambda: words)
+        return
     network, card = read_bundle(
-        folder,
+        source,
         get_task(task) if task else DEFAULT,
         name=name,
         inputs=[word for word in inputs.split(",") if word.strip()],
         outputs=[word for word in outputs.split(",") if word.strip()],
-        axes=axes,
+        axes=axes or "LPS",
         spacing=spacing,
     )
     where = install_model(network, card, overwrite=overwrite)

@@ -124,6 +124,17 @@ Screenshot = Annotated[
 ]
 
 
+@contextmanager
+def with_training() -> Iterator[None]:
+    """Turn a missing package into a sentence with the pip line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'Training needs {error.name}, which is not installed; pip install "napari-mrseg[train]".'
+        ) from None
+
+
 def which_task(asked: str | None, model: Model | None, paths: Sequence[str] = ()) -> Task:
     """The task ``asked`` for, else the model's, else the one that ``modality=file`` pairs name."""
     from napari_mrseg.io.open import task_of

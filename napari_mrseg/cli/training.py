@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +19,7 @@ from napari_mrseg.cli.options import (
     TaskName,
     answer,
     say,
+    with_training,
 )
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import DEFAULT, RGBD_SOD, get_task
@@ -34,17 +33,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE ...]", help="Settings to change, e.g. stages.adapt.steps=100."),
 ]
-
-
-@contextmanager
-def _with_extra() -> Iterator[None]:
-    """Turn a missing package into a sentence with the pip line."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f'Training needs {error.name}, which is not installed; pip install "napari-mrseg[train]".'
-        ) from None
 
 
 def _with_task(overrides: list[str] | None, task: str | None, key: str = "task") -> list[str]:
@@ -64,7 +52,7 @@ def simulate(
 
     Example: mrseg simulate tiny -o simulated data.simulate.test=5
     """
-    with _with_extra():
+    with with_training():
         from mrseg_training.config import load_config
         from mrseg_training.data.scene_generator import write_scenes
         from mrseg_training.data.simulated_subjects import write_studies
@@ -92,7 +80,7 @@ def train(
 
     Example: mrseg train tiny -o runs/tiny
     """
-    with _with_extra():
+    with with_training():
         from mrseg_training.config import load_config
         from mrseg_training.loop import train as fit
 
@@ -156,7 +144,7 @@ def evaluate(
 
     Example: mrseg evaluate --model compact --model runs/smml/model --data subjects/ -o evaluation --split all
     """
-    with _with_extra():
+    with with_training():
         from mrseg_training.evaluate import evaluate as measure
         from mrseg_training.evaluate_models import evaluate_models
 
@@ -196,7 +184,7 @@ def ablate(
 
     Example: mrseg ablate ablation -o runs/ablation --rows baseline,full --seeds 1
     """
-    with _with_extra():
+    with with_training():
         from mrseg_training.ablate import AblationConfig
         from mrseg_training.ablate import ablate as run
         from mrseg_training.config import load_as
@@ -228,7 +216,7 @@ def benchmark(
 
     Example: mrseg benchmark compact -o runs/benchmark --rows dropout-unet,smml --seeds 1
     """
-    with _with_extra():
+    with with_training():
         from mrseg_training.benchmark import benchmark as run
         from mrseg_training.benchmark import load_benchmark
 

@@ -69,8 +69,12 @@ class Engine:
         self._asked_precision = precision
         self._ladder = _Ladder()
         self._notices: list[Note] = []
-        frames = model.task.ndim == 2
-        self._scans = Scans(model.card.normalisation["name"], model.network.stride, frames=frames)
+        self._scans = Scans(
+            model.card.normalisation["name"],
+            model.network.stride,
+            least=model.network.window,
+            frames=model.task.ndim == 2,
+        )
         self._move_in(device)
         self._widest = model.network.widest
         self._checks = {complete: self._count_checks(complete) for complete in (True, False)}
@@ -324,7 +328,8 @@ class Engine:
         size = inputs.shape[2:]
         rows = [[name in study.images for name in self.task.names] for study in group]
         present = torch.tensor(rows, device=self.device)
-        windows = tile(size, largest, self.model.network.stride)
+        network = self.model.network
+        windows = tile(size, largest, network.stride, fixed=network.window is not None)
         outputs: dict[int, Tensor] = {}
         total = len(windows) * self._checks[bool(present.all())]
         done = 0

@@ -44,13 +44,20 @@ class _Known:
 class Scans:
     """Prepares studies for a network, and remembers what it measured of each image.
 
-    ``method`` of normalisation, and what extents must be multiples of; ``frames``: each slice is an image of its own.
+    ``method`` of normalisation, what extents must be multiples of, and their ``least``; ``frames``: each slice is an
+    image of its own.
     """
 
     def __init__(
-        self, method: str = "robust", strides: Sequence[int] = STRIDES, *, frames: bool = False
+        self,
+        method: str = "robust",
+        strides: Sequence[int] = STRIDES,
+        *,
+        least: Sequence[int] | None = None,
+        frames: bool = False,
     ) -> None:
-        self._method, self._strides, self._measure = method, strides, measure_frames if frames else measure
+        self._method, self._strides, self._least = method, strides, least
+        self._measure = measure_frames if frames else measure
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._prepared: OrderedDict[Hashable, Tensor] = OrderedDict()
 
@@ -65,7 +72,7 @@ class Scans:
             (min(k.bounds[axis][0] for k in known), max(k.bounds[axis][1] for k in known))
             for axis in range(3)
         ]
-        return frame(box, study.grid.spacing, spacing, study.task.ndim, self._strides)
+        return frame(box, study.grid.spacing, spacing, study.task.ndim, self._strides, self._least)
 
     def statistics(self, study: Study) -> dict[str, ImageStatistics]:
         """How each of the study's images looks, by modality."""

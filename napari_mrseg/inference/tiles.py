@@ -15,7 +15,7 @@ OVERLAP = 0.25  # of a window's extent, where windows meet
 
 
 def tile(
-    size: Sequence[int], largest: Sequence[int], strides: Sequence[int] = STRIDES
+    size: Sequence[int], largest: Sequence[int], strides: Sequence[int] = STRIDES, *, fixed: bool = False
 ) -> list[tuple[slice, ...]]:
     """Windows of at most ``largest`` voxels that cover ``size``; one if it fits.
 
@@ -23,7 +23,8 @@ def tile(
     stride at a time.
 
     As few as that takes, and no larger than their overlap takes: two windows of the largest extent over little more
-    than one of it would compute almost everything twice.
+    than one of it would compute almost everything twice. ``fixed``: all of ``largest`` all the same, for networks whose
+    answer depends on their windows' extents.
     """
     axes = []
     largest = (*strides[: len(size) - len(largest)], *largest)
@@ -31,7 +32,7 @@ def tile(
         extent = min(whole, max(stride, limit - limit % stride))
         count = 1 if extent == whole else 1 + ceil((whole - extent) / (extent * (1 - OVERLAP)))
         needed = whole / (1 + (count - 1) * (1 - OVERLAP))
-        extent = min(extent, stride * ceil(needed / stride))
+        extent = extent if fixed else min(extent, stride * ceil(needed / stride))
         starts = [round(i * (whole - extent) / max(1, count - 1)) for i in range(count)]
         axes.append([slice(s, s + extent) for s in starts])
     return list(product(*axes))

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.card import ModelCard, Validated
+from napari_mrseg.models.checkpoint import read_weights
 from napari_mrseg.models.monai import NAMES, MonaiNetwork, MonaiSettings, least_stride, monai_network
 from napari_mrseg.tasks import Task
 
@@ -22,7 +21,6 @@ CONFIGS = ("configs/inference.json", "configs/train.json", "configs/evaluate.jso
 WEIGHTS = ("models/model.pt", "models/model.pth")
 NETWORK = "network_def"
 WINDOW = 128  # voxels, where the bundle does not say
-PREFIXES = ("model", "state_dict", "network", "net")  # of checkpoints that hold more than the weights
 
 
 def read_bundle(
@@ -180,18 +178,7 @@ def _load(network: MonaiNetwork, folder: Path) -> None:
     file = next((folder / w for w in WEIGHTS if (folder / w).is_file()), None)
     if file is None:
         raise InputError(f"{folder.name} has no weights, {' or '.join(WEIGHTS)}; get the whole bundle.")
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is no checkpoint makes the reader raise
-        raise InputError(
-            f"{file.name} of {folder.name} is not a file of weights alone, and nothing else is opened since it could "
-            "run code; save its state_dict."
-        ) from error
-    for prefix in PREFIXES:
-        if isinstance(state, dict) and isinstance(state.get(prefix), dict):
-            state = state[prefix]
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise InputError(f"{file.name} of {folder.name} holds no weights by name; save its state_dict.")
+    state = read_weights(file, f"{file.name} of {folder.name}")
     own = network.network.state_dict()
     unknown = sorted(set(own) ^ set(state))
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]

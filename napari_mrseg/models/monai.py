@@ -5,8 +5,7 @@ They know nothing of missing modalities: the card of such a model says which one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -15,14 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.models.blocks import Check, stop_if_asked
-from napari_mrseg.models.network import Network
+from napari_mrseg.models.axes import PATTERN, check_axes, from_axes, order_of, to_axes
+from napari_mrseg.models.blocks import Check
+from napari_mrseg.models.network import Network, asking
 
 NAMES = ("AttentionUnet", "BasicUNet", "DynUNet", "SegResNet", "UNet", "VNet")
 """Those that map an image to logits of its extents, take plain numbers and words, and can be made without memory."""
-
-FORWARD = {"I": "S", "P": "A", "L": "R"}  # our axes and their opposites
-CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class MonaiSettings(BaseModel):
@@ -38,24 +35,18 @@ class MonaiSettings(BaseModel):
     arguments: dict[str, Any] = {}
     inputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=64)]
     outputs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=64)]
-    axes: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "IPL"
+    axes: Annotated[str, Field(pattern=PATTERN)] = "IPL"
     stride: Literal[1, 2, 4, 8, 16, 32, 64] = 32
 
     @model_validator(mode="after")
     def _three_axes(self) -> MonaiSettings:
-        if {FORWARD.get(letter, letter) for letter in self.axes} != {"R", "A", "S"}:
-            raise ValueError("axes must name three directions, one of R and L, of A and P, of S and I")
+        check_axes(self.axes)
         return self
 
     @property
     def order(self) -> tuple[int, ...]:
         """For each axis of the network's arrays the axis of ours, 0 to 2."""
-        return tuple("SAR".index(FORWARD.get(letter, letter)) for letter in self.axes)
-
-    @property
-    def turned(self) -> tuple[int, ...]:
-        """Our axes that run the other way in the network's arrays."""
-        return tuple("SAR".index(letter) for letter in self.axes if letter not in FORWARD)
+        return order_of(self.axes)
 
     @property
     def flat(self) -> bool:
@@ -78,13 +69,10 @@ class MonaiNetwork(Network):
         self.network = _made(self.made_by, settings.arguments)
 
     def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
-        turned = [axis + 2 for axis in self.settings.turned]
-        order = [0, 1, *(axis + 2 for axis in self.settings.order)]
-        x = x[:, list(self.settings.inputs)].flip(turned).permute(order)
-        with _asked(self.network, check):
+        x = to_axes(x[:, list(self.settings.inputs)], self.settings.axes)
+        with asking(self.network, check):
             logits = self._slices(x) if self.settings.flat else self.network(x)
-        back = [order.index(axis) for axis in range(5)]
-        return logits[:, list(self.settings.outputs)].permute(back).flip(turned)
+        return from_axes(logits[:, list(self.settings.outputs)], self.settings.axes)
 
     def _slices(self, x: Tensor) -> Tensor:
         """(B, C, I, P, L) one slice of the first axis at a time."""
@@ -176,21 +164,3 @@ def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise InputError(
             f"the network {name} of MONAI needs another package ({error}); install it."
         ) from error
-
-
-@contextmanager
-def _asked(network: nn.Module, check: Check | None) -> Iterator[None]:
-    """``check`` is called before each convolution meanwhile."""
-    if check is None:
-        yield
-        return
-    ask = [
-        module.register_forward_pre_hook(lambda *_: stop_if_asked(check))
-        for module in network.modules()
-        if isinstance(module, CONVOLUTIONS)
-    ]
-    try:
-        yield
-    finally:
-        for hook in ask:
-            hook.remove()

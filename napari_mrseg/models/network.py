@@ -10,7 +10,8 @@ another package registers as an entry point of the group ``napari_mrseg.networks
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
@@ -20,16 +21,20 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.models.blocks import Check
+from napari_mrseg.models.blocks import Check, stop_if_asked
 from napari_mrseg.tasks import Task
 
 GROUP = "napari_mrseg.networks"
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 STRIDES = (8, 8, 8)  # of the networks here, and of what is prepared for none in particular
 OWN = {
     "unimrseg": "napari_mrseg.models.unimrseg:UniMRSeg",
     "mmformer": "napari_mrseg.models.mmformer:MmFormer",
     "smml": "napari_mrseg.models.smml:Smml",
     "cmc": "napari_mrseg.models.cmc:Cmc",
+    "rfnet": "napari_mrseg.models.published.rfnet:RFNet",
+    "mmformer-published": "napari_mrseg.models.published.mmformer:PublishedMmFormer",
+    "unimrseg-published": "napari_mrseg.models.published.unimrseg:PublishedUniMRSeg",
 }
 
 
@@ -44,11 +49,14 @@ class Network(nn.Module):
         All that decides its shape, as plain JSON; pydantic checks it.
     stride
         Extents of its input must be multiples of this, per axis I, P, L. An axis of stride 1 may have one voxel.
+    window
+        Extents of its windows, always these; None: any up to the card's.
     """
 
     architecture: ClassVar[str]
     settings_type: ClassVar[type[BaseModel]]
     stride: tuple[int, int, int] = STRIDES
+    window: ClassVar[tuple[int, int, int] | None] = None
     memory_format: torch.memory_format = torch.channels_last_3d
 
     settings: Any
@@ -127,6 +135,24 @@ class Network(nn.Module):
         copied.to(dtype=dtype)
         channels_last(copied)
         return copied
+
+
+@contextmanager
+def asking(network: nn.Module, check: Check | None) -> Iterator[None]:
+    """``check`` is called before each convolution of ``network`` meanwhile."""
+    if check is None:
+        yield
+        return
+    ask = [
+        module.register_forward_pre_hook(lambda *_: stop_if_asked(check))
+        for module in network.modules()
+        if isinstance(module, CONVOLUTIONS)
+    ]
+    try:
+        yield
+    finally:
+        for hook in ask:
+            hook.remove()
 
 
 def channels_last(module: nn.Module) -> None:

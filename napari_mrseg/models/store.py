@@ -286,6 +286,8 @@ def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
         strides = network.stride[3 - len(validated.extents_max) :]
         if any(n % stride for n, stride in zip(validated.extents_max, strides, strict=True)):
             _damaged(path, f"extents_max must be multiples of {', '.join(str(n) for n in strides)}")
+        if network.window is not None and validated.extents_max != network.window:
+            _damaged(path, f"extents_max must be {network.window}, the windows of its network")
 
 
 def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

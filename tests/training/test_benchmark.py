@@ -167,7 +167,8 @@ def test_differences_are_paired_by_subject() -> None:
     apart = document_of("two", {"flair": [0.9, 0.1, 0.5]}, ["flair"])
     gap = compared({"one": first, "two": apart}, BRATS)["rows"][0]["difference"]["two"]["WT"]
     values = np.array([0.8, -0.8, 0.0])[None, :, None]
-    assert gap == bootstrap(values)
+    assert {name: gap[name] for name in ("mean", "low", "high")} == bootstrap(values)
+    assert gap["p"] == gap["p_holm"] == 1
     other = document_of("two", {"t2": [0.2]}, ["t2"])
     with pytest.raises(InputError, match="no combination of modalities in common"):
         compared({"one": first, "two": other}, BRATS)
@@ -183,7 +184,9 @@ def test_the_command_measures_two_models(tmp_path: Path, capsys: pytest.CaptureF
         arguments += ["--model", folder]
     assert cli.main(arguments) == 0
     assert "WT two − one" in capsys.readouterr().out
-    assert {p.name for p in out.iterdir()} == {"one", "two", "models.md", "models.json", "models.csv"}
+    assert {p.name for p in out.iterdir()} == {
+        *("one", "two", "models.md", "models.json", "models.csv", "ranks.svg", "spider.svg", "tables")
+    }
     lines = (out / "models.csv").read_text().splitlines()
     assert len(lines) == 1 + 16 * 3 * 2
     with pytest.raises(InputError, match="already"):

@@ -51,7 +51,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 def test_all_files_are_written(done: tuple[Path, dict]) -> None:
     """Markdown, JSON, CSV by subject, and two figures; what is returned is what is in table.json."""
     root, document = done
-    assert sorted(p.name for p in (root / "out").iterdir()) == sorted(OUTPUTS)
+    assert sorted(p.name for p in (root / "out").iterdir()) == sorted([*OUTPUTS, "tables"])
     assert json.loads((root / "out" / "table.json").read_text()) == document
     lines = (root / "out" / "table.csv").read_text().splitlines()
     assert len(lines) == 1 + 15 + 3

@@ -27,6 +27,7 @@ from mrseg_training.rows import BENCHMARK, PAIRS, ROWS, Segment
 from mrseg_training.settings import Config, Part
 from mrseg_training.stage_run import run_stage
 from mrseg_training.start import Start, find_start, fingerprint
+from mrseg_training.tables import write_page
 from napari_mrseg.compare.metrics import region_dice
 from napari_mrseg.compare.statistics import bootstrap
 from napari_mrseg.errors import InputError
@@ -287,5 +288,5 @@ def tabulate(out: str | Path) -> Path:
                 for subject, by_combination in zip(one["subjects"], one["dice"], strict=True):
                     for combination, values in zip(one["combinations"], by_combination, strict=True):
                         writer.writerow([row, seed, subject, combination, *(f"{v:.4f}" for v in values)])
-    write_atomically(out / "table.md", markdown(document).encode())
+    write_page(out / "table.md", markdown(document))
     return out / "table.md"

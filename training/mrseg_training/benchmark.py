@@ -23,6 +23,7 @@ from mrseg_training.evaluate import find_labelled
 from mrseg_training.log import Report
 from mrseg_training.loop import train
 from mrseg_training.settings import Config, DataPart, Part, SimulatePart
+from mrseg_training.tables import write_page
 from napari_mrseg.compare.statistics import bootstrap, mean_of_known
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
@@ -202,7 +203,7 @@ def tabulate(plan: BenchmarkConfig, out: str | Path) -> Path:
         if names:
             document["groups"][group] = _group(plan, {name: found[name] for name in names})
     write_atomically(out / "table.json", json.dumps(document, indent=1).encode())
-    write_atomically(out / "table.md", markdown(document).encode())
+    write_page(out / "table.md", markdown(document))
     return out / "table.md"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mrseg_training.atomic import write_atomically
-from mrseg_training.paper_table import COLOURS
+from mrseg_training.evaluate_figures import COLOURS
 from napari_mrseg.compare.drawing import Drawing
 
 CURVES = ("losses.csv", "losses.svg")

@@ -20,19 +20,19 @@ from mrseg_training.atomic import write_atomically
 from mrseg_training.calibration import Calibration
 from mrseg_training.data.audit import Survey, examine
 from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
+from mrseg_training.evaluate_figures import feature_figure, reliability_figure
 from mrseg_training.log import Count, Say, silent
-from mrseg_training.measure import Reference, measuring, reference_sizes, scores
+from mrseg_training.measure import Reference, measured_row, measuring, scores
 from mrseg_training.paper_table import (
     SALIENCY,
-    feature_figure,
     is_classes,
     is_saliency,
     mean_iou,
-    reliability_figure,
     summarise,
     table_markdown,
 )
 from mrseg_training.selection import seen_by, select_subjects
+from mrseg_training.tables import write_page
 from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
@@ -162,8 +162,7 @@ class Measured:
             "activations": _mean_gap(self.gaps),
         }
         files = {
-            "table.md": table_markdown(document, self.task, seen.sentence(len(self.subjects))),
-            "table.csv": _csv(self.rows, self.task),
+            "table.csv": rows_csv(self.rows, self.task),
             "reliability.svg": reliability_figure(document).svg(),
         }
         if self.gaps:
@@ -172,8 +171,14 @@ class Measured:
         (out / "features.svg").unlink(missing_ok=True)  # of a table that is replaced
         for name, text in files.items():
             write_atomically(out / name, text.encode())
-        write_atomically(out / "table.json", json.dumps(_plain(document), indent=1).encode())
-        return _plain(document)
+        made_by = (
+            f"model {self.model.card.name} {self.model.card.version}, network at {document['spacing_mm']:g} "
+            f"{self.task.length_unit}, scored on the {'scans' if self.task.ndim == 3 else 'images'}' own grid"
+        )
+        page = table_markdown(document, self.task, made_by, seen.sentence(len(self.subjects)))
+        write_page(out / "table.md", page)
+        write_atomically(out / "table.json", json.dumps(plain(document), indent=1).encode())
+        return plain(document)
 
 
 def find_labelled(data: Path, task: Task, subjects: Sequence[str] | None, labels: str | None = None) -> Files:
@@ -229,7 +234,6 @@ def measure_subject(
     there = {region.name: region_mask(truth, region) for region in task.regions}
     voxel = study.grid.voxel_ml if task.ndim == 3 else 1.0
     reference = Reference.of(truth, task, study.grid.spacing, voxel)
-    size = reference_sizes(reference)
     rows: list[dict[str, Any]] = []
     waiting: list[Future[dict[str, Any]]] = []
     for combination in engine.combinations(study):
@@ -243,16 +247,8 @@ def measure_subject(
         )
         inside = np.stack([there[region.name][prediction.box] for region in task.regions])
         calibration.add(len(combination), prediction.probabilities, inside)
-        rows.append(
-            {
-                "subject": subject,
-                "combination": list(combination),
-                "size": dict(prediction.sizes),
-                "reference": size,
-                "present": {name: bool(mask.any()) for name, mask in there.items()},
-                "seconds": prediction.seconds,
-            }
-        )
+        row = measured_row(subject, combination, prediction.sizes, reference)
+        rows.append(row | {"seconds": prediction.seconds})
     return [row | found.result() for row, found in zip(rows, waiting, strict=True)]
 
 
@@ -310,7 +306,8 @@ def _mean_gap(gaps: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[f
     return {k: np.mean([gap[k] for gap in gaps if k in gap], axis=0).tolist() for k in keys}
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
+def rows_csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
+    """``table.csv``: a line per subject and combination."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     regions = [region.name for region in task.regions]
@@ -334,12 +331,12 @@ def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
     return stream.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """For JSON: not-a-number becomes null."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value

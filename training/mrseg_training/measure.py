@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +105,20 @@ def scores(
     if is_classes(task):
         row["overlap"] = _overlap(labels, truth, task)
     return row
+
+
+def measured_row(
+    subject: str, combination: Sequence[str], size: Mapping[str, float], reference: Reference
+) -> dict[str, Any]:
+    """What a row holds beside :func:`scores`: whose it is, and the ``size`` of each region, found and true."""
+    true = reference_sizes(reference)
+    return {
+        "subject": subject,
+        "combination": list(combination),
+        "size": dict(size),
+        "reference": true,
+        "present": {name: value > 0 for name, value in true.items()},
+    }
 
 
 def _lesions(found: Labels, truth: Labels, region: Region, spacing: Sequence[float]) -> dict[str, float]:

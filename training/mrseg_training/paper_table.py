@@ -1,20 +1,16 @@
-"""The table as the papers print it, and two figures: reliability, and mean activation by level."""
+"""The table as the papers print it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mrseg_training.markdown import number, table
-from napari_mrseg.compare.drawing import Drawing
 from napari_mrseg.compare.metrics import PENALTY_MM, penalised
+from napari_mrseg.compare.statistics import interval, resampled_means
 from napari_mrseg.tasks import Task
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
-
 
 SALIENCY = {
     "s": "S",
@@ -46,6 +42,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
     ``dice``: an absent region found absent counts as 1 (BraTS challenge, RFNet family). ``dice_present``: only
     subjects that have the region, as MONAI's DiceMetric does. ``n`` counts the latter. ``hd95``: where both have the
     region; ``hd95_penalised``: over all subjects, 374 mm where one lacks it, 0 where both do (BraTS challenges).
+    ``interval``: of the mean in ``dice``, 95 %, by bootstrap over subjects; at the foot, of the mean over the
+    combinations that each subject has.
     """
     regions = [region.name for region in task.regions]
     table = []
@@ -65,6 +63,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
                 "missed": sum(row["size"][name] == 0 for row in having),
                 "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
             }
+            if len(own) > 1:
+                entry[name]["interval"] = _interval([row["dice"][name] for row in own])
             if "lesions" in own[0]:
                 each = [row["lesions"][name] for row in own]
                 entry[name]["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in each[0]}
@@ -83,6 +83,11 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
             values = values[~np.isnan(values)]
             foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
             foot["sd"].setdefault(name, {})[kind] = float(values.std()) if len(values) else float("nan")
+        by_subject: dict[str, list[float]] = {}
+        for row in rows:
+            by_subject.setdefault(row["subject"], []).append(row["dice"][name])
+        if len(by_subject) > 1:
+            foot["average"][name]["interval"] = _interval([_mean(dice) for dice in by_subject.values()])
     for name, function in (("average", np.mean), ("sd", np.std)):
         if is_saliency(task):
             values_of = {m: [entry["saliency"][m] for entry in table] for m in SALIENCY}
@@ -90,6 +95,12 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
         if is_classes(task):
             foot[name]["mean_iou"] = float(function([entry["mean_iou"] for entry in table]))
     return {"rows": table, **foot}
+
+
+def _interval(values: Sequence[float]) -> list[float]:
+    """The 95 % interval of the mean over subjects."""
+    low, high = interval(resampled_means(np.array(values, dtype=float)))
+    return [float(low), float(high)]
 
 
 def _penalised(row: Mapping[str, Any], region: str, task: Task) -> float:
@@ -109,10 +120,11 @@ def mean_iou(rows: Sequence[Mapping[str, Sequence[int]]]) -> float:
     return _mean(each)
 
 
-def table_markdown(document: Mapping[str, Any], task: Task, seen: str) -> str:
+def table_markdown(document: Mapping[str, Any], task: Task, made_by: str, seen: str) -> str:
     """Dots, Dice in % by both conventions, HD95; average and standard deviation; what else was found, in words.
 
-    ``seen``: how many of the subjects the model has seen, as a sentence.
+    ``made_by``: what gave the results, and on which grid they were scored; ``seen``: how many of the subjects the model
+    has seen, as a sentence.
     """
     regions = [] if is_classes(task) else [region.name for region in task.regions]
     heads = [m.title for m in task.modalities]
@@ -144,9 +156,7 @@ def table_markdown(document: Mapping[str, Any], task: Task, seen: str) -> str:
     lines = table(heads, rows, words=len(task.names))
     lines += [
         "",
-        f"{len(document['subjects'])} subjects of {document['data']}, model {document['model']['name']} "
-        f"{document['model']['version']}, network at {document['spacing_mm']:g} {task.length_unit}, scored on the "
-        f"{'scans' if task.ndim == 3 else 'images'}' own grid. "
+        f"{len(document['subjects'])} subjects of {document['data']}, {made_by}. "
         "Dice in %, mean over subjects: a region that is absent and found absent counts as 100; “present” counts "
         f"only subjects that have the region. HD95 in {task.length_unit}, where both have it"
         f"{penalty}. In parentheses: regions that the modalities in use cannot show.",
@@ -159,21 +169,48 @@ def table_markdown(document: Mapping[str, Any], task: Task, seen: str) -> str:
             "F and E: mean over 256 thresholds; max: of the mean curve over the images; adaptive: at twice a map's "
             "mean.",
         ]
+    lines += _interval_lines(document, regions)
     lines += _lesion_lines(document["rows"], regions)
-    if document["order"]:
+    if document.get("order"):
         fixed, shuffled = document["order"]["fixed"], document["order"]["shuffled"]
         lines += ["", f"Order of the inputs: Dice {100 * fixed:.2f} in order, {100 * shuffled:.2f} shuffled."]
-    lines += [
-        "",
-        "Expected calibration error (voxels with a probability from 0.05), by number of modalities:",
-        "",
-    ]
-    errors = document["calibration"].items()
-    lines += table(
-        ["modalities", *regions],
-        ([count, *(number(by[r]["ece_from_0.05"]) for r in regions)] for count, by in errors),
-    )
+    if document.get("calibration"):
+        lines += [
+            "",
+            "Expected calibration error (voxels with a probability from 0.05), by number of modalities:",
+            "",
+        ]
+        errors = document["calibration"].items()
+        lines += table(
+            ["modalities", *regions],
+            ([count, *(number(by[r]["ece_from_0.05"]) for r in regions)] for count, by in errors),
+        )
     return "\n".join(lines) + "\n"
+
+
+def _interval_lines(document: Mapping[str, Any], regions: Sequence[str]) -> list[str]:
+    """Dice with its interval by combination, where there is more than one subject."""
+    named = [("+".join(row["combination"]), row) for row in document["rows"]]
+    named = [(name, row) for name, row in named if regions and "interval" in row[regions[0]]]
+    if not named:
+        return []
+    if "interval" in document["average"][regions[0]]:
+        named.append(("average", document["average"]))
+    rows = []
+    for name, row in named:
+        cells = [name]
+        for region in regions:
+            low, high = row[region].get("interval", (None, None))
+            cells.append(
+                f"{_number(row[region]['dice'], 'dice')} [{_number(low, 'dice')}, {_number(high, 'dice')}]"
+            )
+        rows.append(cells)
+    return [
+        "",
+        "Dice in % with the 95 % interval of its mean (bootstrap over subjects), absent and found absent as 100:",
+        "",
+        *table(["combination", *regions], rows),
+    ]
 
 
 def _lesion_lines(rows: Sequence[Mapping[str, Any]], regions: Sequence[str]) -> list[str]:
@@ -208,58 +245,6 @@ def _images(row: Mapping[str, Any], task: Task) -> list[str]:
     """Cells of what only papers on images report."""
     cells = [f"{row['saliency'][m]:.3f}" for m in SALIENCY] if is_saliency(task) else []
     return cells + ([_number(row["mean_iou"], "dice")] if is_classes(task) else [])
-
-
-def reliability_figure(document: Mapping[str, Any]) -> Drawing:
-    """Frequency against probability: a panel per number of modalities, a line per region."""
-    calibration = document["calibration"]
-    drawing = Drawing(60 + 210 * len(calibration), 270)
-    for panel, (count, by_region) in enumerate(calibration.items()):
-        x, y, side = 50 + 210 * panel, 30, 170
-        drawing.rect(x, y, side, side, None, "#999999")
-        drawing.line(x, y + side, x + side, y, "#bbbbbb")
-        drawing.words(
-            x + side / 2, 20, f"{count} modalities" if count != "1" else "1 modality", anchor="middle"
-        )
-        for r, (region, entry) in enumerate(by_region.items()):
-            points = [
-                (x + side * p, y + side * (1 - f))
-                for p, f in zip(entry["probability"], entry["frequency"], strict=True)
-                if p is not None
-            ]
-            for (x0, y0), (x1, y1) in itertools.pairwise(points):
-                drawing.line(x0, y0, x1, y1, COLOURS[r % len(COLOURS)])
-            for px, py in points:
-                drawing.circle(px, py, 2.5, COLOURS[r % len(COLOURS)])
-            if panel == 0:
-                drawing.words(x + 60 * r, y + side + 45, region, fill=COLOURS[r % len(COLOURS)])
-        drawing.words(x + side / 2, y + side + 20, "predicted probability", size=10, anchor="middle")
-    drawing.words(8, 22, "frequency", size=10)
-    return drawing
-
-
-def feature_figure(document: Mapping[str, Any]) -> Drawing:
-    """Mean activation of each level, a dot per combination; the complete one is the filled black dot."""
-    activations: Mapping[str, Sequence[float]] = document["activations"]
-    drawing = Drawing(560, 260)
-    if not activations:
-        return drawing
-    most = max(range(len(activations)), key=lambda i: list(activations)[i].count("+"))
-    complete = list(activations)[most]
-    levels = len(activations[complete])
-    top = max(max(values) for values in activations.values()) or 1.0
-    drawing.words(10, 18, "mean activation by level; black: all modalities, colours: number of modalities")
-    for level in range(levels):
-        x = 60 + 100 * level
-        drawing.line(x, 30, x, 220, "#dddddd")
-        drawing.words(x, 240, f"level {level + 1}", size=11, anchor="middle")
-        for name, values in activations.items():
-            count = name.count("+") + 1
-            y = 220 - 180 * values[level] / top
-            whole = name == complete
-            offset = 0 if whole else 8 * count
-            drawing.circle(x + offset, y, 4 if whole else 3, "#000000" if whole else COLOURS[count - 1])
-    return drawing
 
 
 def _mean(values: Sequence[float]) -> float:
