@@ -43,6 +43,8 @@ class Modality:
     ``units``: of its values by how files store them, as NumPy writes it ("u2": unsigned, 16 bits), and up to which
     median they may be in it.
 
+    ``distance``: it says how far away things are, and files may keep it so that near is large.
+
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
     ``weighting``: T1, T2 or FLAIR, as echo, repetition and inversion time tell it, and ``agent``: after a contrast
@@ -64,6 +66,7 @@ class Modality:
     units: tuple[tuple[str, str, float], ...] = ()
     channels: Literal[1, 3] = 1
     holes: bool = True
+    distance: bool = False
 
 
 @dataclass(frozen=True)
@@ -499,9 +502,19 @@ BRATS = Task(
 
 _METRIC = (("u2", "mm", 10_000.0), ("f4", "m", 50.0), ("f8", "m", 50.0))
 _COLOUR = Modality(
-    "rgb", "Colour", ("rgb", "color", "colour", "image", "images", "img"), channels=3, holes=False
+    "rgb", "Colour", ("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "visible", "vis"), channels=3, holes=False
 )
-_DEPTH = Modality("depth", "Depth", ("depth", "depth_bfx", "disparity"), colormap="viridis", units=_METRIC)
+_DEPTH = Modality(
+    "depth",
+    "Depth",
+    (
+        *("depth", "depth_bfx", "depths", "depthmap", "depth_map", "depth_raw", "disparity", "disp", "disparities"),
+        *("rawdepth", "depth_image", "depthimage", "invdepth"),
+    ),
+    colormap="viridis",
+    units=_METRIC,
+    distance=True,
+)
 _SEEN = ("seg", "mask", "masks", "label", "labels", "reference", "gt", "groundtruth")
 
 
@@ -527,7 +540,7 @@ RGBT_SOD = _salient_object(
     Modality(
         "thermal",
         "Thermal",
-        ("thermal", "t", "ir", "infrared", "tir", "lwir"),
+        ("thermal", "t", "ir", "infrared", "tir", "lwir", "th", "flir", "thermo"),
         colormap="inferno",
         holes=False,
     ),

@@ -14,8 +14,10 @@ from qtpy.QtWidgets import QApplication
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
+from napari_mrseg._qt.watching import Watching
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.io.watched import Watched
 from napari_mrseg.session import Session
 
 WIDTH, HEIGHT = 1440, 900
@@ -30,13 +32,15 @@ def launch(
     screenshot: Path | None = None,
     show: bool = True,
     tour: bool = False,
+    live: tuple[Watched, float, str] | None = None,
 ) -> None:
     """Show ``session`` in a new window and return when it is closed.
 
     ``paths`` are read in the window, with ``options`` of :meth:`Session.open`. What cannot be read is said there, and
     raised as InputError once the window is closed if nothing else was opened in it.
 
-    ``tour``: it plays by itself (:mod:`.tour`).
+    ``tour``: it plays by itself (:mod:`.tour`). ``live``: a folder whose newest frame is shown, seconds between two
+    looks, and what depth files say.
 
     With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
     whole window and return. Raises MrsegError if the result does not come or the picture cannot be written.
@@ -53,6 +57,8 @@ def launch(
             dock.open(paths, **(options or {}))
         if tour:
             Tour(viewer, dock).start()
+        if live is not None:
+            Watching(dock, *live, parent=dock)
         napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])

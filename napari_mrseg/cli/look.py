@@ -14,6 +14,7 @@ from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
     BrainOption,
+    Depth,
     Device,
     Grid,
     Json,
@@ -60,6 +61,7 @@ def inspect(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
 ) -> None:
     """Say what was recognised as what and why, grids, orientation and problems. Runs no model.
@@ -70,7 +72,12 @@ def inspect(
     from napari_mrseg.io import inspect as look
 
     report = look(
-        paths, task=which_task(task, None, paths), assume_ras=assume_ras, onto=onto or "", brain=brain.value
+        paths,
+        task=which_task(task, None, paths),
+        assume_ras=assume_ras,
+        onto=onto or "",
+        brain=brain.value,
+        depth=depth,
     )
     report["suggested"] = {}
     if report["problems"] and not report["usable"]:
@@ -111,6 +118,7 @@ def predict(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -130,8 +138,9 @@ def predict(
         raise InputError("--use and --all exclude each other; give one of them.")
     seg = file_format is Format.dicom_seg
     loaded = given_model(model, task)
+    chosen = which_task(task, loaded, paths)
     study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain, use
+        paths, chosen, reference, no_reference, labels, assume_ras, onto, brain, use=use, depth=depth
     )
     loaded = loaded or load_model(task=study.task)
     combinations = _combinations(study, loaded.card, use, every)
@@ -179,6 +188,7 @@ def compare(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -200,9 +210,8 @@ def compare(
     if pdf and len(names) == 2:
         raise InputError("--pdf reports one model; give --model once, or leave --pdf out.")
     loaded = given_model(names[0] if names else None, task)
-    study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
-    )
+    chosen = which_task(task, loaded, paths)
+    study = _open(paths, chosen, reference, no_reference, labels, assume_ras, onto, brain, depth=depth)
     loaded = loaded or load_model(task=study.task)
     if len(names) == 2:
         engines = [
@@ -261,7 +270,9 @@ def _open(
     assume_ras: bool,
     onto: str | None,
     brain: BrainOption,
+    *,
     use: str | None = None,
+    depth: str = "auto",
 ) -> Study:
     from napari_mrseg.io import open_study
     from napari_mrseg.openings import settled
@@ -278,6 +289,7 @@ def _open(
             labels=labels,
             onto="" if onto is None else task.modality(onto).name,
             brain=brain.value,
+            depth=depth,
         )
     )
     for note in joined(study.notes):

@@ -97,6 +97,15 @@ Brain = Annotated[
         help="How the brain is cut out where scans show a skull; auto: a tool if installed, else a template.",
     ),
 ]
+Depth = Annotated[
+    str,
+    typer.Option(
+        "--depth",
+        metavar="WORDS",
+        help="What depth files say: far or near (what is bright), and mm, 0.1mm or m, e.g. near or far,0.1mm; auto: "
+        "guessed and said.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Pdf = Annotated[
     bool,

@@ -25,6 +25,7 @@ def inspect(
     assume_ras: bool = False,
     onto: str = "",
     brain: How = "auto",
+    depth: str = "auto",
 ) -> dict[str, Any]:
     """Look at a subject's files without raising for what is wrong in them.
 
@@ -75,7 +76,7 @@ def inspect(
     warnings: list[Note] = []
     used_reference = None
     try:
-        study = build(recognition, task, replay, steps_of(onto, brain))
+        study = build(recognition, task, replay, steps_of(onto, brain, depth))
         warnings = list(study.notes)
         used_reference = study.reference.source.path.name if study.reference else None
     except InputError as error:

@@ -15,12 +15,23 @@ NORMALISATIONS = ("robust", "z-score")  # those the engine applies, see napari_m
 
 
 class Validated(BaseModel):
-    """A spacing the model was measured at, and the largest extents (voxels) it takes there in one window."""
+    """A spacing the model was measured at, and the largest extents (voxels) it takes there in one window.
+
+    ``whole``: of pictures, which have no scale of their own: each is brought to the spacing at which all of it fits
+    those extents, whatever its size; ``spacing_mm`` is then that of the pictures it was measured on.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     spacing_mm: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
     extents_max: tuple[int, ...]
+    whole: bool = False
+
+    def spacing(self, shape: Sequence[int]) -> float:
+        """The spacing at which an image of so many voxels is looked at, of which a picture's are 1 apart."""
+        if not self.whole:
+            return self.spacing_mm
+        return max(n / most for n, most in zip(shape[-len(self.extents_max) :], self.extents_max, strict=True))
 
 
 class Architecture(BaseModel):
@@ -61,6 +72,8 @@ class ModelCard(BaseModel):
         From which probability on a voxel belongs to a region, by region and combination, such as
         ``{"ET": {"flair+t1ce": 0.3}}``; 0.5 where none is given. Chosen so that the expected Dice is largest (the best
         threshold is half of the Dice reached: Lipton et al. 2014, arXiv 1402.1892). For nested regions only.
+    stored
+        As what the weights file keeps numbers: "float16" takes half the room; they are computed with as float32.
     measured
         One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
         for a region that the case has not.
@@ -85,6 +98,7 @@ class ModelCard(BaseModel):
     expects: Literal["adult brain", "anything"] = "anything"
     mirrored: bool = False
     thresholds: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
+    stored: Literal["float32", "float16"] = "float32"
     measured: tuple[dict[str, Any], ...] = ()
     measured_on: str = ""
     intended_use: str

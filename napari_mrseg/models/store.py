@@ -36,6 +36,7 @@ __all__ = [
     "save_model", "user_folder", "verify_model",
 ]  # fmt: skip
 
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _MEND = "get the folder again from where it came"
 
 
@@ -145,8 +146,9 @@ def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
     """
     folder = Path(folder)
     # A network frozen, cast or laid out for speed is saved as the plain one.
+    kind = _DTYPES[card.stored]
     tensors = {
-        name: (t.detach().cpu().float() if t.is_floating_point() else t.detach().cpu()).contiguous()
+        name: (t.detach().cpu().to(kind) if t.is_floating_point() else t.detach().cpu()).contiguous()
         for name, t in network.state_dict().items()
     }
     for name, tensor in tensors.items():
@@ -246,7 +248,7 @@ def _load(folder: Path) -> Model:
     except InputError as error:
         _damaged(folder / CARD, f"architecture.settings: {error}")
     _check_extents(folder / CARD, card, empty)
-    _compare(folder / WEIGHTS, tensors, empty.state_dict())
+    _compare(folder / WEIGHTS, tensors, empty.state_dict(), _DTYPES[card.stored])
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
         network = network_type(settings)
     network.load_state_dict(tensors)
@@ -288,7 +290,9 @@ def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
             _damaged(path, f"extents_max must be multiples of {', '.join(str(n) for n in strides)}")
 
 
-def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def _compare(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], stored: torch.dtype
+) -> None:
     """Names, shapes, dtypes and finiteness of the weights against the network the card describes."""
     for name in expected:
         if name not in tensors:
@@ -301,8 +305,9 @@ def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
                 path,
                 f"the tensor “{name}” has the shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}",
             )
-        if tensor.dtype != expected[name].dtype:
-            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {expected[name].dtype}")
+        wanted = stored if expected[name].is_floating_point() else expected[name].dtype
+        if tensor.dtype != wanted:
+            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {wanted}")
         if not _finite(tensor):
             _damaged(path, f"the tensor “{name}” has values that are not finite")
 

@@ -39,7 +39,13 @@ from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.models.network import channels_last
 from napari_mrseg.models.store import save_model
 
-ADDED = (("optimizer", "adamw"), ("schedule", "cosine"), ("over_combinations", "mean"))
+ADDED = (
+    ("optimizer", "adamw"),
+    ("schedule", "cosine"),
+    ("over_combinations", "mean"),
+    ("backbone_rate", 1.0),
+    ("adapters", False),
+)
 OPTIMIZERS: Mapping[str, type[Adam]] = {"adamw": AdamW, "adam": Adam}
 POWER = 0.9  # of "poly", as in the segmentation literature; SMML's paper does not say
 UNLABELLED = 1000  # added to a stage's number: unlabelled samples are drawn independently of the others
@@ -144,11 +150,8 @@ def run_stage(
     stage: Any = make_stage(name, config).to(fabric.device)
     if start is not None:
         stage.start_from(start.weights(), head=start.segments and stage.segments)
-    optimizer = OPTIMIZERS[part.optimizer](
-        [p for p in stage.parameters() if p.requires_grad],
-        lr=part.learning_rate,
-        weight_decay=part.weight_decay,
-    )
+    groups = parameter_groups(stage, part)
+    optimizer = OPTIMIZERS[part.optimizer](groups, lr=part.learning_rate, weight_decay=part.weight_decay)
     processes = fabric.world_size
 
     def loader_of(volumes: Volumes, stream: int) -> Loader:
@@ -231,7 +234,7 @@ def run_stage(
             batch.unlabelled = next(beside)
         rate_now = learning_rate(part, done, whole)
         for group in optimizer.param_groups:
-            group["lr"] = rate_now
+            group["lr"] = rate_now * group.get("share", 1.0)
         wrapped.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
         for number in range(stage.parts):
@@ -304,6 +307,16 @@ def run_stage(
     fabric.barrier()
     log("finished", stage=folder.name, step=now, steps=now, seconds=round(seconds, 1))
     return model
+
+
+def parameter_groups(stage: nn.Module, part: StagePart) -> list[dict[str, Any]]:
+    """What the optimiser gets: all that learns, a pretrained encoder apart where it has a rate of its own."""
+    learning = [(name, p) for name, p in stage.named_parameters() if p.requires_grad]
+    if part.backbone_rate == 1:
+        return [{"params": [p for _, p in learning]}]
+    inside = [p for name, p in learning if ".backbone.body." in f".{name}"]
+    others = [p for name, p in learning if ".backbone.body." not in f".{name}"]
+    return [{"params": others}, {"params": inside, "share": part.backbone_rate}]
 
 
 def mixed(weights: Mapping[str, Tensor], before: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

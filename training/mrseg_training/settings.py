@@ -44,7 +44,7 @@ class ModelPart(Part):
     network: str = "unimrseg"
     arguments: dict[str, Any] = {}
     pretrained: Path | None = None
-    size: Literal["paper", "compact", "compact-2d", "resnet50", "convnext-base"] = "compact"
+    size: Literal["paper", "compact", "compact-2d", "lite", "resnet50", "convnext-base"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
     growth: tuple[int, int, int, int] | None = None
@@ -268,6 +268,7 @@ class StagePart(Part):
     floor: Share = Field(default=0.0, ge=0, le=1)
     average: Share = Field(default=0.0, ge=0, lt=1)
     start_share: Share = Field(default=0.0, ge=0, lt=1)
+    backbone_rate: float = Field(default=1.0, gt=0, le=1)
     clip: float | None = Field(default=None, gt=0)
     extents: tuple[Extents, ...] = ((128, 128, 128),)
     coarse: Share = Field(default=0.0, ge=0, le=1)
@@ -351,13 +352,15 @@ class SupervisedPart(StagePart):
 
     With ``sampling_weights``, which say how often each incomplete combination is drawn, ``dropout`` is the share of
     samples that are incomplete at all. ``unlabelled``: weight of what data.unlabelled teach, that an incomplete
-    combination should find what the complete one finds.
+    combination should find what the complete one finds. ``adapters``: with those of the network, which learn from the
+    truth alone.
     """
 
     dropout: float = Field(default=0.0, ge=0, le=1)
     dropout_by: Literal["modality", "sample"] = "sample"
     sampling_weights: dict[str, float] = {}
     unlabelled: float = Field(default=0.0, ge=0)
+    adapters: bool = False
     truth: TruthPart = TruthPart()
 
 
