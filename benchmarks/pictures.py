@@ -60,7 +60,12 @@ def measured(found: Map, truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
     cut = found > 0.5
     one, curves = saliency_and_curves(found.astype(np.float64), truth)
     union = int((cut | truth).sum())
-    return {"iou": float((cut & truth).sum() / union) if union else 1.0, "s": one.s, "mae": one.mae, "curves": curves}
+    return {
+        "iou": float((cut & truth).sum() / union) if union else 1.0,
+        "s": one.s,
+        "mae": one.mae,
+        "curves": curves,
+    }
 
 
 def theirs(maps: Sequence[Map], truths: Sequence[npt.NDArray[np.bool_]]) -> dict[str, float]:
@@ -138,21 +143,39 @@ def main() -> None:
         if beside is not None:
             found[BESIDE] = beside(seen)
         rows += [
-            {"set": name, "picture": colour.stem, "by": by, "map": map_, "truth": inside, **measured(map_, inside)}
+            {
+                "set": name,
+                "picture": colour.stem,
+                "by": by,
+                "map": map_,
+                "truth": inside,
+                **measured(map_, inside),
+            }
             for by, map_ in found.items()
         ]
         if sum(r["set"] == name for r in rows) <= args.shown * len(found):
             pictures.append(
-                [Image.fromarray(seen), shown(study.images[second].data[0]), overlaid(seen, inside.astype(float))]
+                [
+                    Image.fromarray(seen),
+                    shown(study.images[second].data[0]),
+                    overlaid(seen, inside.astype(float)),
+                ]
                 + [overlaid(seen, map_) for map_ in found.values()]
             )
-        print(name, colour.stem, {by: round(measured(m, inside)["iou"], 3) for by, m in found.items()}, flush=True)
+        print(
+            name,
+            colour.stem,
+            {by: round(measured(m, inside)["iou"], 3) for by, m in found.items()},
+            flush=True,
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     sheet(pictures, args.out / "pictures.png")
     with open(args.out / "pictures.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["set", "picture", "by", "iou", "s", "mae"])
-        writer.writerows([r["set"], r["picture"], r["by"], *(f"{r[m]:.4f}" for m in ("iou", "s", "mae"))] for r in rows)
+        writer.writerows(
+            [r["set"], r["picture"], r["by"], *(f"{r[m]:.4f}" for m in ("iou", "s", "mae"))] for r in rows
+        )
     text = table(rows)
     (args.out / "table.md").write_text(text, encoding="utf-8")
     print(text)
@@ -187,7 +210,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {by} | " + " | ".join(f"{means[by][m]:.3f}" for m in MEASURES) + f" | {said} |")
     own = [by for by in ways if by != BESIDE]
     spread = " | ".join(
-        f"{fmean(means[by][m] for by in own):.3f} ({pstdev(means[by][m] for by in own):.3f})" for m in MEASURES
+        f"{fmean(means[by][m] for by in own):.3f} ({pstdev(means[by][m] for by in own):.3f})"
+        for m in MEASURES
     )
     lines.append(f"| average (standard deviation) of the combinations | {spread} | |")
     return "\n".join(lines) + "\n"

@@ -502,13 +502,27 @@ BRATS = Task(
 
 _METRIC = (("u2", "mm", 10_000.0), ("f4", "m", 50.0), ("f8", "m", 50.0))
 _COLOUR = Modality(
-    "rgb", "Colour", ("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "visible", "vis"), channels=3, holes=False
+    "rgb",
+    "Colour",
+    ("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "visible", "vis"),
+    channels=3,
+    holes=False,
 )
 _DEPTH = Modality(
     "depth",
     "Depth",
     (
-        *("depth", "depth_bfx", "depths", "depthmap", "depth_map", "depth_raw", "disparity", "disp", "disparities"),
+        *(
+            "depth",
+            "depth_bfx",
+            "depths",
+            "depthmap",
+            "depth_map",
+            "depth_raw",
+            "disparity",
+            "disp",
+            "disparities",
+        ),
         *("rawdepth", "depth_image", "depthimage", "invdepth"),
     ),
     colormap="viridis",

@@ -30,7 +30,11 @@ class Watching(QObject):
         if session.opening:
             return True
         shown = session.shown
-        return session.study is not None and session.error is None and (shown is None or shown.preview or session.stale)
+        return (
+            session.study is not None
+            and session.error is None
+            and (shown is None or shown.preview or session.stale)
+        )
 
     def look(self) -> None:
         """Open what is new, unless the frame before is not done."""

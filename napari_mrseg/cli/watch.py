@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_mrseg.cli.options import Device, ModelName, Precision, TaskName, given_model, one_line, say
 from napari_mrseg.cli.options import Depth as DepthOption
+from napari_mrseg.cli.options import Device, ModelName, Precision, TaskName, given_model, one_line, say
 
 if TYPE_CHECKING:
     from napari_mrseg.io.watched import Watched
@@ -22,7 +22,8 @@ app = typer.Typer()
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the camera writes its pictures.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a label picture of each frame here.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write a label picture of each frame here."),
     ] = None,
     window: Annotated[bool, typer.Option("--window", help="Show each frame in the viewer.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.02, help="Seconds between two looks.")] = 0.2,

@@ -83,7 +83,9 @@ def _mat(path: Path, raw: bytes) -> npt.NDArray[Any]:
     except Exception:  # a damaged file makes the reader raise whatever it stumbles over
         raise InputError(f"{path.name} is no MATLAB file; save it with “save -v7”, or as .npy.") from None
     arrays = {
-        k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "iufb" and v.size > 3
+        k: v
+        for k, v in content.items()
+        if isinstance(v, np.ndarray) and v.dtype.kind in "iufb" and v.size > 3
     }
     return np.asarray(arrays[_chosen(path, list(arrays))])
 

@@ -28,7 +28,7 @@ MEND = "If that is wrong, say it: --depth {}."
 
 
 def parse(said: str) -> Distance:
-    """``auto``, or of far, near (which is bright) and a unit some, e.g. ``near`` or ``far,0.1mm``. Raises InputError."""
+    """``auto``, or some of far, near (what is bright) and a unit, e.g. ``near`` or ``far,0.1mm``. Raises InputError."""
     direction, unit = "auto", ""
     for word in said.lower().replace("+", ",").split(","):
         word = word.strip()
@@ -73,7 +73,11 @@ class Distance(Step):
                 header["unit"] = ""
                 changed[name] = self.changed(image, data, source, turned=True)
                 mend = "" if self.direction != "auto" else " " + MEND.format("far")
-                notes.append(Note("depth_turned", f"{file}: near is bright ({why}), so it was turned round.{mend}", name))
+                notes.append(
+                    Note(
+                        "depth_turned", f"{file}: near is bright ({why}), so it was turned round.{mend}", name
+                    )
+                )
             else:
                 header["unit"] = "0.1 mm" if unit == "0.1mm" else unit
                 changed[name] = replace(image, source=source)
@@ -102,7 +106,7 @@ def turned(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def guessed_unit(data: npt.NDArray[np.float32], stored: str) -> str:
-    """mm of whole numbers of 16 bits and more, m of floating point, each where a room or a street can have it; else ""."""
+    """mm of whole numbers of 16 bits or more, m of floating point, where a room or a street can be so far; else ""."""
     some = data[..., ::5, ::5]
     seen = some[some > 0]
     if not seen.size:

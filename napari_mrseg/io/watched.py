@@ -54,7 +54,10 @@ class Watched:
         return {role: frames[newest[1]][role] for role in self.task.names if role in frames[newest[1]]}
 
     def _files(self) -> Iterator[tuple[Path, _Seen]]:
-        inside = [self.folder, *(p for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))]
+        inside = [
+            self.folder,
+            *(p for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith(".")),
+        ]
         for folder in inside:
             for path in folder.iterdir():
                 try:

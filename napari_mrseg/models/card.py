@@ -31,7 +31,9 @@ class Validated(BaseModel):
         """The spacing at which an image of so many voxels is looked at, of which a picture's are 1 apart."""
         if not self.whole:
             return self.spacing_mm
-        return max(n / most for n, most in zip(shape[-len(self.extents_max) :], self.extents_max, strict=True))
+        return max(
+            n / most for n, most in zip(shape[-len(self.extents_max) :], self.extents_max, strict=True)
+        )
 
 
 class Architecture(BaseModel):
@@ -52,6 +54,9 @@ class ModelCard(BaseModel):
         In the order of the network's channels; must be the task's.
     architecture, sha256
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    also
+        Other tasks that it answers, of modalities with as many channels in the same order and of the same regions:
+        a network that learnt depth and thermal infrared in one channel serves both.
     needs
         Modalities without which it has no answer; default: none, it takes every combination.
     sees
@@ -87,6 +92,7 @@ class ModelCard(BaseModel):
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
     licence: Annotated[str, Field(min_length=1)]
     task: str
+    also: tuple[str, ...] = ()
     modalities: tuple[str, ...]
     regions: tuple[str, ...]
     architecture: Architecture = Architecture()
@@ -104,6 +110,13 @@ class ModelCard(BaseModel):
     intended_use: str
     limitations: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+    def for_task(self, name: str) -> ModelCard:
+        """The card for one of the tasks in ``also``. What was measured was measured on the own one, and goes."""
+        task = TASKS[name]
+        other = (self.task, *(t for t in self.also if t != name))
+        change = {"task": name, "also": other, "modalities": task.names, "measured": (), "thresholds": {}}
+        return self.model_copy(update=change)
 
     @property
     def passes(self) -> int:
@@ -157,6 +170,15 @@ class ModelCard(BaseModel):
         ):
             if own != wanted:
                 raise ValueError(f"{field} must be {', '.join(wanted)}, as in the task {self.task}")
+        for name in self.also:
+            if name not in TASKS or name == self.task:
+                raise ValueError(f"also must name other tasks than {self.task}; known: {', '.join(TASKS)}")
+            other = TASKS[name]
+            alike = [m.channels for m in other.modalities] == [m.channels for m in task.modalities]
+            if not alike or tuple(r.name for r in other.regions) != self.regions:
+                raise ValueError(f"also: the task {name} has other channels or regions than {self.task}")
+        if self.also and (self.needs or self.sees):
+            raise ValueError("also is for models that take every combination, without needs and sees")
         for field, names in (("needs", self.needs), ("sees", self.sees)):
             if set(names) - set(task.names):
                 raise ValueError(f"{field} must be some of {', '.join(task.names)}")

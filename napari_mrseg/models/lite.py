@@ -8,6 +8,7 @@ light path of its own, and what both see is added, map by map.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,14 @@ class Convolved(nn.Module):
     """Convolution, batch norm and, unless ``linear``, ReLU6; padded at the far side first, as TensorFlow does it."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, linear: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -130,8 +138,8 @@ class SecondPath(nn.Module):
     def __init__(self, inputs: int) -> None:
         super().__init__()
         first = nn.Conv2d(inputs, SECOND[0], 7, stride=4, padding=3)
-        steps = zip(SECOND[:-1], SECOND[1:], strict=True)
-        self.steps = nn.ModuleList([first, *(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in steps)])
+        more = (nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(SECOND))
+        self.steps = nn.ModuleList([first, *more])
         self.norms = nn.ModuleList(nn.GroupNorm(8, c) for c in SECOND)
 
     def forward(self, x: Tensor, check: Check | None = None) -> list[Tensor]:
@@ -194,8 +202,17 @@ class LiteBackbone(nn.Module):
         taken = {name: given.get(_published(name)) for name in own}
         for name, value in taken.items():
             if value is None or value.shape != own[name].shape:
-                raise InputError(f"{files[0].name} is of another network: it has no fitting {_published(name)}.")
+                raise InputError(
+                    f"{files[0].name} is of another network: it has no fitting {_published(name)}."
+                )
         self.body.load_state_dict(taken)
+
+
+_LAYERS = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depthwise": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
 
 
 def _published(name: str) -> str:
@@ -203,5 +220,5 @@ def _published(name: str) -> str:
     parts = name.split(".")
     if parts[0] == "stem":
         return f"{'_conv_stem' if parts[1] == 'conv' else '_bn0'}.{parts[-1]}"
-    layer = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}[parts[2]]  # fmt: skip
-    return f"_blocks.{parts[1]}.{layer[parts[3] == 'norm']}.{parts[-1]}"
+    layer = _LAYERS[parts[2]][parts[3] == "norm"]
+    return f"_blocks.{parts[1]}.{layer}.{parts[-1]}"

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -93,9 +93,15 @@ def list_models(task: Task | None = None) -> list[Installed]:
 def _is_for(folder: Path, task: Task) -> bool:
     """Whether the card says so; a damaged one is listed everywhere, and refused with a reason when it is chosen."""
     try:
-        return _read_card(folder).task == task.name
+        return task.name in _tasks(folder)
     except ModelError:
         return True
+
+
+def _tasks(folder: Path) -> tuple[str, ...]:
+    """Those that the card says it answers."""
+    card = _read_card(folder)
+    return (card.task, *card.also)
 
 
 def load_model(name_or_path: str | Path | None = None, *, task: Task | None = None) -> Model:
@@ -105,6 +111,8 @@ def load_model(name_or_path: str | Path | None = None, *, task: Task | None = No
     for a file of another format.
     """
     model = _load(_find(name_or_path, task))
+    if task is not None and task.name in model.card.also:
+        return replace(model, card=model.card.for_task(task.name))
     if task is not None and model.card.task != task.name:
         raise ModelError(
             f"{model.card.name} is a model for the task {model.card.task}, not {task.name}; "
@@ -201,7 +209,7 @@ def _find(asked: str | Path | None, task: Task | None) -> Path:
     models = list_models()
     if asked is None:
         for model in models:
-            if model.bundled and (task is None or _read_card(model.folder).task == task.name):
+            if model.bundled and (task is None or task.name in _tasks(model.folder)):
                 return model.folder
         wanted = f" for the task {task.name}" if task else ""
         raise UnknownModelError(f"No model{wanted} is bundled; name one of {_known(models)}, or a folder.")

@@ -106,7 +106,11 @@ READ: dict[str, tuple[Callable[[Path], Path], np.ndarray | None, str]] = {
     "npz, one array": (_npz(arr_0=M), M, "Depth (m)"),
     "npz, several, one called depth": (_npz(depth=M, intrinsics=np.eye(3), mask=M > 0), M, "Depth (m)"),
     "png, 16 bits, mm": (_png(MM, np.uint16), MM.astype(np.uint16), "Depth (mm)"),
-    "png, 16 bits, 0.1 mm, near objects": (_png(10 * MM / 4, np.uint16), (10 * MM / 4).astype(np.uint16), "Depth (mm)"),
+    "png, 16 bits, 0.1 mm, near objects": (
+        _png(10 * MM / 4, np.uint16),
+        (10 * MM / 4).astype(np.uint16),
+        "Depth (mm)",
+    ),
     "png, 16 bits, holes 65535": (_png(_holes(MM, 65535), np.uint16), MM.astype(np.uint16), "Depth (mm)"),
     "png, 8 bits, far bright": (_png(60 * M, np.uint8), (60 * M).astype(np.uint8), "Depth"),
     "png, 8 bits, near bright": (_png(GREY, np.uint8), None, "Depth"),
@@ -128,8 +132,14 @@ READ: dict[str, tuple[Callable[[Path], Path], np.ndarray | None, str]] = {
 }
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "npz of nothing that is named": (_npz(a=M, b=M), r"a_depth.npz holds 2 arrays \(a, b\); save one, or call it"),
-    "npy of four channels": (_npy(np.zeros((*SIZE, 4), np.float32)), r"48×64×4 values of type float32; save height × width"),
+    "npz of nothing that is named": (
+        _npz(a=M, b=M),
+        r"a_depth.npz holds 2 arrays \(a, b\); save one, or call it",
+    ),
+    "npy of four channels": (
+        _npy(np.zeros((*SIZE, 4), np.float32)),
+        r"48×64×4 values of type float32; save height × width",
+    ),
     "npy of a whole film": (_npy(np.zeros((9, *SIZE), np.float32)), r"holds 9×48×64 values"),
     "npy of objects": (_npy(np.array([[{}]], dtype=object)), r"no array of numbers"),
     "png in false colours": (_png(np.stack([GREY, 255 - GREY, GREY], -1), np.uint8), r"is a colour image"),
@@ -208,9 +218,9 @@ def test_a_map_turned_twice_is_the_map() -> None:
 
 def test_colour_and_depth_of_other_sizes_of_one_view(tmp_path: Path) -> None:
     """1920 × 1080 with 640 × 360 comes onto one grid and is said; Kinect 2's 512 × 424 is another view and refused."""
-    Image.fromarray(np.zeros((108, 192, 3), np.uint8) + COLOUR[:1, :1] + np.arange(192, dtype=np.uint8)[:, None]).save(
-        tmp_path / "a_rgb.png"
-    )
+    Image.fromarray(
+        np.zeros((108, 192, 3), np.uint8) + COLOUR[:1, :1] + np.arange(192, dtype=np.uint8)[:, None]
+    ).save(tmp_path / "a_rgb.png")
     for size, fits in (((36, 64), True), ((42, 51), False)):
         depth = np.linspace(500, 4000, size[0] * size[1]).reshape(size).astype(np.uint16)
         Image.fromarray(depth).save(tmp_path / "a_depth.png")

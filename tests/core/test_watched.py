@@ -50,9 +50,9 @@ def test_the_newest_complete_frame_is_given_once(tmp_path: Path, pattern: str) -
 
 def test_a_webcam_that_writes_one_file_again_and_again(tmp_path: Path) -> None:
     """A picture without a word is colour; each time it is written anew it is a new frame."""
+    watched = Watched(tmp_path, RGBD_SOD)
     for second in (1000, 1001, 1002):
         write(tmp_path / "snapshot.jpg", second)
-        watched = Watched(tmp_path, RGBD_SOD) if second == 1000 else watched
         assert seen(watched) == {"rgb": "snapshot.jpg"}
 
 

@@ -51,7 +51,7 @@ def read_pairs(folder: Path) -> Iterator[tuple[str, Path, Path, Path]]:
 
 
 def fold_of(folder: Path, folds: int) -> dict[Path, int]:
-    """The fold of each pair, by its colour file: sets are cut in the order of their names, so neighbours stay together."""
+    """The fold of each pair, by its colour file: sets are cut by the order of names, so neighbours stay together."""
     found: dict[Path, int] = {}
     sets: dict[str, list[Path]] = {}
     for name, colour, _, _ in read_pairs(folder):

@@ -43,7 +43,11 @@ class Pool:
     """
 
     def __init__(
-        self, photos: Sequence[Picture], surfaces: Sequence[Map], pairs: Sequence[Picture] = (), share: float = 0.0
+        self,
+        photos: Sequence[Picture],
+        surfaces: Sequence[Map],
+        pairs: Sequence[Picture] = (),
+        share: float = 0.0,
     ) -> None:
         self.photos, self.surfaces, self.pairs = list(photos), list(surfaces), list(pairs)
         self.share = share if self.pairs else 0.0
