@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
-from napari_mrseg._qt.watching import Watching
+from napari_mrseg._qt.watching import watch
 from napari_mrseg._qt.windows import open_dock
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.io.watched import Watched
@@ -58,7 +58,8 @@ def launch(
         if tour:
             Tour(viewer, dock).start()
         if live is not None:
-            Watching(dock, *live, parent=dock)
+            watched, every, depth = live
+            watch(dock, watched.folder, dock.panel, every=every, depth=depth)
         napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])

@@ -26,12 +26,10 @@ from mrseg_training.bundled_card import commit
 from mrseg_training.config import load_config
 from mrseg_training.data.scenes import Scenes
 from mrseg_training.settings import Config
-from napari_mrseg.models.card import ModelCard, Validated
+from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.tasks import TASKS
 
-LONGEST = 320
-"""Pixels of the longer side of a picture as the network sees it."""
 OTHER = "rgbt-sod"  # the task that it answers, too
 SAMPLE = ("scene-test-0026", "scene-test-0025", "scene-test-0012")
 """Frames of the sample, of seed 2: an ordinary scene, one that colour hardly shows, one that depth does not show."""
@@ -63,13 +61,11 @@ def card_of(card: ModelCard, config: Config, rows: Sequence[Mapping[str, str]]) 
     each = ", ".join(
         f"{by} {fmean(float(row['iou']) for row in rows if row['by'] == by):.3f}" for by in combinations
     )
-    largest = (LONGEST, LONGEST)
     return card.model_copy(
         update={
             "licence": "BSD-3-Clause",
             "stored": "float16",
             "also": (OTHER,),
-            "validated": (Validated(spacing_mm=2.0, extents_max=largest, whole=True),),
             "trained_on": (
                 *SOURCES,
                 f"Commit {commit()}; the last {part.steps} steps of {part.batch} with pairs.",
@@ -84,7 +80,8 @@ def card_of(card: ModelCard, config: Config, rows: Sequence[Mapping[str, str]]) 
             "limitations": (
                 "What is salient is a matter of opinion: of many things in a picture it may mark others than you mean. "
                 "Masks of photographs are those of another network. Small, thin and transparent things are often "
-                "missed; depth alone is a guess where nothing stands out. A picture is seen at 320 pixels of its longer side."
+                "missed; depth alone is a guess where nothing stands out. A picture is seen at "
+                f"{config.model.longest} pixels of its longer side."
             ),
         }
     )

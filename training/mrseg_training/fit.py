@@ -32,7 +32,7 @@ from mrseg_training.files import write_atomically
 from mrseg_training.log import Log, Report, to_people
 from mrseg_training.perturb import mix
 from mrseg_training.processes import average_gradients, make_fabric
-from mrseg_training.settings import Config, StagePart
+from mrseg_training.settings import OF_ANY_NETWORK, Config, StagePart
 from mrseg_training.stages import STAGES, check_stage, make_stage
 from mrseg_training.validate import pictures, score
 from napari_mrseg.errors import InputError, MrsegError
@@ -352,7 +352,7 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
         "data": {
             k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
         },
-        "model": {k: v for k, v in values["model"].items() if k not in ("name", "version", "mirrored")},
+        "model": {k: v for k, v in values["model"].items() if k not in OF_ANY_NETWORK},
         "stage": [index, config.recipe[index], stage],
         "norm": config.run.norm_statistics,
         "before": start and start.identity,

@@ -23,7 +23,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-OF_ANY_NETWORK = frozenset({"name", "version", "mirrored"})
+OF_ANY_NETWORK = frozenset({"name", "version", "mirrored", "longest"})
 """Settings of a model that stay when another network takes its place."""
 LENGTHS = ("epochs", "steps", "minutes")
 """How long a stage is: one of them."""
@@ -33,7 +33,8 @@ _ANY_NETWORK = OF_ANY_NETWORK | {"network", "arguments", "pretrained"}  # the re
 class ModelPart(Part):
     """The network by its name (:func:`~napari_mrseg.models.network.find_network`) and what it is made of.
 
-    ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image. Of
+    ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image;
+    ``longest``: pictures of any size are brought whole to so many pixels of their longer side. Of
     unimrseg: a named size, and what to change of it; of another network: its ``arguments``. ``pretrained``: a folder
     with published weights of its backbone (:meth:`~napari_mrseg.models.backbone.Backbone.take`).
     """
@@ -41,6 +42,7 @@ class ModelPart(Part):
     name: str = "my-model"
     version: str = "0.1.0"
     mirrored: bool = False
+    longest: int | None = Field(default=None, ge=32, multiple_of=32)
     network: str = "unimrseg"
     arguments: dict[str, Any] = {}
     pretrained: Path | None = None
