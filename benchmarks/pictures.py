@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 
 from mrseg_training.scene_files import fold_of, read_pairs
+from mrseg_training.u2net import U2Net
 from napari_mrseg.compare.saliency import saliency_and_curves
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
@@ -32,28 +33,7 @@ from napari_mrseg.tasks import key
 
 BESIDE = "beside"
 MEASURES = ("iou", "s", "f_max", "e_max", "mae")
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Map = npt.NDArray[np.floating[Any]]
-
-
-class Beside:
-    """U²-Net in onnxruntime, as its authors feed it: 320 × 320 pixels, the map stretched to its full range."""
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, colour: npt.NDArray[np.uint8]) -> Map:
-        small = Image.fromarray(colour).resize((320, 320), Image.Resampling.LANCZOS)
-        seen = np.asarray(small, np.float32)
-        seen = (seen / max(seen.max(), 1e-6) - np.array(MEAN)) / np.array(SPREAD)
-        name = self.session.get_inputs()[0].name
-        found = self.session.run(None, {name: seen.astype(np.float32).transpose(2, 0, 1)[None]})[0][0, 0]
-        found = (found - found.min()) / max(float(np.ptp(found)), 1e-6)
-        return np.asarray(Image.fromarray(found).resize(colour.shape[1::-1], Image.Resampling.BILINEAR))
 
 
 def measured(found: Map, truth: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -126,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     engines = [Engine(load_model(name), device="cpu") for name in args.models]
     task = engines[0].task
-    beside = Beside(args.beside) if args.beside else None
+    beside = U2Net(args.beside, torch.get_num_threads()) if args.beside else None
     folds = fold_of(args.pairs, len(engines))
     second = task.names[1]
     rows: list[dict[str, Any]] = []
@@ -141,7 +121,7 @@ def main() -> None:
             for c in task.combinations()
         }
         if beside is not None:
-            found[BESIDE] = beside(seen)
+            found[BESIDE] = beside(seen)[0]
         rows += [
             {
                 "set": name,
