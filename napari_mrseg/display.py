@@ -39,6 +39,9 @@ def titles(task: Task, combination: Iterable[str]) -> str:
 def image_title(study: Study, name: str) -> str:
     """FLAIR; of what was measured, with its unit where its values can be in it: Depth (mm)."""
     modality, image = study.task.modality(name), study.images[name]
+    if "unit" in image.source.header:
+        unit = image.source.header["unit"]
+        return f"{modality.title} ({unit})" if unit else modality.title
     for stored, unit, most in modality.units:
         if image.source.header.get("stored") == stored:
             some = image.data[..., ::7, ::7]

@@ -17,7 +17,9 @@ from napari_mrseg._qt.garbage import modules_kept
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
 from napari_mrseg._qt.user_settings import remember, remembered
+from napari_mrseg._qt.watching import watch
 from napari_mrseg.errors import InputError, MrsegError
+from napari_mrseg.io.watched import Watched
 from napari_mrseg.session.state import Session
 
 WIDTH, HEIGHT = 1440, 900
@@ -32,13 +34,15 @@ def launch(
     screenshot: Path | None = None,
     show: bool = True,
     tour: bool = False,
+    live: tuple[Watched, float, str] | None = None,
 ) -> None:
     """Show ``session`` in a new window and return when it is closed.
 
     ``paths`` are read in the window, with ``options`` of :meth:`Session.open`. What cannot be read is said there, and
     raised as InputError once the window is closed if nothing else was opened in it.
 
-    ``tour``: it plays by itself (:mod:`.tour`).
+    ``tour``: it plays by itself (:mod:`.tour`). ``live``: a folder whose newest frame is shown, seconds between two
+    looks, and what depth files say.
 
     With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
     whole window and return. Raises MrsegError if the result does not come or the picture cannot be written.
@@ -55,6 +59,9 @@ def launch(
             dock.open(paths, **(options or {}))
         if tour:
             Tour(viewer, dock).start()
+        if live is not None:
+            watched, every, depth = live
+            watch(dock, watched.folder, dock.panel, every=every, depth=depth)
         with modules_kept():
             napari.run()
         if paths and refused and not opened:

@@ -41,6 +41,8 @@ class CameraFit:
     def follow(self, layer: Layer) -> None:
         """Show all of ``layer`` that rises above its background."""
         data = np.asarray(layer.data)
+        if data.ndim > len(layer.scale):  # colour
+            data = data.max(-1)
         box = content_box(data) * np.array(data.shape)[:, None]
         box = (box - 0.5) * np.array(layer.scale)[:, None]
         if not (box[:, 1] > box[:, 0]).all():

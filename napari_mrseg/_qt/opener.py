@@ -130,12 +130,15 @@ class Opener:
         return True
 
     def ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self._dock, "Open a subject's folder", last_folder())
+        what = "Open a subject's folder" if self._dock.session.task.ndim == 3 else "Open a folder of pictures"
+        folder = QFileDialog.getExistingDirectory(self._dock, what, last_folder())
         if folder:
             self._dock.open([folder])
 
     def ask_files(self) -> None:
-        title = "Open one subject's scans"
+        title = (
+            "Open one subject's scans" if self._dock.session.task.ndim == 3 else "Open one frame's pictures"
+        )
         kinds = file_kinds(self._dock.session.task)
         files, _ = QFileDialog.getOpenFileNames(self._dock, title, last_folder(), kinds)
         if files:

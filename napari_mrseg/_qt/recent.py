@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_mrseg._qt.user_settings import forget_studies, recent_studies
+from napari_mrseg._qt.user_settings import forget_studies, last_folder, recent_studies, remember_folder
+from napari_mrseg._qt.watching import Watching, watch
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.session.opening import name_of
 
@@ -22,7 +23,7 @@ class RecentMenu(QMenu):
 
     def __init__(self, dock: Host, worklist: Worklist, parent: QWidget) -> None:
         super().__init__(parent)
-        self._dock, self._worklist = dock, worklist
+        self._dock, self._worklist, self._parent = dock, worklist, parent
         self.setToolTipsVisible(True)
         self.aboutToShow.connect(self.fill)
 
@@ -50,3 +51,21 @@ class RecentMenu(QMenu):
         self.addAction("Worklist of a table …", self._worklist.ask_table).setToolTip(
             "The studies of a CSV file with a column path, or one for each modality, as for mrseg cohort"
         )
+        if self._dock.session.task.ndim == 2:
+            self._offer_watching()
+
+    def _offer_watching(self) -> None:
+        watching = self._parent.findChild(Watching)
+        if watching is not None:
+            self.addAction(f"Stop watching {watching.folder.name}", watching.stop)
+        self.addAction("Watch a folder …", self._ask_watched).setToolTip(
+            "The newest picture in a folder that a camera writes into, again whenever one comes"
+        )
+
+    def _ask_watched(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self._parent, "A folder that a camera writes into", last_folder()
+        )
+        if folder:
+            remember_folder(folder)
+            watch(self._dock, Path(folder), self._parent)

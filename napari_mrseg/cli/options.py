@@ -98,6 +98,15 @@ Brain = Annotated[
         help="How the brain is cut out where scans show a skull; auto: a tool if installed, else a template.",
     ),
 ]
+Depth = Annotated[
+    str,
+    typer.Option(
+        "--depth",
+        metavar="WORDS",
+        help="What depth files say: far or near (what is bright), and mm, 0.1mm or m, e.g. near or far,0.1mm; auto: "
+        "guessed and said.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Pdf = Annotated[
     bool,
@@ -162,6 +171,7 @@ def read_options(
     assume_ras: bool = False,
     onto: str | None = None,
     brain: BrainOption,
+    depth: str = "auto",
 ) -> ReadOptions:
     """What the command line says about reading the files. Raises InputError for what makes no sense."""
     from napari_mrseg.io.options import ReadOptions
@@ -169,7 +179,7 @@ def read_options(
     if reference and no_reference:
         raise InputError("--reference and --no-reference exclude each other; give one of them.")
     grid = "" if onto is None else task.modality(onto).name
-    return ReadOptions(reference or not no_reference, labels, assume_ras, grid, brain.value)
+    return ReadOptions(reference or not no_reference, labels, assume_ras, grid, brain.value, depth)
 
 
 def answer(document: Any, as_json: bool, text: Callable[[], str]) -> None:

@@ -14,6 +14,7 @@ from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
     BrainOption,
+    Depth,
     Device,
     Grid,
     Json,
@@ -61,6 +62,7 @@ def inspect(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
 ) -> None:
     """Say what was recognised as what and why, grids, orientation and problems. Runs no model.
@@ -71,7 +73,9 @@ def inspect(
     from napari_mrseg.io import inspect as inspect_files
 
     asked = which_task(task, None, paths)
-    report = inspect_files(paths, asked, read_options(asked, assume_ras=assume_ras, onto=onto, brain=brain))
+    report = inspect_files(
+        paths, asked, read_options(asked, assume_ras=assume_ras, onto=onto, brain=brain, depth=depth)
+    )
     report["suggested"] = {}
     if report["problems"] and not report["usable"]:
         from napari_mrseg.session.opening import suggested_roles
@@ -111,6 +115,7 @@ def predict(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -139,6 +144,7 @@ def predict(
         assume_ras=assume_ras,
         onto=onto,
         brain=brain,
+        depth=depth,
     )
     study = _open(paths, kind, options, use)
     loaded = loaded or load_model(task=study.task)
@@ -187,6 +193,7 @@ def compare(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -217,6 +224,7 @@ def compare(
         assume_ras=assume_ras,
         onto=onto,
         brain=brain,
+        depth=depth,
     )
     study = _open(paths, kind, options)
     loaded = loaded or load_model(task=study.task)

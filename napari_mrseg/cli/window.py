@@ -16,6 +16,7 @@ from napari_mrseg.cli.options import (
     Brain,
     BrainOption,
     Cache,
+    Depth,
     Device,
     Labels,
     ModelName,
@@ -35,6 +36,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import Task
 
 if TYPE_CHECKING:
+    from napari_mrseg.io.watched import Watched
     from napari_mrseg.models.store import Model
     from napari_mrseg.remote.client import RemoteEngine
 
@@ -79,6 +81,7 @@ def view(
     assume_ras: AssumeRas = False,
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
+    depth: Depth = "auto",
     cache: Cache = None,
     engine: Annotated[
         str | None,
@@ -116,8 +119,16 @@ def view(
         assume_ras=assume_ras,
         onto=onto,
         brain=brain,
+        depth=depth,
     )
     _show(paths, chosen, screenshot, loaded, device, precision, cache, options.arguments(), remote=remote)
+
+
+def show_watched(
+    watched: Watched, model: Model | None, device: str, precision: str, every: float, depth: str
+) -> None:
+    """The viewer on a folder that is watched."""
+    _show((), watched.task, None, model, device, precision, None, {}, live=(watched, every, depth))
 
 
 def _show(
@@ -131,6 +142,7 @@ def _show(
     options: dict[str, Any],
     tour: bool = False,
     remote: RemoteEngine | None = None,
+    live: tuple[Watched, float, str] | None = None,
 ) -> None:
     settings = unwritable_folder()
     if settings is not None:
@@ -155,7 +167,7 @@ def _show(
     else:
         session.load_model() if model is None else session.set_model(model)
     if screenshot is None:
-        launch(session, paths=paths, options=options, tour=tour)
+        launch(session, paths=paths, options=options, tour=tour, live=live)
     else:
         session.open(paths, **options)
         launch(session, screenshot=screenshot)

@@ -136,9 +136,10 @@ class Engine:
         waiting = [study.only(c) for c in combinations]
         self._accept(study, [only.present for only in waiting])
         while waiting:
-            where = self._scans.frame(waiting[0], best.spacing_mm)
+            spacing = best.spacing(waiting[0].grid.shape)
+            where = self._scans.frame(waiting[0], spacing)
             limit = self._group_size(where.size)
-            group = [s for s in waiting if self._scans.frame(s, best.spacing_mm) == where][:limit]
+            group = [s for s in waiting if self._scans.frame(s, spacing) == where][:limit]
             first = group[0].present
 
             def advance(fraction: float, first: Combination = first) -> None:
@@ -258,7 +259,8 @@ class Engine:
         """One way through the network for studies that share a frame."""
         began = time.perf_counter()
         with torch.inference_mode():
-            where = self._scans.frame(group[0], validated.spacing_mm)
+            spacing = validated.spacing(group[0].grid.shape)
+            where = self._scans.frame(group[0], spacing)
             inputs = self._scans.inputs(group, where, self.device, self._dtype, check)
             seen = None if focus is None else to_frame(focus, where)
             found = self._network_pass(inputs, group, validated.extents_max, seen, check, progress)
@@ -287,7 +289,7 @@ class Engine:
                 model=self.model.info,
                 device=self.device_name,
                 precision=self.precision,
-                spacing=validated.spacing_mm,
+                spacing=spacing,
                 seconds=seconds,
                 preview=preview,
                 source=next(iter(study.images.values())).source,

@@ -90,7 +90,7 @@ def unpaired(folders: Mapping[str, Path], task: Task) -> str:
     They do if their names are alike but for the words of their role, or if no two are and there are as many of each, as
     where a camera names them by the time: they then belong together in their order.
     """
-    names = {role: [_bare(p, task) for p in frames_in(folder)] for role, folder in folders.items()}
+    names = {role: [bare_name(p, task) for p in frames_in(folder)] for role, folder in folders.items()}
     first = next(iter(names), "")
     for role, own in names.items():
         if sorted(own) == sorted(names[first]):
@@ -113,16 +113,16 @@ def paired(folders: Mapping[str, Path], task: Task) -> dict[str, dict[str, Path]
         raise InputError(why)
     files = {role: frames_in(folder) for role, folder in folders.items()}
     first = next(iter(files))
-    found: dict[str, dict[str, Path]] = {_bare(p, task) or p.stem: {first: p} for p in files[first]}
+    found: dict[str, dict[str, Path]] = {bare_name(p, task) or p.stem: {first: p} for p in files[first]}
     for role, own in files.items():
-        by_name = {_bare(p, task) or p.stem: p for p in own}
+        by_name = {bare_name(p, task) or p.stem: p for p in own}
         alike = by_name.keys() == found.keys()
         for place, name in enumerate(found):
             found[name][role] = by_name[name] if alike else own[place]
     return found
 
 
-def _bare(path: Path, task: Task) -> str:
+def bare_name(path: Path, task: Task) -> str:
     """The name without the words that say what it shows."""
     known = {word for m in task.modalities for word in (m.name, *m.names)}
     known |= {*task.reference_names, *_SIDES}

@@ -71,7 +71,7 @@ def inspect(
     warnings: list[Note] = []
     used_reference = None
     try:
-        study = build(recognition, task, replay, steps_of(options.onto, options.brain))
+        study = build(recognition, task, replay, steps_of(options.onto, options.brain, options.depth))
         warnings = list(study.notes)
         used_reference = study.reference.source.path.name if study.reference else None
     except InputError as error:

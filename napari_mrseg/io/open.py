@@ -16,6 +16,7 @@ from napari_mrseg.io import formats
 from napari_mrseg.io.align import Align, sample
 from napari_mrseg.io.background import ZeroBackground
 from napari_mrseg.io.brain import BrainMask, How
+from napari_mrseg.io.depth import parse as depth_step
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.frames import OntoPixels
 from napari_mrseg.io.in_memory import recognise_given
@@ -42,9 +43,11 @@ Reader = Callable[[Path, str], Volume]
 SIMULATED = "simulated.json"
 
 
-def steps_of(onto: str = "", brain: How = "auto") -> tuple[Step, ...]:
-    """What is done to scans once they are read: ``onto`` whose grid, and how the brain is cut out of a head."""
-    return OntoPixels(), ZeroBackground(), Align(onto), BrainMask(brain)
+def steps_of(onto: str = "", brain: How = "auto", depth: str = "auto") -> tuple[Step, ...]:
+    """What is done to scans once they are read: ``onto`` whose grid, and how the brain is cut out of a head; what
+    ``depth`` is measured in.
+    """
+    return OntoPixels(), depth_step(depth), ZeroBackground(), Align(onto), BrainMask(brain)
 
 
 STEPS = steps_of()
@@ -60,6 +63,7 @@ def open_study(
     use: str | Iterable[str] | None = None,
     onto: str = "",
     brain: How = "auto",
+    depth: str = "auto",
     steps: Sequence[Step] | None = None,
     labels: str | None = None,
     reading: Callable[[str, float], None] | None = None,
@@ -87,6 +91,8 @@ def open_study(
         The modality on whose grid scans of different grids come; default: the finest.
     brain
         How the brain is cut out where there is a skull (:class:`~.brain.BrainMask`).
+    depth
+        What depth files say: far or near is bright, and a unit, such as "near" or "far,0.1mm"; default: guessed.
     steps
         Replaces all that is done to the scans once they are read.
     labels
@@ -110,7 +116,7 @@ def open_study(
             reading(role, next(begun) / (wanted + 1))  # the last part is for the steps
         return formats.read(path, task, role, assume_ras=assume_ras, raw=held.get(path))
 
-    return build(recognition, task, reader, steps_of(onto, brain) if steps is None else steps, labels)
+    return build(recognition, task, reader, steps_of(onto, brain, depth) if steps is None else steps, labels)
 
 
 def task_of(paths: Paths) -> Task:

@@ -19,6 +19,7 @@ class ReadOptions:
     assume_ras: bool = False
     onto: str = ""
     brain: How = "auto"
+    depth: str = "auto"
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``open_study``."""
@@ -26,5 +27,5 @@ class ReadOptions:
 
 
 DEFAULTS = ReadOptions()
-SAVED: Mapping[str, type] = {"assume_ras": bool, "labels": str, "onto": str, "brain": str}
+SAVED: Mapping[str, type] = {"assume_ras": bool, "labels": str, "onto": str, "brain": str, "depth": str}
 """What a session file keeps of them, with its types; what is not there has its default."""

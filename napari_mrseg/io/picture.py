@@ -1,4 +1,4 @@
-"""Pictures: PNG, JPEG and TIFF through Pillow, arrays as NPY; colour, or one value per pixel.
+"""Pictures: PNG, JPEG, TIFF and BMP through Pillow, arrays of numbers (:mod:`.arrays`); colour, or one value per pixel.
 
 Held as a volume of one slice, (1, P, L) or (1, P, L, 3), of a TIFF with several pages as many: a pixel is 1 × 1,
 and the axes need no turning.
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.arrays import ENDINGS, read_array
 from napari_mrseg.io.format import MAX_VOXELS, Format, Volume, read_bytes
 from napari_mrseg.study import Grid, Note, Source
 
@@ -29,7 +30,7 @@ FRAMES_ENDING = _TIFF[0]  # of a file that holds several pictures
 
 class Picture(Format):
     title = "picture"
-    endings = (".png", *_LOSSY, *_TIFF, ".bmp", ".npy")
+    endings = (".png", *_LOSSY, *_TIFF, ".bmp", ".npy", ".npz", ".exr", ".pfm")
     label_endings = (".png", *_TIFF)
     ndim = 2
 
@@ -43,7 +44,12 @@ class Picture(Format):
         self, raw: bytes, path: Path, *, channels: int = 1, labels: bool = False, assume_ras: bool = False
     ) -> Volume:
         """:meth:`read` of a file with this content."""
-        pages = [_array(path, raw)] if path.suffix.lower() == ".npy" else _pixels(path, raw)
+        if path.suffix.lower() in ENDINGS:
+            array = read_array(path, raw)
+            _fits(path, *array.shape[:2])
+            pages = [array]
+        else:
+            pages = _pixels(path, raw)
         stored = pages[0].dtype
         if labels and path.suffix.lower() in _LOSSY:
             pages = [_mask(page) for page in pages]
@@ -124,36 +130,6 @@ def _plain(path: Path, picture: Any) -> Any:
     if picture.mode not in ("1", "L", "P", "RGB", "I;16", "I;16B", "I;16L", "I", "F"):
         raise InputError(f"{path.name} is stored as {picture.mode}; save it as RGB or grey values.")
     return picture
-
-
-def _array(path: Path, raw: bytes) -> npt.NDArray[Any]:
-    """(P, L) or (P, L, 3) of a NPY file. Its header is looked at before memory is taken."""
-    stream = io.BytesIO(raw)
-    try:
-        version = np.lib.format.read_magic(stream)
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = header(stream)
-        if (
-            dtype.kind in "iufb"
-            and int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw) - stream.tell()
-        ):
-            raise InputError(f"{path.name} is truncated; copy or download it again.")
-        array = np.load(io.BytesIO(raw), allow_pickle=False)
-    except (ValueError, OSError, EOFError):
-        raise InputError(f"{path.name} is no array of numbers (NPY); save it with numpy.save.") from None
-    if (
-        array.dtype.kind not in "iufb"
-        or array.ndim not in (2, 3)
-        or (array.ndim == 3 and array.shape[2] != 3)
-    ):
-        size = "×".join(map(str, array.shape))
-        raise InputError(
-            f"{path.name} holds {size} values of type {array.dtype}; save height × width, or × 3 for colour."
-        )
-    _fits(path, *array.shape[:2])
-    return array
 
 
 def _fits(path: Path, height: int, width: int) -> None:

@@ -1,4 +1,6 @@
-"""Labels of SUN RGB-D as distributed: ``seg.mat`` of a scene, a number for each pixel and the names of the numbers."""
+"""MATLAB files: labels of SUN RGB-D as distributed (``seg.mat``, a number for each pixel and the numbers' names), and
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.format import Format, Volume, read_bytes
-from napari_mrseg.io.picture import PIXELS
+from napari_mrseg.io.picture import PIXELS, Picture
 from napari_mrseg.study import Grid, Source
 from napari_mrseg.tasks import SUNRGBD
 
@@ -29,7 +31,7 @@ class SunLabels(Format):
 
         raw = read_bytes(path, self.title)
         if not labels:
-            raise InputError(f"{path.name} holds labels, and no picture; give the image itself.")
+            return Picture().parse(raw, path, channels=channels)
         try:
             content = loadmat(io.BytesIO(raw), variable_names=("names", "seglabel"))
             numbers = np.asarray(content["seglabel"])

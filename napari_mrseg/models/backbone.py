@@ -1,4 +1,4 @@
-"""Encoders of photographs by name, from transformers (an extra): what the paper builds on for RGB-D and RGB-T.
+"""Encoders of photographs by name: our own small one, and from transformers (an extra) those that the paper builds on.
 
 Their published weights are taken from a folder on disk when the user names one; nothing is ever downloaded.
 """
@@ -14,9 +14,19 @@ from torch import Tensor, nn
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Check, ConvNorm, Norm, stop_if_asked
+from napari_mrseg.models.lite import LiteBackbone
 
-Name = Literal["own", "resnet50", "convnext-base"]
+Name = Literal["own", "efficientnet-lite0", "resnet50", "convnext-base"]
 FINEST = 4  # pixels that a voxel of the finest map stands for
+
+
+def backbone_of(
+    name: Name, inputs: int, channels: Sequence[int], *, norm: Norm = "batch"
+) -> Backbone | LiteBackbone:
+    """The encoder of that name for ``inputs`` channels."""
+    if name == "efficientnet-lite0":
+        return LiteBackbone(inputs, channels, norm=norm)
+    return Backbone(name, inputs, channels, norm=norm)
 
 
 class Backbone(nn.Module):

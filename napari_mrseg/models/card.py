@@ -15,12 +15,25 @@ NORMALISATIONS = ("robust", "z-score", "z-score whole")  # those the engine appl
 
 
 class Validated(BaseModel):
-    """A spacing the model was measured at, and the largest extents (voxels) it takes there in one window."""
+    """A spacing the model was measured at, and the largest extents (voxels) it takes there in one window.
+
+    ``whole``: of pictures, which have no scale of their own: each is brought to the spacing at which all of it fits
+    those extents, whatever its size; ``spacing_mm`` is then that of the pictures it was measured on.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     spacing_mm: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
     extents_max: tuple[int, ...]
+    whole: bool = False
+
+    def spacing(self, shape: Sequence[int]) -> float:
+        """The spacing at which an image of so many voxels is looked at, of which a picture's are 1 apart."""
+        if not self.whole:
+            return self.spacing_mm
+        return max(
+            n / most for n, most in zip(shape[-len(self.extents_max) :], self.extents_max, strict=True)
+        )
 
 
 class Architecture(BaseModel):
@@ -41,6 +54,9 @@ class ModelCard(BaseModel):
         In the order of the network's channels; must be the task's.
     architecture, sha256
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    also
+        Other tasks that it answers, of modalities with as many channels in the same order and of the same regions:
+        a network that learnt depth and thermal infrared in one channel serves both.
     needs
         Modalities without which it has no answer; default: none, it takes every combination.
     sees
@@ -62,6 +78,8 @@ class ModelCard(BaseModel):
         From which probability on a voxel belongs to a region, by region and combination, such as
         ``{"ET": {"flair+t1ce": 0.3}}``; 0.5 where none is given. Chosen so that the expected Dice is largest (the best
         threshold is half of the Dice reached: Lipton et al. 2014, arXiv 1402.1892). For nested regions only.
+    stored
+        As what the weights file keeps numbers: "float16" takes half the room; they are computed with as float32.
     measured
         One row per case and combination, e.g. ``{"case": "01", "combination": ["flair"], "dice": {"WT": 0.8}}``; None
         for a region that the case has not.
@@ -75,6 +93,7 @@ class ModelCard(BaseModel):
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
     licence: Annotated[str, Field(min_length=1)]
     task: str
+    also: tuple[str, ...] = ()
     modalities: tuple[str, ...]
     regions: tuple[str, ...]
     architecture: Architecture = Architecture()
@@ -86,11 +105,19 @@ class ModelCard(BaseModel):
     expects: Literal["adult brain", "anything"] = "anything"
     mirrored: bool = False
     thresholds: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
+    stored: Literal["float32", "float16"] = "float32"
     measured: tuple[dict[str, Any], ...] = ()
     measured_on: str = ""
     intended_use: str
     limitations: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+    def for_task(self, name: str) -> ModelCard:
+        """The card for one of the tasks in ``also``. What was measured was measured on the own one, and goes."""
+        task = TASKS[name]
+        other = (self.task, *(t for t in self.also if t != name))
+        change = {"task": name, "also": other, "modalities": task.names, "measured": (), "thresholds": {}}
+        return self.model_copy(update=change)
 
     @property
     def passes(self) -> int:
@@ -161,6 +188,20 @@ class ModelCard(BaseModel):
         for v in self.validated:
             if len(v.extents_max) != task.ndim or any(n < 1 for n in v.extents_max):
                 raise ValueError(f"extents_max must be {task.ndim} numbers of voxels")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_other_tasks(self) -> ModelCard:
+        task = TASKS[self.task]
+        for name in self.also:
+            if name not in TASKS or name == self.task:
+                raise ValueError(f"also must name other tasks than {self.task}; known: {', '.join(TASKS)}")
+            other = TASKS[name]
+            alike = [m.channels for m in other.modalities] == [m.channels for m in task.modalities]
+            if not alike or tuple(r.name for r in other.regions) != self.regions:
+                raise ValueError(f"also: the task {name} has other channels or regions than {self.task}")
+        if self.also and (self.needs or self.sees):
+            raise ValueError("also is for models that take every combination, without needs and sees")
         return self
 
     def measured_dice(self, combination: tuple[str, ...]) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -36,6 +36,7 @@ __all__ = [
     "save_model", "user_folder", "verify_model",
 ]  # fmt: skip
 
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _FIX = "get the folder again from where it came"
 
 
@@ -92,9 +93,15 @@ def list_models(task: Task | None = None) -> list[Installed]:
 def _is_for(folder: Path, task: Task) -> bool:
     """Whether the card says so; a damaged one is listed everywhere, and refused with a reason when it is chosen."""
     try:
-        return _read_card(folder).task == task.name
+        return task.name in _tasks(folder)
     except ModelError:
         return True
+
+
+def _tasks(folder: Path) -> tuple[str, ...]:
+    """Those that the card says it answers."""
+    card = _read_card(folder)
+    return (card.task, *card.also)
 
 
 def load_model(name_or_path: str | Path | None = None, *, task: Task | None = None) -> Model:
@@ -104,6 +111,8 @@ def load_model(name_or_path: str | Path | None = None, *, task: Task | None = No
     for a file of another format.
     """
     model = _load(_find(name_or_path, task))
+    if task is not None and task.name in model.card.also:
+        return replace(model, card=model.card.for_task(task.name))
     if task is not None and model.card.task != task.name:
         raise ModelError(
             f"{model.card.name} is a model for the task {model.card.task}, not {task.name}; "
@@ -145,8 +154,9 @@ def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
     """
     folder = Path(folder)
     # A network frozen, cast or laid out for speed is saved as the plain one.
+    kind = _DTYPES[card.stored]
     tensors = {
-        name: (t.detach().cpu().float() if t.is_floating_point() else t.detach().cpu()).contiguous()
+        name: (t.detach().cpu().to(kind) if t.is_floating_point() else t.detach().cpu()).contiguous()
         for name, t in network.state_dict().items()
     }
     for name, tensor in tensors.items():
@@ -199,7 +209,7 @@ def _find(asked: str | Path | None, task: Task | None) -> Path:
     models = list_models()
     if asked is None:
         for model in models:
-            if model.bundled and (task is None or _read_card(model.folder).task == task.name):
+            if model.bundled and (task is None or task.name in _tasks(model.folder)):
                 return model.folder
         wanted = f" for the task {task.name}" if task else ""
         raise UnknownModelError(f"No model{wanted} is bundled; name one of {_known(models)}, or a folder.")
@@ -246,7 +256,7 @@ def _load(folder: Path) -> Model:
     except InputError as error:
         _damaged(folder / CARD, f"architecture.settings: {error}")
     _check_extents(folder / CARD, card, empty)
-    _compare(folder / WEIGHTS, tensors, empty.state_dict())
+    _compare(folder / WEIGHTS, tensors, empty.state_dict(), _DTYPES[card.stored])
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
         network = network_type(settings)
     network.load_state_dict(tensors)
@@ -290,7 +300,9 @@ def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
             _damaged(path, f"extents_max must be {network.window}, the windows of its network")
 
 
-def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def _compare(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], stored: torch.dtype
+) -> None:
     """Names, shapes, dtypes and finiteness of the weights against the network the card describes."""
     for name in expected:
         if name not in tensors:
@@ -303,8 +315,9 @@ def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
                 path,
                 f"the tensor “{name}” has the shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}",
             )
-        if tensor.dtype != expected[name].dtype:
-            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {expected[name].dtype}")
+        wanted = stored if expected[name].is_floating_point() else expected[name].dtype
+        if tensor.dtype != wanted:
+            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {wanted}")
         if not _finite(tensor):
             _damaged(path, f"the tensor “{name}” has values that are not finite")
 

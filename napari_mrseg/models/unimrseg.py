@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mrseg.models.adapter import ReverseAdapter
-from napari_mrseg.models.backbone import FINEST, Backbone, Name
+from napari_mrseg.models.backbone import FINEST, Backbone, Name, backbone_of
 from napari_mrseg.models.blocks import (
     Check,
     ConvNorm,
@@ -32,6 +32,7 @@ from napari_mrseg.models.blocks import (
     halve,
     stop_if_asked,
 )
+from napari_mrseg.models.lite import LiteBackbone
 from napari_mrseg.models.network import FeatureNetwork
 
 STRIDE = 8
@@ -123,6 +124,13 @@ SIZES: dict[str, Settings] = {
     "compact": Settings(stem=2, **_COMPACT),
     # For images: 240 x 320 pixels are its finest level of a frame of 480 x 640.
     "compact-2d": Settings(ndim=2, stem=2, **_COMPACT),
+    # The bundled model for pictures: the maps of EfficientNet-Lite0, 5.9 M parameters.
+    "lite": Settings(
+        **_COMPACT | {"width": 24, "residual": False},
+        ndim=2,
+        stem=4,
+        backbone="efficientnet-lite0",
+    ),
     # What the paper builds on for RGB-D and RGB-T objects, and for the classes of SUN RGB-D.
     "resnet50": Settings(ndim=2, stem=4, backbone="resnet50", width=64, aspp_rates=(1, 2, 4, 6)),
     "convnext-base": Settings(ndim=2, stem=4, backbone="convnext-base", width=64, aspp_rates=(1, 2, 4, 6)),
@@ -148,9 +156,9 @@ class UniMRSeg(FeatureNetwork):
         norm, residual = settings.norm, settings.residual
         seen = settings.in_channels
         self.stem: nn.Conv3d | None = None
-        self.backbone: Backbone | None = None
+        self.backbone: Backbone | LiteBackbone | None = None
         if settings.backbone != "own":
-            self.backbone = Backbone(settings.backbone, seen, settings.channels[:4], norm=norm)
+            self.backbone = backbone_of(settings.backbone, seen, settings.channels[:4], norm=norm)
         elif settings.stem > 1:
             half = settings.stem // 2
             self.stem = nn.Conv3d(
@@ -320,6 +328,8 @@ class UniMRSeg(FeatureNetwork):
         for module in self.modules():
             if isinstance(module, ConvNorm):
                 module.fold()
+        if isinstance(self.backbone, LiteBackbone):
+            self.backbone.simplify()
         self.deep = nn.ModuleList()
 
     def _padded(self, x: Tensor) -> Tensor:

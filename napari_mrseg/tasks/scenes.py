@@ -6,9 +6,33 @@ from napari_mrseg.tasks.schema import Label, Modality, Region, Task
 
 _METRIC = (("u2", "mm", 10_000.0), ("f4", "m", 50.0), ("f8", "m", 50.0))
 _COLOUR = Modality(
-    "rgb", "Colour", ("rgb", "color", "colour", "image", "images", "img"), channels=3, holes=False
+    "rgb",
+    "Colour",
+    ("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "visible", "vis"),
+    channels=3,
+    holes=False,
 )
-_DEPTH = Modality("depth", "Depth", ("depth", "depth_bfx", "disparity"), colormap="viridis", units=_METRIC)
+_DEPTH = Modality(
+    "depth",
+    "Depth",
+    (
+        *(
+            "depth",
+            "depth_bfx",
+            "depths",
+            "depthmap",
+            "depth_map",
+            "depth_raw",
+            "disparity",
+            "disp",
+            "disparities",
+        ),
+        *("rawdepth", "depth_image", "depthimage", "invdepth"),
+    ),
+    colormap="viridis",
+    units=_METRIC,
+    distance=True,
+)
 _SEEN = ("seg", "mask", "masks", "label", "labels", "reference", "gt", "groundtruth")
 
 
@@ -34,7 +58,7 @@ RGBT_SOD = _salient_object(
     Modality(
         "thermal",
         "Thermal",
-        ("thermal", "t", "ir", "infrared", "tir", "lwir"),
+        ("thermal", "t", "ir", "infrared", "tir", "lwir", "th", "flir", "thermo"),
         colormap="inferno",
         holes=False,
     ),

@@ -30,6 +30,8 @@ class Modality:
     ``units``: of its values by how files store them, as NumPy writes it ("u2": unsigned, 16 bits), and up to which
     median they may be in it.
 
+    ``distance``: it says how far away things are, and files may keep it so that near is large.
+
     ``holes``: 0 says that nothing was seen there (background, no depth), so it stays out of the normalisation.
 
     ``weighting``: T1, T2 or FLAIR, as echo, repetition and inversion time tell it, and ``agent``: after a contrast
@@ -51,6 +53,7 @@ class Modality:
     units: tuple[tuple[str, str, float], ...] = ()
     channels: Literal[1, 3] = 1
     holes: bool = True
+    distance: bool = False
 
 
 @dataclass(frozen=True)

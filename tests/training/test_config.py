@@ -25,6 +25,7 @@ def test_shipped_configurations_are_valid(name: str) -> None:
     own = {
         "bundled": "supervised",
         "scenes": "supervised",
+        "lite": "supervised",
         "cmc": "collaborate",
         "smml": "mutual",
         "mmformer": "mutual",

@@ -28,7 +28,6 @@ def model_card(
         limits[stage] = (
             "The refinement in training looked at the branches' own answers, not at a foundation model's. "
         )
-    largest = tuple(max(extent[axis] for extent in part.extents) for axis in range(3 - task.ndim, 3))
     return ModelCard(
         name=config.model.name,
         version=config.model.version,
@@ -40,15 +39,21 @@ def model_card(
         regions=tuple(region.name for region in task.regions),
         mirrored=config.model.mirrored,
         normalisation={"name": "robust"},
-        validated=tuple(
-            Validated(spacing_mm=spacing, extents_max=largest)
-            for spacing in (config.data.spacing, 2 * config.data.spacing)[: 2 if part.coarse else 1]
-        ),
+        validated=_validated(config, part, task),
         trained_on=(f"{len(data.subjects)} {kinds[config.data.source]}{_beside(unlabelled)}",),
         intended_use="Research only. Not a medical device; not for diagnosis or treatment.",
         limitations=limits.get(stage, "")
         + f"Trained by {', '.join(config.recipe)} with seed {config.seed}; not yet measured on scans.",
     )
+
+
+def _validated(config: Config, part: StagePart, task: Task) -> tuple[Validated, ...]:
+    if config.model.longest is not None and task.ndim == 2:
+        square = (config.model.longest, config.model.longest)
+        return (Validated(spacing_mm=config.data.spacing, extents_max=square, whole=True),)
+    largest = tuple(max(extent[axis] for extent in part.extents) for axis in range(3 - task.ndim, 3))
+    spacings = (config.data.spacing, 2 * config.data.spacing)[: 2 if part.coarse else 1]
+    return tuple(Validated(spacing_mm=spacing, extents_max=largest) for spacing in spacings)
 
 
 def _sees(config: Config, task: Task) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-OF_ANY_NETWORK = frozenset({"name", "version", "mirrored"})
+OF_ANY_NETWORK = frozenset({"name", "version", "mirrored", "longest"})
 """Settings of a model that stay when another network takes its place."""
 LENGTHS = ("epochs", "steps", "minutes")
 """How long a stage is: one of them."""
@@ -34,7 +34,8 @@ _ANY_NETWORK = OF_ANY_NETWORK | {"network", "arguments", "pretrained"}  # the re
 class ModelPart(Part):
     """The network by its name (:func:`~napari_mrseg.models.network.find_network`) and what it is made of.
 
-    ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image. Of
+    ``name`` is that of the model folder; ``mirrored``: its results are the mean with those of the mirrored image;
+    ``longest``: pictures of any size are brought whole to so many pixels of their longer side. Of
     unimrseg: a named size, and what to change of it; of another network: its ``arguments``. ``pretrained``: a folder
     with published weights of its backbone (:meth:`~napari_mrseg.models.backbone.Backbone.take`).
     """
@@ -42,10 +43,11 @@ class ModelPart(Part):
     name: str = "my-model"
     version: str = "0.1.0"
     mirrored: bool = False
+    longest: int | None = Field(default=None, ge=32, multiple_of=32)
     network: str = "unimrseg"
     arguments: dict[str, Any] = {}
     pretrained: Path | None = None
-    size: Literal["paper", "compact", "compact-2d", "resnet50", "convnext-base"] = "compact"
+    size: Literal["paper", "compact", "compact-2d", "lite", "resnet50", "convnext-base"] = "compact"
     width: int | None = Field(default=None, ge=1, le=256)
     aspp_rates: tuple[int, ...] | None = None
     growth: tuple[int, int, int, int] | None = None
@@ -269,6 +271,7 @@ class StagePart(Part):
     floor: Share = Field(default=0.0, ge=0, le=1)
     average: Share = Field(default=0.0, ge=0, lt=1)
     start_share: Share = Field(default=0.0, ge=0, lt=1)
+    backbone_rate: float = Field(default=1.0, gt=0, le=1)
     clip: float | None = Field(default=None, gt=0)
     extents: tuple[Extents, ...] = ((128, 128, 128),)
     coarse: Share = Field(default=0.0, ge=0, le=1)
@@ -352,13 +355,15 @@ class SupervisedPart(StagePart):
 
     With ``sampling_weights``, which say how often each incomplete combination is drawn, ``dropout`` is the share of
     samples that are incomplete at all. ``unlabelled``: weight of what data.unlabelled teach, that an incomplete
-    combination should find what the complete one finds.
+    combination should find what the complete one finds. ``adapters``: with those of the network, which learn from the
+    truth alone.
     """
 
     dropout: float = Field(default=0.0, ge=0, le=1)
     dropout_by: Literal["modality", "sample"] = "sample"
     sampling_weights: dict[str, float] = {}
     unlabelled: float = Field(default=0.0, ge=0)
+    adapters: bool = False
     truth: TruthPart = TruthPart()
 
 

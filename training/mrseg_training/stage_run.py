@@ -93,7 +93,7 @@ class StageRun:
         if start is not None:
             self.stage.start_from(start.weights(), head=start.segments and self.stage.segments)
         optimizer = OPTIMIZERS[self.part.optimizer](
-            [p for p in self.stage.parameters() if p.requires_grad],
+            parameter_groups(self.stage, self.part),
             lr=self.part.learning_rate,
             weight_decay=self.part.weight_decay,
         )
@@ -170,7 +170,7 @@ class StageRun:
     def _learn(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
         """One step of the optimiser; returns the mean of each term of the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
         self.wrapped.zero_grad(set_to_none=True)
         values = self._backward(batch)
         if self.processes > 1:
@@ -294,6 +294,16 @@ class StageRun:
         if self.steps is not None:
             return step, self.steps
         return self._spent(), 60 * (self.part.minutes or 0)
+
+
+def parameter_groups(stage: nn.Module, part: StagePart) -> list[dict[str, Any]]:
+    """What the optimiser gets: all that learns, a pretrained encoder apart where it has a rate of its own."""
+    learning = [(name, p) for name, p in stage.named_parameters() if p.requires_grad]
+    if part.backbone_rate == 1:
+        return [{"params": [p for _, p in learning]}]
+    inside = [p for name, p in learning if ".backbone.body." in f".{name}"]
+    others = [p for name, p in learning if ".backbone.body." not in f".{name}"]
+    return [{"params": others}, {"params": inside, "share": part.backbone_rate}]
 
 
 def learning_rate(part: StagePart, step: float, steps: float) -> float:

@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from mrseg_training.checkpoint import latest, load_weights
-from mrseg_training.settings import Config
+from mrseg_training.settings import OF_ANY_NETWORK, Config
 from mrseg_training.stages import STAGES
 from napari_mrseg.errors import InputError
 
-ADDED = (("optimizer", "adamw"), ("schedule", "cosine"), ("over_combinations", "mean"))
+ADDED = (
+    ("optimizer", "adamw"),
+    ("schedule", "cosine"),
+    ("over_combinations", "mean"),
+    ("backbone_rate", 1.0),
+    ("adapters", False),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
         "data": {
             k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
         },
-        "model": {k: v for k, v in values["model"].items() if k not in ("name", "version", "mirrored")},
+        "model": {k: v for k, v in values["model"].items() if k not in OF_ANY_NETWORK},
         "stage": [index, config.recipe[index], stage],
         "norm": config.run.norm_statistics,
         "before": start and start.identity,

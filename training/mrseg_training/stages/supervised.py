@@ -18,7 +18,7 @@ class Supervised(Stage):
     any_network = True
 
     def __init__(self, config: Config, part: SupervisedPart) -> None:
-        super().__init__(config, adapters=False)
+        super().__init__(config, adapters=part.adapters)
         self.part = part
         self.sampling_weights = perturb.sampling_weights_of(self.task, part.sampling_weights)
         self.weights = {"truth": 1.0, "unlabelled": part.unlabelled}
