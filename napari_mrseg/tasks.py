@@ -560,6 +560,21 @@ SUNRGBD = Task(
     finding="any of its classes",
 )
 
+BRAIN = Task(
+    name="brain",
+    title="Brain in a scan of the head, any contrast",
+    modalities=(Modality("head", "Head", ("head", "scan")),),
+    labels=(Label(1, "brain", "brain", ("#009E73",)),),
+    regions=(Region("brain", "brain", (1,), paints=1, code=("12738006", "SCT", "Brain")),),
+    nested=False,
+    fill="zero",
+    ndim=3,
+    reference_names=("brain", "mask", "seg", "bet", "brainmask"),
+    finding="a brain",
+    subject="head",
+    made_up="simulated, not a patient",
+)
+
 GROUP = "napari_mrseg.tasks"
 """Entry points by which another package gives a task, e.g. ``mytask = "mypackage:MYTASK"`` in its pyproject.toml."""
 
@@ -604,7 +619,7 @@ def _loaded(entry: EntryPoint) -> Task:
     return found
 
 
-TASKS: Mapping[str, Task] = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)
+TASKS: Mapping[str, Task] = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD, BRAIN)
 DEFAULT = BRATS
 """The task where nothing says which one is meant."""
 

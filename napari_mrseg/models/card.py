@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_mrseg.tasks import TASKS, Combination, key
 
-NORMALISATIONS = ("robust", "z-score")  # those the engine applies, see napari_mrseg.prepare
+NORMALISATIONS = ("robust", "z-score", "level")  # those the engine applies, see napari_mrseg.prepare
 
 
 class Validated(BaseModel):
@@ -47,7 +47,8 @@ class ModelCard(BaseModel):
         The modalities it looks at, where that is not all of the task's; it needs one of them at least.
     normalisation
         ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
-        1 over the voxels that are not background, as MONAI's bundles do.
+        1 over the voxels that are not background, as MONAI's bundles do; ``level``: shares of the tissue's brightness,
+        for heads with their skull.
     validated
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on

@@ -30,6 +30,7 @@ OWN = {
     "mmformer": "napari_mrseg.models.mmformer:MmFormer",
     "smml": "napari_mrseg.models.smml:Smml",
     "cmc": "napari_mrseg.models.cmc:Cmc",
+    "brain": "napari_mrseg.models.brain:BrainNet",
 }
 
 

@@ -137,16 +137,18 @@ def install_model(network: Network, card: ModelCard, overwrite: bool = False) ->
     return save_model(target, network, card)
 
 
-def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
+def save_model(folder: str | Path, network: Network, card: ModelCard, *, half: bool = False) -> Path:
     """Write a model folder, replacing an older one only when the new one is complete. Returns ``folder``.
 
+    ``half``: weights in 16 bits, half the size; they are loaded as 32.
     The card's ``architecture`` and ``sha256`` are taken from the network. Raises ModelError for weights that
     are not finite, InputError if ``folder`` holds something that is not a model or cannot be written.
     """
     folder = Path(folder)
+    kind = torch.float16 if half else torch.float32
     # A network frozen, cast or laid out for speed is saved as the plain one.
     tensors = {
-        name: (t.detach().cpu().float() if t.is_floating_point() else t.detach().cpu()).contiguous()
+        name: (t.detach().cpu().to(kind) if t.is_floating_point() else t.detach().cpu()).contiguous()
         for name, t in network.state_dict().items()
     }
     for name, tensor in tensors.items():
@@ -301,7 +303,8 @@ def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
                 path,
                 f"the tensor “{name}” has the shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}",
             )
-        if tensor.dtype != expected[name].dtype:
+        halved = tensor.dtype == torch.float16 and expected[name].dtype == torch.float32
+        if tensor.dtype != expected[name].dtype and not halved:
             _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {expected[name].dtype}")
         if not _finite(tensor):
             _damaged(path, f"the tensor “{name}” has values that are not finite")
