@@ -15,6 +15,7 @@ from torch import Tensor
 from napari_mrseg.errors import DeviceError, InputError, ModelError
 from napari_mrseg.inference import plausibility
 from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.inference.mask_border import border_note
 from napari_mrseg.inference.memory import reuse_freed_memory
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
@@ -309,6 +310,7 @@ class Engine:
         notes = plausibility.implausible_finding(
             self.task, prediction.combination, prediction.sizes, self._looks(study), self.model.card
         )
+        notes += border_note(self.task, prediction.labels, study)
         return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
 
     def _network_pass(

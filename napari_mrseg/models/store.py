@@ -159,7 +159,8 @@ def save_model(folder: str | Path, network: Network, card: ModelCard, *, half: b
             )
     weights = format_tensors(tensors, metadata={"format": "pt"})
     architecture = Architecture(name=network.architecture, settings=network.settings.model_dump(mode="json"))
-    update = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    update: dict[str, object] = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    update["stored"] = "float16" if half else "float32"
     text = json.dumps(card.model_copy(update=update).model_dump(mode="json"), indent=2, ensure_ascii=False)
     if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder.name} is there already and is not a model folder; choose another place.")
@@ -248,7 +249,7 @@ def _load(folder: Path) -> Model:
     except InputError as error:
         _damaged(folder / CARD, f"architecture.settings: {error}")
     _check_extents(folder / CARD, card, empty)
-    _compare(folder / WEIGHTS, tensors, empty.state_dict())
+    _compare(folder / WEIGHTS, tensors, empty.state_dict(), getattr(torch, card.stored))
     with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
         network = network_type(settings)
     network.load_state_dict(tensors)
@@ -290,8 +291,10 @@ def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
             _damaged(path, f"extents_max must be multiples of {', '.join(str(n) for n in strides)}")
 
 
-def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Names, shapes, dtypes and finiteness of the weights against the network the card describes."""
+def _compare(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], stored: torch.dtype
+) -> None:
+    """Names, shapes, dtypes and finiteness of the weights against the network and the precision of the card."""
     for name in expected:
         if name not in tensors:
             _damaged(path, f"the tensor “{name}” is missing")
@@ -303,9 +306,9 @@ def _compare(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
                 path,
                 f"the tensor “{name}” has the shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}",
             )
-        halved = tensor.dtype == torch.float16 and expected[name].dtype == torch.float32
-        if tensor.dtype != expected[name].dtype and not halved:
-            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {expected[name].dtype}")
+        wanted = stored if expected[name].is_floating_point() else expected[name].dtype
+        if tensor.dtype != wanted:
+            _damaged(path, f"the tensor “{name}” is {tensor.dtype}, not {wanted}")
         if not _finite(tensor):
             _damaged(path, f"the tensor “{name}” has values that are not finite")
 
