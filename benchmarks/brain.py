@@ -5,7 +5,8 @@
 A MODEL is a model folder of the task brain, or ``bundled``; with ``FOLDER@NAMES.txt`` it is measured on the heads named
 in that file, one a line: those it was not trained on. Each head's folder holds ``brain``, the mask, and scans; ``seg``,
 where it is there, tells how much of the tumour is cut away. Prints mean and worst by contrast, and of all contrasts
-together; the rows go to ``-o``.
+together; the rows go to ``-o``, and with ``--masks`` the masks of all contrasts together into that folder, one a head,
+for ``benchmarks/heads.py --masks``.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def row(found: Brain, truth: np.ndarray, drawn: np.ndarray | None, voxel_ml: flo
     }
 
 
-def measured(model: Model, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A row for each contrast alone, and one for all of them."""
+def measured(model: Model, folder: Path, masks: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A row for each contrast alone, and one for all of them; its mask is written to ``masks``."""
     study = opened(folder)
     assert study.reference is not None
     truth, drawn = study.reference.labels > 0, tumour(folder, study)
@@ -68,6 +69,10 @@ def measured(model: Model, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]
         began = time.perf_counter()
         found = find_brain(scans, spacing, model)
         seconds = time.perf_counter() - began
+        if masks is not None and name == each[-1][0]:
+            source = study.images[study.present[0]].source
+            data = np.ascontiguousarray(source.from_ipl(found.mask.astype(np.uint8)))
+            nib.save(nib.Nifti1Image(data, source.grid.matrix), masks / f"{folder.name}.nii.gz")
         yield name, row(found, truth, drawn, study.grid.voxel_ml) | {"seconds": seconds}
 
 
@@ -86,8 +91,11 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="+")
     parser.add_argument("--heads", type=Path, default=Path("../shared/scans/heads"))
+    parser.add_argument("--masks", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     args = parser.parse_args()
+    if args.masks:
+        args.masks.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for each in args.models:
         name, _, names = each.partition("@")
@@ -95,7 +103,7 @@ def main() -> None:
         model = loaded(name)
         for folder in sorted(p for p in args.heads.iterdir() if (p / "brain.nii.gz").is_file()):
             if wanted is None or folder.name in wanted:
-                for contrast, found in measured(model, folder):
+                for contrast, found in measured(model, folder, args.masks):
                     rows.append({"head": folder.name, "contrast": contrast, "model": name, **found})
     for contrast in dict.fromkeys(r["contrast"] for r in rows):
         some = [r for r in rows if r["contrast"] == contrast]

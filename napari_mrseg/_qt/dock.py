@@ -291,6 +291,7 @@ class MrsegDock(QWidget):
         self.panel.planes_button.setVisible(self.session.task.ndim == 3)
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
+        self.opener.offer_brain()
         another = not reading and session.subject != self._subject
         self._note = self.panel.saved.text() if reading else self._note
         self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())
@@ -476,6 +477,7 @@ class MrsegDock(QWidget):
         panel.which_button.clicked.connect(self.opener.which)
         panel.codes_button.clicked.connect(self.opener.codes)
         panel.brain_button.clicked.connect(self.opener.recut)
+        panel.brain_choice.chosen = self.opener.cut_by
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)

@@ -38,12 +38,8 @@ JUDGED_ML = 500.0  # shown; in less, no brain is looked for
 DOUBTFUL = 0.95  # expected Dice below which a mask is doubted
 WAIT_S = 900  # for a tool
 
-_OF_A_CUT = (
-    "brain_cut_out",
-    "brain_doubtful",
-    "brain_by_hand",
-    "brain_cut_off",
-)  # notes that a new cut replaces
+OF_A_CUT = ("brain_not_found", "brain_cut_out", "brain_doubtful", "brain_by_hand", "brain_cut_off")
+"""Codes of the notes about a brain that was cut out, or sought in vain; a new cut replaces them."""
 
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float32]
@@ -124,7 +120,7 @@ class GivenMask(Step):
 
 def recut(study: Study, mask: Mask) -> Study:
     """The study with the brain as ``mask`` says, (I, P, L) bool, in place of the one that was found."""
-    kept = tuple(note for note in study.notes if note.code not in _OF_A_CUT)
+    kept = tuple(note for note in study.notes if note.code not in OF_A_CUT)
     return take(replace(study, notes=kept), [GivenMask(mask)])
 
 
@@ -132,6 +128,13 @@ def drawn_by_hand(study: Study) -> Mask | None:
     """The mask that :func:`recut` cut ``study``'s brain out by, if it did."""
     cut = (im for im in study.images.values() if any(step.name == GivenMask.name for step in im.steps))
     return next((image.mask for image in cut), None)
+
+
+def installed(how: How) -> bool:
+    """Whether the brain can be cut out so here."""
+    if how == "hd-bet":
+        return importlib.util.find_spec(HD_BET) is not None
+    return how != "synthstrip" or shutil.which(SYNTHSTRIP[0]) is not None
 
 
 def _clearest(images: Mapping[str, Image], task: Task) -> str:
@@ -221,7 +224,7 @@ def _none(images: Mapping[str, Image]) -> Note:
 def by_hd_bet(image: Image) -> Mask:
     """One of HD-BET's five networks (Isensee 2019, doi 10.1002/hbm.24750), without mirroring; its package reads the
     weights as tensors alone. Half a minute. Raises InputError if the package is not there or fails."""
-    if importlib.util.find_spec(HD_BET) is None:
+    if not installed("hd-bet"):
         raise InputError(
             "HD-BET is not installed; run pip install 'napari-mrseg[hd-bet]', or leave out --brain hd-bet."
         )
@@ -245,7 +248,7 @@ def by_synthstrip(image: Image) -> Mask:
     is not there or fails."""
     import nibabel as nib
 
-    if shutil.which(SYNTHSTRIP[0]) is None:
+    if not installed("synthstrip"):
         raise InputError(f"{SYNTHSTRIP[0]} is not installed; install it, or leave out --brain synthstrip.")
     with tempfile.TemporaryDirectory(prefix="mrseg-") as folder:
         names = {"scan": f"{folder}/scan.nii.gz", "mask": f"{folder}/mask.nii.gz"}

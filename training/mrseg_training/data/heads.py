@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numpy.random import Generator
 from scipy import ndimage
@@ -170,7 +171,7 @@ def around(inner: Array, brain: Mask, scan: Array, others: Mask, rng: Generator)
     return made, brain
 
 
-def _directions(places: Array, brain: Mask) -> tuple[Array, Array, Array]:
+def _directions(places: npt.NDArray[np.integer], brain: Mask) -> tuple[Array, Array, Array]:
     """Of voxels seen from the brain's middle: unit vectors (3, n), radii (n,), places on :data:`RING` (2, n)."""
     from_middle = places.T - np.array(ndimage.center_of_mass(brain))[:, None]
     radius = np.linalg.norm(from_middle, axis=0) + 1e-6
