@@ -6,7 +6,8 @@ A MODEL is a model folder of the task brain, or ``bundled``; with ``FOLDER@NAMES
 in that file, one a line: those it was not trained on. Each head's folder holds ``brain``, the mask, and scans; ``seg``,
 where it is there, tells how much of the tumour is cut away. Prints mean and worst by contrast, and of all contrasts
 together; the rows go to ``-o``, and with ``--masks`` the masks of all contrasts together into that folder, one a head,
-for ``benchmarks/heads.py --masks``.
+for ``benchmarks/heads.py --masks``. ``--brains FOLDER``: each scan of each folder in it, cut to the brain already: is
+it said to be one? ``--others FOLDER``: a study that shows none.
 """
 
 from __future__ import annotations
@@ -76,6 +77,13 @@ def measured(model: Model, folder: Path, masks: Path | None) -> Iterator[tuple[s
         yield name, row(found, truth, drawn, study.grid.voxel_ml) | {"seconds": seconds}
 
 
+def judged(model: Model, folder: Path) -> Iterator[tuple[str, Brain]]:
+    """What is found in each scan of a study, as it is."""
+    study = open_study(folder, brain="none", reference=False)
+    for name, image in study.images.items():
+        yield name, find_brain([image.data], study.grid.spacing, model)
+
+
 def loaded(name: str) -> Model:
     if name == "bundled":
         return network()
@@ -92,6 +100,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--heads", type=Path, default=Path("../shared/scans/heads"))
     parser.add_argument("--masks", type=Path)
+    parser.add_argument("--brains", type=Path, nargs="*", default=[])
+    parser.add_argument("--others", type=Path, nargs="*", default=[])
     parser.add_argument("-o", "--out", type=Path)
     args = parser.parse_args()
     if args.masks:
@@ -120,6 +130,18 @@ def main() -> None:
         print(
             f"expected Dice {sure.mean():.3f}, reached {dice.mean():.3f}, r {np.corrcoef(sure, dice)[0, 1]:.2f}"
         )
+    folders = [folder for root in args.brains for folder in sorted(root.iterdir()) if folder.is_dir()]
+    said = [(f"{folder.name} {name}", found) for folder in folders for name, found in judged(model, folder)]
+    if said:
+        missed = [name for name, found in said if not found.is_one]
+        least = min(said, key=lambda pair: pair[1].sure)
+        print(
+            f"{len(said)} scans of brains: said to be none: {missed or 'none of them'}; least sure {least[0]}"
+        )
+    for folder in args.others:
+        for name, found in judged(model, folder):
+            what = "a brain" if found.is_one else "no brain"
+            print(f"{folder.name} {name}: {what}, {found.ml:.0f} mL, expected Dice {found.sure:.2f}")
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
