@@ -35,6 +35,7 @@ OWN = {
     "rfnet": "napari_mrseg.models.published.rfnet:RFNet",
     "mmformer-published": "napari_mrseg.models.published.mmformer:PublishedMmFormer",
     "unimrseg-published": "napari_mrseg.models.published.unimrseg:PublishedUniMRSeg",
+    "brain": "napari_mrseg.models.brain:BrainNet",
 }
 
 
