@@ -14,7 +14,9 @@ from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
     BrainOption,
+    Certificate,
     Device,
+    EngineAt,
     Grid,
     Json,
     Labels,
@@ -29,20 +31,25 @@ from napari_mrseg.cli.options import (
     Precision,
     ReferenceFile,
     TaskName,
+    TokenFile,
     answer,
     given_model,
     progress_bar,
+    remote_engine,
     say,
     wanted_reference,
     which_task,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import Combination, Task, key, sized
+from napari_mrseg.tasks import Combination, Task, get_task, key, sized
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.inference.predictor import Predictor
     from napari_mrseg.models.card import ModelCard
+    from napari_mrseg.models.store import About
+    from napari_mrseg.remote.client import RemoteEngine
     from napari_mrseg.study import Study
 
 app = typer.Typer()
@@ -105,6 +112,9 @@ def predict(
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine_at: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
     labels: Labels = None,
@@ -117,6 +127,8 @@ def predict(
     """Write one label file per combination of modalities, and result.json.
 
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
+
+    Example: mrseg predict subject-01/ -o results --all --engine http://localhost:8765
     """
     from napari_mrseg.compare import dice_to_reference
     from napari_mrseg.compare.case_report import case_files
@@ -129,15 +141,18 @@ def predict(
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
     seg = file_format is Format.dicom_seg
+    remote = remote_engine(engine_at, token_file, certificate, model=model)
     loaded = given_model(model, task)
+    known = _same_task(remote, task) if remote is not None else loaded
     study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain, use
+        paths, which_task(task, known, paths), reference, no_reference, labels, assume_ras, onto, brain, use
     )
-    loaded = loaded or load_model(task=study.task)
-    combinations = _combinations(study, loaded.card, use, every)
+    engine: Predictor = remote or Engine(
+        loaded or load_model(task=study.task), device=device, precision=precision
+    )
+    combinations = _combinations(study, engine.model.card, use, every)
     reports = (REPORT_PDF, LESIONS) if pdf else ()
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg, extra=reports)
-    engine = Engine(loaded, device=device, precision=precision)
     predictions: Iterable[Prediction] = _predictions(engine, study, combinations)
     extra: dict[str, bytes] = {}
     if pdf:
@@ -173,6 +188,9 @@ def compare(
     model: ModelNames = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine_at: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
     labels: Labels = None,
@@ -199,20 +217,23 @@ def compare(
         raise InputError("Two models are compared at a time; give --model once or twice.")
     if pdf and len(names) == 2:
         raise InputError("--pdf reports one model; give --model once, or leave --pdf out.")
+    remote = remote_engine(engine_at, token_file, certificate, model=names)
     loaded = given_model(names[0] if names else None, task)
+    known = _same_task(remote, task) if remote is not None else loaded
     study = _open(
-        paths, which_task(task, loaded, paths), reference, no_reference, labels, assume_ras, onto, brain
+        paths, which_task(task, known, paths), reference, no_reference, labels, assume_ras, onto, brain
     )
-    loaded = loaded or load_model(task=study.task)
-    if len(names) == 2:
+    if len(names) == 2 and loaded is not None:
         engines = [
             Engine(one, device=device, precision=precision)
             for one in (loaded, load_model(names[1], task=study.task))
         ]
         _compare_models(study, engines, out, grid, overwrite, as_json)
         return
-    combinations = _combinations(study, loaded.card, None, True)
-    engine = Engine(loaded, device=device, precision=precision)
+    engine: Predictor = remote or Engine(
+        loaded or load_model(task=study.task), device=device, precision=precision
+    )
+    combinations = _combinations(study, engine.model.card, None, True)
     result = write_comparison(
         study,
         _predictions(engine, study, combinations),
@@ -224,6 +245,15 @@ def compare(
         pdf=pdf,
     )
     answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
+
+
+def _same_task(remote: RemoteEngine, task: str | None) -> About:
+    """The model of the engine elsewhere. Raises InputError if it is of another task than the one asked for."""
+    if task is not None and get_task(task).name != remote.model.task.name:
+        raise InputError(
+            f"The engine's model is for the task {remote.model.task.name}, not {task}; leave --task out."
+        )
+    return remote.model
 
 
 def _compare_models(
@@ -303,7 +333,7 @@ def _names(use: str, task: Task) -> Combination:
 
 
 def _predictions(
-    engine: Engine, study: Study, combinations: Sequence[Combination], by: str = ""
+    engine: Predictor, study: Study, combinations: Sequence[Combination], by: str = ""
 ) -> Iterator[Prediction]:
     """Finals one by one, with a progress bar on stderr."""
     done: list[Combination] = []

@@ -16,7 +16,9 @@ from napari_mrseg.cli.options import (
     Brain,
     BrainOption,
     Cache,
+    Certificate,
     Device,
+    EngineAt,
     Labels,
     ModelName,
     NoReference,
@@ -26,7 +28,9 @@ from napari_mrseg.cli.options import (
     ReferenceFile,
     Screenshot,
     TaskName,
+    TokenFile,
     given_model,
+    remote_engine,
     wanted_reference,
     which_task,
 )
@@ -80,17 +84,9 @@ def view(
     onto: Onto = None,
     brain: Brain = BrainOption.auto,
     cache: Cache = None,
-    engine: Annotated[
-        str | None,
-        typer.Option("--engine", metavar="ADDRESS", help="Compute there, where mrseg serve runs, not here."),
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", metavar="FILE", help="The token of that engine.")
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option("--certificate", metavar="PEM", help="Its certificate, if no authority has signed it."),
-    ] = None,
+    engine: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
 ) -> None:
     """Open your own files in the viewer.
 
@@ -98,14 +94,7 @@ def view(
 
     Example: mrseg view subject-01/ --engine http://localhost:8765
     """
-    remote = None
-    if engine is not None:
-        from napari_mrseg.remote.client import RemoteEngine
-        from napari_mrseg.remote.token import given_token
-
-        if model is not None:
-            raise InputError("--engine brings its own model; leave --model out.")
-        remote = RemoteEngine(engine, given_token(token_file), certificate=certificate)
+    remote = remote_engine(engine, token_file, certificate, model=model)
     loaded = given_model(model, task)
     chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
     options = {
