@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
     BrainOption,
+    Certificate,
     Device,
+    EngineAt,
     Json,
     Labels,
     ModelName,
@@ -21,14 +23,19 @@ from napari_mrseg.cli.options import (
     Out,
     Precision,
     TaskName,
+    TokenFile,
     answer,
     given_model,
     progress_bar,
     read_options,
+    remote_engine,
     say,
     which_task,
 )
 from napari_mrseg.errors import DeviceError
+
+if TYPE_CHECKING:
+    from napari_mrseg.models.store import About
 
 app = typer.Typer()
 
@@ -69,6 +76,9 @@ def cohort(
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
     no_reference: NoReference = False,
     labels: Labels = None,
     assume_ras: AssumeRas = False,
@@ -87,15 +97,21 @@ def cohort(
     from napari_mrseg.cohort.work import FAILED, Order
     from napari_mrseg.models.store import load_model
 
-    loaded = given_model(model, task)
-    kind = which_task(task, loaded, [])
-    loaded = loaded or load_model(task=kind)
+    remote = remote_engine(engine, token_file, certificate, model=model)
+    given = given_model(model, task)
+    kind = which_task(task, given if remote is None else remote.model, [])
+    loaded: About
+    if remote is not None:
+        loaded, folder = remote.model, ""
+    else:
+        own = given or load_model(task=kind)
+        loaded, folder = own, str(own.folder)
     studies = find_studies(source, kind, say=_warn)
     options = read_options(
         kind, no_reference=no_reference, labels=labels, assume_ras=assume_ras, onto=onto, brain=brain
     )
     order = Order(
-        model=str(loaded.folder),
+        model=folder,
         sha256=loaded.sha256,
         task=kind.name,
         device=device,
@@ -104,6 +120,7 @@ def cohort(
         **options.arguments(),
         write_labels=not no_labels,
         threads=threads,
+        engine=(engine or "", str(token_file or ""), str(certificate or "")),
     )
     with progress_bar(f"{len(studies)} studies") as bar:
         states = run_cohort(

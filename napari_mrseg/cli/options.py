@@ -17,7 +17,8 @@ from napari_mrseg.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from napari_mrseg.io.options import ReadOptions
-    from napari_mrseg.models.store import Model
+    from napari_mrseg.models.store import About, Model
+    from napari_mrseg.remote.client import RemoteEngine
 
 Paths = Annotated[
     list[str],
@@ -124,6 +125,17 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", metavar="DIR", help="Keep results here, so that the next start is warm."),
 ]
+EngineAt = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="ADDRESS", help="Compute there, where mrseg serve runs, not here."),
+]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="The token of that engine.")
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="PEM", help="Its certificate, if no authority has signed it."),
+]
 Screenshot = Annotated[
     Path | None,
     typer.Option(
@@ -143,7 +155,7 @@ def with_training() -> Iterator[None]:
         ) from None
 
 
-def which_task(asked: str | None, model: Model | None, paths: Sequence[str] = ()) -> Task:
+def which_task(asked: str | None, model: About | None, paths: Sequence[str] = ()) -> Task:
     """The task ``asked`` for, else the model's, else the one that ``modality=file`` pairs name."""
     from napari_mrseg.io.open import task_of
 
@@ -159,6 +171,20 @@ def given_model(name: str | None, task: str | None) -> Model | None:
     from napari_mrseg.models.store import load_model
 
     return load_model(name, task=None if task is None else get_task(task))
+
+
+def remote_engine(
+    address: str | None, token_file: Path | None, certificate: Path | None, *, model: object = None
+) -> RemoteEngine | None:
+    """The engine at ``--engine``, None without it. Raises InputError where a model is asked for, too."""
+    if address is None:
+        return None
+    from napari_mrseg.remote.client import RemoteEngine
+    from napari_mrseg.remote.token import given_token
+
+    if model:
+        raise InputError("--engine brings its own model; leave --model out.")
+    return RemoteEngine(address, given_token(token_file), certificate=certificate)
 
 
 def read_options(

@@ -14,8 +14,10 @@ from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
     BrainOption,
+    Certificate,
     Depth,
     Device,
+    EngineAt,
     Grid,
     Json,
     Labels,
@@ -30,21 +32,26 @@ from napari_mrseg.cli.options import (
     Precision,
     ReferenceFile,
     TaskName,
+    TokenFile,
     answer,
     given_model,
     progress_bar,
     read_options,
+    remote_engine,
     say,
     which_task,
 )
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks import Combination, Task, key, sized
+from napari_mrseg.tasks import Combination, Task, get_task, key, sized
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.inference.predictor import Predictor
     from napari_mrseg.io.options import ReadOptions
     from napari_mrseg.models.card import ModelCard
+    from napari_mrseg.models.store import About
+    from napari_mrseg.remote.client import RemoteEngine
     from napari_mrseg.study import Study
 
 app = typer.Typer()
@@ -109,6 +116,9 @@ def predict(
     model: ModelName = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine_at: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
     labels: Labels = None,
@@ -122,6 +132,8 @@ def predict(
     """Write one label file per combination of modalities, and result.json.
 
     Example: mrseg predict subject-01/ -o results --use flair,t1ce
+
+    Example: mrseg predict subject-01/ -o results --all --engine http://localhost:8765
     """
     from napari_mrseg.compare import dice_to_reference
     from napari_mrseg.compare.case_report import case_files
@@ -134,8 +146,10 @@ def predict(
     if use and every:
         raise InputError("--use and --all exclude each other; give one of them.")
     seg = file_format is Format.dicom_seg
+    remote = remote_engine(engine_at, token_file, certificate, model=model)
     loaded = given_model(model, task)
-    kind = which_task(task, loaded, paths)
+    known = _same_task(remote, task) if remote is not None else loaded
+    kind = which_task(task, known, paths)
     options = read_options(
         kind,
         reference=reference,
@@ -147,11 +161,12 @@ def predict(
         depth=depth,
     )
     study = _open(paths, kind, options, use)
-    loaded = loaded or load_model(task=study.task)
-    combinations = _combinations(study, loaded.card, use, every)
+    engine: Predictor = remote or Engine(
+        loaded or load_model(task=study.task), device=device, precision=precision
+    )
+    combinations = _combinations(study, engine.model.card, use, every)
     reports = (REPORT_PDF, LESIONS) if pdf else ()
     check_outputs(out, combinations, study=study, grid=grid, overwrite=overwrite, seg=seg, extra=reports)
-    engine = Engine(loaded, device=device, precision=precision)
     predictions: Iterable[Prediction] = _predictions(engine, study, combinations)
     extra: dict[str, bytes] = {}
     if pdf:
@@ -187,6 +202,9 @@ def compare(
     model: ModelNames = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine_at: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
     reference: ReferenceFile = None,
     no_reference: NoReference = False,
     labels: Labels = None,
@@ -214,8 +232,10 @@ def compare(
         raise InputError("Two models are compared at a time; give --model once or twice.")
     if pdf and len(names) == 2:
         raise InputError("--pdf reports one model; give --model once, or leave --pdf out.")
+    remote = remote_engine(engine_at, token_file, certificate, model=names)
     loaded = given_model(names[0] if names else None, task)
-    kind = which_task(task, loaded, paths)
+    known = _same_task(remote, task) if remote is not None else loaded
+    kind = which_task(task, known, paths)
     options = read_options(
         kind,
         reference=reference,
@@ -227,16 +247,17 @@ def compare(
         depth=depth,
     )
     study = _open(paths, kind, options)
-    loaded = loaded or load_model(task=study.task)
-    if len(names) == 2:
+    if len(names) == 2 and loaded is not None:
         engines = [
             Engine(one, device=device, precision=precision)
             for one in (loaded, load_model(names[1], task=study.task))
         ]
         _compare_models(study, engines, out, grid, overwrite, as_json)
         return
-    combinations = _combinations(study, loaded.card, None, True)
-    engine = Engine(loaded, device=device, precision=precision)
+    engine: Predictor = remote or Engine(
+        loaded or load_model(task=study.task), device=device, precision=precision
+    )
+    combinations = _combinations(study, engine.model.card, None, True)
     result = write_comparison(
         study,
         _predictions(engine, study, combinations),
@@ -248,6 +269,15 @@ def compare(
         pdf=pdf,
     )
     answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
+
+
+def _same_task(remote: RemoteEngine, task: str | None) -> About:
+    """The model of the engine elsewhere. Raises InputError if it is of another task than the one asked for."""
+    if task is not None and get_task(task).name != remote.model.task.name:
+        raise InputError(
+            f"The engine's model is for the task {remote.model.task.name}, not {task}; leave --task out."
+        )
+    return remote.model
 
 
 def _compare_models(
@@ -311,7 +341,7 @@ def _names(use: str, task: Task) -> Combination:
 
 
 def _predictions(
-    engine: Engine, study: Study, combinations: Sequence[Combination], by: str = ""
+    engine: Predictor, study: Study, combinations: Sequence[Combination], by: str = ""
 ) -> Iterator[Prediction]:
     """Finals one by one, with a progress bar on stderr."""
     done: list[Combination] = []

@@ -16,8 +16,10 @@ from napari_mrseg.cli.options import (
     Brain,
     BrainOption,
     Cache,
+    Certificate,
     Depth,
     Device,
+    EngineAt,
     Labels,
     ModelName,
     NoReference,
@@ -27,8 +29,10 @@ from napari_mrseg.cli.options import (
     ReferenceFile,
     Screenshot,
     TaskName,
+    TokenFile,
     given_model,
     read_options,
+    remote_engine,
     which_task,
 )
 from napari_mrseg.doctor import unwritable_folder
@@ -83,17 +87,9 @@ def view(
     brain: Brain = BrainOption.auto,
     depth: Depth = "auto",
     cache: Cache = None,
-    engine: Annotated[
-        str | None,
-        typer.Option("--engine", metavar="ADDRESS", help="Compute there, where mrseg serve runs, not here."),
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", metavar="FILE", help="The token of that engine.")
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option("--certificate", metavar="PEM", help="Its certificate, if no authority has signed it."),
-    ] = None,
+    engine: EngineAt = None,
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
 ) -> None:
     """Open your own files in the viewer.
 
@@ -101,14 +97,7 @@ def view(
 
     Example: mrseg view subject-01/ --engine http://localhost:8765
     """
-    remote = None
-    if engine is not None:
-        from napari_mrseg.remote.client import RemoteEngine
-        from napari_mrseg.remote.token import given_token
-
-        if model is not None:
-            raise InputError("--engine brings its own model; leave --model out.")
-        remote = RemoteEngine(engine, given_token(token_file), certificate=certificate)
+    remote = remote_engine(engine, token_file, certificate, model=model)
     loaded = given_model(model, task)
     chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
     options = read_options(

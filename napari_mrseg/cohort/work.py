@@ -33,7 +33,7 @@ from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Combination, Task, get_task, key
 
 if TYPE_CHECKING:
-    from napari_mrseg.inference.engine import Engine
+    from napari_mrseg.inference.predictor import Predictor
 
 STUDIES, STUDY, THUMBNAIL = "studies", "study.json", "thumbnail.png"
 MEASURES: tuple[Measure, ...] = ("size", "dice")
@@ -46,6 +46,7 @@ class Order:
     """What is done with every study. ``model``: its folder; ``use``: the combinations, or none for all there are.
 
     ``write_labels``: keep a label file for each. ``threads``: of one worker; 0 leaves them as they are.
+    ``engine``: address, token file and certificate of one elsewhere, "" for what is not given.
     """
 
     model: str
@@ -61,17 +62,19 @@ class Order:
     assume_ras: bool = False
     write_labels: bool = True
     threads: int = 0
+    engine: tuple[str, str, str] = ("", "", "")
+    depth: str = "auto"
 
     @property
     def options(self) -> ReadOptions:
         """How the files are read."""
         brain: How = self.brain  # type: ignore[assignment]  # from JSON, where it is a word
-        return ReadOptions(self.reference, self.labels, self.assume_ras, self.onto, brain)
+        return ReadOptions(self.reference, self.labels, self.assume_ras, self.onto, brain, self.depth)
 
     def record(self) -> dict[str, Any]:
-        """What decides the results, as JSON: not where the model lies, nor how many threads there are."""
+        """What decides the results, as JSON: not where the model lies or computes, nor how many threads there are."""
         own: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {k: v for k, v in own.items() if k not in ("model", "threads")}
+        return {k: v for k, v in own.items() if k not in ("model", "threads", "engine")}
 
 
 def folder_of(out: Path, name: str) -> Path:
@@ -173,8 +176,10 @@ def _problem(listed: Listed, status: str, reason: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _engine(model: str, sha256: str, device: str, precision: str, threads: int) -> Engine:
-    """One a process: the model is read once. Raises InputError if the folder holds another than was asked for."""
+def _engine(
+    model: str, sha256: str, device: str, precision: str, threads: int, elsewhere: tuple[str, str, str]
+) -> Predictor:
+    """One a process: the model is read once. Raises RuntimeError if it is another than was asked for."""
     import torch
 
     from napari_mrseg.inference.engine import Engine
@@ -182,10 +187,19 @@ def _engine(model: str, sha256: str, device: str, precision: str, threads: int) 
 
     if threads:
         torch.set_num_threads(threads)
-    loaded = load_model(Path(model))
-    if loaded.sha256 != sha256:
+    address, token_file, certificate = elsewhere
+    found: Predictor
+    if address:
+        from napari_mrseg.remote.client import RemoteEngine
+        from napari_mrseg.remote.token import given_token
+
+        token = given_token(Path(token_file) if token_file else None)
+        found = RemoteEngine(address, token, certificate=certificate or None)
+    else:
+        found = Engine(load_model(Path(model)), device=_own_device(device), precision=precision)
+    if found.model.sha256 != sha256:
         raise RuntimeError("the worker's model is another one than the cohort was begun with")
-    return Engine(loaded, device=_own_device(device), precision=precision)
+    return found
 
 
 def _own_device(device: str) -> str:
@@ -207,7 +221,7 @@ def _own_device(device: str) -> str:
 
 
 def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
-    engine = _engine(order.model, order.sha256, order.device, order.precision, order.threads)
+    engine = _engine(order.model, order.sha256, order.device, order.precision, order.threads, order.engine)
     try:
         study = open_study(list(listed.sources), task=get_task(order.task), **order.options.arguments())
         if listed.case and study.case != listed.case:
@@ -248,7 +262,7 @@ def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
         engine.forget()
 
 
-def _combinations(study: Study, engine: Engine, use: Sequence[Combination]) -> tuple[Combination, ...]:
+def _combinations(study: Study, engine: Predictor, use: Sequence[Combination]) -> tuple[Combination, ...]:
     """Those asked for that the study has, or all. Raises InputError if there are none."""
     card = engine.model.card
     found = card.combinations(study.present)

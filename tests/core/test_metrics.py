@@ -18,6 +18,7 @@ from napari_mrseg.compare.metrics import (
     penalised,
     region_dice,
     region_hd95,
+    region_mask,
     surface_dice,
 )
 from napari_mrseg.tasks import BRATS
@@ -187,6 +188,48 @@ def test_parts_of_the_reference_that_nearly_touch_are_one_lesion() -> None:
     assert (beside.false, beside.lesions[0].found, beside.lesions[0].dice) == (0, True, 0.0)
     apart = lesion_wise(box((10, 15), (10, 15), (19, 22)), first, (1, 1, 1))
     assert (apart.false, apart.missed, apart.dice, apart.hd95) == (1, 1, 0.0, 374.0)
+
+
+def phantom(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Label maps of 40 × 36 × 30 with balls of three codes: found, missed, made up, small, and near one another."""
+    rng = np.random.default_rng(seed)
+    shape = (40, 36, 30)
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"))
+    truth, found = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for _ in range(9):
+        centre, radius = rng.uniform(3, np.array(shape) - 3), rng.uniform(1.2, 4.5)
+        for labels, shift in ((truth, 0), (found, rng.normal(0, 1.2, 3))):
+            if rng.random() < 0.75:
+                far = np.sqrt(((grid - np.reshape(centre + shift, (3, 1, 1, 1))) ** 2).sum(0))
+                for code, share in ((2, 1.0), (1, 0.75), (3, 0.55)):
+                    labels[far < radius * share] = code
+    return found, truth
+
+
+# What the challenge's own program says of them (github.com/rachitsaluja/BraTS-2023-Metrics, BraTS-GLI): lesions found,
+# false ones, missed, lesion-wise Dice and HD95. It measures between surface meshes, so HD95 may differ by a voxel.
+CHALLENGE = (
+    {"WT": (3, 2, 0, 0.315438, 154.18), "TC": (2, 2, 0, 0.33409, 189.737), "ET": (0, 2, 0, 0.0, 374.0)},
+    {
+        "WT": (3, 1, 0, 0.467021, 97.293),
+        "TC": (2, 1, 0, 0.370568, 126.385),
+        "ET": (2, 1, 0, 0.318056, 126.512),
+    },
+    {"WT": (1, 2, 0, 0.181671, 252.633), "TC": (2, 2, 0, 0.201705, 187.862), "ET": (0, 2, 0, 0.0, 374.0)},
+    {"WT": (4, 1, 0, 0.472387, 77.502), "TC": (4, 1, 0, 0.400271, 77.534), "ET": (1, 1, 0, 0.352941, 187.5)},
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lesion_wise_scores_are_the_challenges(seed: int) -> None:
+    """Counts and Dice as the BraTS 2023 program gives them; HD95 within the voxel by which surfaces differ."""
+    found, truth = phantom(seed)
+    for region in BRATS.regions:
+        scores = lesion_wise(region_mask(found, region), region_mask(truth, region), (1, 1, 1))
+        matched, false, missed, expected, distance = CHALLENGE[seed][region.name]
+        assert (len(scores.lesions) - scores.missed, scores.false, scores.missed) == (matched, false, missed)
+        assert scores.dice == pytest.approx(expected, abs=1e-6)
+        assert scores.hd95 == pytest.approx(distance, abs=1)
 
 
 def test_nothing_to_find_lesion_wise() -> None:

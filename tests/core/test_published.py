@@ -85,7 +85,7 @@ def noise(extent: int) -> Tensor:
 
 @pytest.mark.parametrize("kind", STATES)
 def test_names_and_shapes_are_those_of_the_published_code(kind: str) -> None:
-    """Every tensor by name and shape; parameters: RFNet 9.0 M, mmFormer 36.7 M, UniMRSeg 91.4 M."""
+    """Every tensor by name and shape, and the parameters: RFNet 9.0 M, mmFormer 36.7 M, UniMRSeg 91.4 M."""
     with torch.device("meta"):
         state = made(kind).state_dict()
     lines = "\n".join(f"{name} {'x'.join(map(str, state[name].shape))}" for name in sorted(state))

@@ -16,6 +16,7 @@ from mrseg_training.calibration import Calibration, scaled_error
 from mrseg_training.data.splits import write_split
 from mrseg_training.evaluate import OUTPUTS, evaluate
 from mrseg_training.evaluate_models import evaluate_models
+from mrseg_training.lesion_table import sensitivity
 from mrseg_training.measure import far_from
 from mrseg_training.paper_table import summarise
 from napari_mrseg import cli
@@ -248,6 +249,7 @@ def test_both_conventions_for_an_absent_region() -> None:
         return {
             "subject": case, "combination": ["flair"], "dice": values, "hd95": {},
             "size": {"WT": 9.0, "TC": 2.0, "ET": size}, "present": {"WT": True, "TC": True, "ET": there},
+            "reference": {"WT": 8.0, "TC": 2.5, "ET": 2.0 * there},
         }  # fmt: skip
 
     rows = [row("a", 1.0, 0.0, False), row("b", 0.4, 1.0, True), row("c", 0.0, 3.0, False)]
@@ -256,6 +258,19 @@ def test_both_conventions_for_an_absent_region() -> None:
     assert found["dice_present"] == pytest.approx(0.4)
     assert found["n"] == 1
     assert found["false_size"] == pytest.approx(1.5)
+    gaps = np.array(
+        [0.0, -1.0, 3.0]
+    )  # Bland and Altman: mean and 1.96 standard deviations of the differences
+    spread = 1.96 * gaps.std(ddof=1)
+    assert found["volume"] == pytest.approx({"bias": 2 / 3, "low": 2 / 3 - spread, "high": 2 / 3 + spread})
+    low, high = found["interval"]
+    assert 0 <= low < found["dice"] < high <= 1
+
+
+def test_lesions_found_are_counted_by_their_size() -> None:
+    """Of two subjects: found and all lesions up to 0.5 mL, up to 5 mL, and larger ones."""
+    each = [[[60.0, 1.0], [400.0, 0.0], [500.0, 1.0]], [[501.0, 1.0], [9000.0, 0.0]]]
+    assert sensitivity(each) == {"≤ 0.5 mL": [2, 3], "≤ 5 mL": [1, 1], "> 5 mL": [0, 1]}
 
 
 def test_calibration_against_a_hand_count() -> None:

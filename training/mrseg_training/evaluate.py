@@ -28,11 +28,13 @@ from mrseg_training.paper_table import (
     is_classes,
     is_saliency,
     mean_iou,
+    shown_regions,
     summarise,
     table_markdown,
 )
 from mrseg_training.selection import seen_by, select_subjects
 from mrseg_training.tables import write_page
+from mrseg_training.volumes import volume_figure
 from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine
@@ -44,7 +46,7 @@ from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 
-OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "features.svg")
+OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "volumes.svg", "features.svg")
 
 
 def evaluate(
@@ -164,6 +166,7 @@ class Measured:
         files = {
             "table.csv": rows_csv(self.rows, self.task),
             "reliability.svg": reliability_figure(document).svg(),
+            "volumes.svg": volume_figure(self.rows, shown_regions(self.task), self.task.unit).svg(),
         }
         if self.gaps:
             files["features.svg"] = feature_figure(document).svg()

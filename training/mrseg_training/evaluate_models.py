@@ -16,6 +16,7 @@ from mrseg_training.atomic import write_atomically
 from mrseg_training.evaluate import OUTPUTS, evaluate, find_labelled
 from mrseg_training.log import silent
 from mrseg_training.markdown import number, table
+from mrseg_training.paper_table import shown_regions
 from mrseg_training.ranking import holm, pairwise_tests, ranking, signed_rank
 from mrseg_training.ranking_figures import rank_figure, spider_figure
 from mrseg_training.ranking_table import all_subjects_lines, ranking_lines, star
@@ -85,7 +86,7 @@ def write_models(documents: Mapping[str, Mapping[str, Any]], task: Task, out: Pa
         for entry in document["rows"]
         if entry["combination"] != "mean"
     ]
-    shown = document["regions"][:4]  # of a task with dozens of classes the first
+    shown = shown_regions(task)
     write_atomically(out / "ranks.svg", rank_figure(document["ranking"]).svg().encode())
     write_atomically(out / "spider.svg", spider_figure(spokes, names, shown).svg().encode())
     return document

@@ -121,7 +121,7 @@ def measured_row(
     }
 
 
-def _lesions(found: Labels, truth: Labels, region: Region, spacing: Sequence[float]) -> dict[str, float]:
+def _lesions(found: Labels, truth: Labels, region: Region, spacing: Sequence[float]) -> dict[str, Any]:
     a, b = region_mask(found, region), region_mask(truth, region)
     one = lesion_wise(a, b, spacing)
     return {
@@ -132,6 +132,7 @@ def _lesions(found: Labels, truth: Labels, region: Region, spacing: Sequence[flo
         "false": one.false,
         "small": one.small,
         "surface_dice": surface_dice(a, b, spacing, TOLERANCE_MM),
+        "each": [[lesion.size, float(lesion.found)] for lesion in one.lesions],
     }
 
 

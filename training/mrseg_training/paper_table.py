@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mrseg_training.lesion_table import lesion_lines, sensitivity
 from mrseg_training.markdown import number, table
+from mrseg_training.volumes import agreement, volume_lines
 from napari_mrseg.compare.metrics import PENALTY_MM, penalised
 from napari_mrseg.compare.statistics import interval, resampled_means
 from napari_mrseg.tasks import Task
@@ -34,6 +36,11 @@ def is_saliency(task: Task) -> bool:
 def is_classes(task: Task) -> bool:
     """Whether its papers report the mean over classes alone."""
     return len(task.regions) > 4
+
+
+def shown_regions(task: Task) -> list[str]:
+    """The regions that figures have room for: of dozens of classes the first four."""
+    return [region.name for region in task.regions][:4]
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
@@ -63,11 +70,14 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
                 "missed": sum(row["size"][name] == 0 for row in having),
                 "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
             }
+            entry[name]["volume"] = agreement([(row["size"][name], row["reference"][name]) for row in own])
             if len(own) > 1:
                 entry[name]["interval"] = _interval([row["dice"][name] for row in own])
             if "lesions" in own[0]:
                 each = [row["lesions"][name] for row in own]
-                entry[name]["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in each[0]}
+                kinds = [kind for kind in each[0] if kind != "each"]
+                entry[name]["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in kinds}
+                entry[name]["lesions"]["sensitivity"] = sensitivity([one["each"] for one in each])
         if is_saliency(task):
             entry["saliency"] = {m: _mean([row["saliency"][m] for row in own]) for m in SALIENCY}
             # As papers state it: the maximum of the mean curve, not the mean of each image's own maximum.
@@ -170,7 +180,8 @@ def table_markdown(document: Mapping[str, Any], task: Task, made_by: str, seen: 
             "mean.",
         ]
     lines += _interval_lines(document, regions)
-    lines += _lesion_lines(document["rows"], regions)
+    lines += lesion_lines(document["rows"], regions)
+    lines += volume_lines(document["rows"], regions, task.unit)
     if document.get("order"):
         fixed, shuffled = document["order"]["fixed"], document["order"]["shuffled"]
         lines += ["", f"Order of the inputs: Dice {100 * fixed:.2f} in order, {100 * shuffled:.2f} shuffled."]
@@ -210,34 +221,6 @@ def _interval_lines(document: Mapping[str, Any], regions: Sequence[str]) -> list
         "Dice in % with the 95 % interval of its mean (bootstrap over subjects), absent and found absent as 100:",
         "",
         *table(["combination", *regions], rows),
-    ]
-
-
-def _lesion_lines(rows: Sequence[Mapping[str, Any]], regions: Sequence[str]) -> list[str]:
-    """A table of lesion-wise scores by combination, where they were measured."""
-    if not rows or not regions or "lesions" not in rows[0][regions[0]]:
-        return []
-    titles = {"dice": "lesion Dice", "hd95": "lesion HD95", "missed": "missed", "false": "false"}
-    titles |= {"surface_dice": "surface Dice"}
-    heads = ["combination", *(f"{r} {title}" for title in titles.values() for r in regions)]
-    cells = [
-        [
-            "+".join(row["combination"]),
-            *(
-                number(row[r]["lesions"][kind] * (100 if kind.endswith("dice") else 1), 1)
-                for kind in titles
-                for r in regions
-            ),
-        ]
-        for row in rows
-    ]
-    return [
-        "",
-        "Lesion by lesion as BraTS 2023 (parts within 6 voxels are one lesion, up to 50 mm³ do not count; a lesion "
-        f"that is missed or made up has Dice 0 and HD95 {PENALTY_MM:g}); missed and false ones a subject; surface "
-        "Dice at 1 mm:",
-        "",
-        *table(heads, cells),
     ]
 
 

@@ -17,9 +17,10 @@ from mrseg_training.evaluate_models import MODELS, write_models
 from mrseg_training.log import Count, Say, silent
 from mrseg_training.measure import Reference, measured_row, measuring, scores
 from mrseg_training.naming import Results, find_results
-from mrseg_training.paper_table import summarise, table_markdown
+from mrseg_training.paper_table import shown_regions, summarise, table_markdown
 from mrseg_training.results import find_references, read_labels, read_result
 from mrseg_training.tables import write_page
+from mrseg_training.volumes import volume_figure
 from napari_mrseg.compare.metrics import sizes
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
@@ -29,7 +30,7 @@ from napari_mrseg.study import Grid
 from napari_mrseg.study import Reference as Labelled
 from napari_mrseg.tasks import DEFAULT, Task
 
-OUTPUTS = ("table.md", "table.json", "table.csv")
+OUTPUTS = ("table.md", "table.json", "table.csv", "volumes.svg")
 UNSEEN = (
     "The predictions were made elsewhere: what their model was trained on, and whether it has seen these subjects, is "
     "not known here."
@@ -234,5 +235,7 @@ def _write(document: Mapping[str, Any], found: Results, task: Task, out: Path, s
     made_by = f"predictions in {found.name} (read as {' and '.join(found.patterns)}), {grid}"
     page = table_markdown(document, task, made_by, UNSEEN + without)
     write_atomically(out / "table.csv", rows_csv(document["by_subject"], task).encode())
+    figure = volume_figure(document["by_subject"], shown_regions(task), task.unit)
+    write_atomically(out / "volumes.svg", figure.svg().encode())
     write_page(out / "table.md", page)
     write_atomically(out / "table.json", json.dumps(plain(document), indent=1).encode())
