@@ -62,6 +62,10 @@ class Tour:
         QTest.qWait(100)
         self.until(there, "the final result")
 
+    def wants(self, *names: str) -> bool:
+        """Whether any of these pictures is asked for."""
+        return not self.only or bool(set(names) & set(self.only))
+
     def picture(self, name: str) -> None:
         if self.only and name not in self.only:
             return
@@ -181,6 +185,22 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.viewer.theme = "light"
     tour.picture("light")  # 0
     tour.viewer.theme = "dark"
+    if tour.wants("compare", "contact", "split"):
+        compare(tour)
+    if tour.wants("tour"):
+        booth = Booth(tour.viewer, dock)
+        booth.start()
+        window = tour.viewer.window._qt_window
+        window.showNormal()  # it fills the screen, which may be larger than the picture is to be
+        window.resize(*tour.size)
+        tour.until(lambda: "Found: " in booth.caption.text(), "what the tour found")
+        tour.picture("tour")
+        booth.close()
+
+
+def compare(tour: Tour) -> None:
+    """All combinations beside the picture."""
+    dock, session = tour.dock, tour.session
     tour.key(Qt.Key.Key_M)  # 2: after a click into the canvas
     bench = open_comparison(tour.viewer)
     session.sweep = True
@@ -198,10 +218,6 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.click(bench.pair_panel.modes["split"])
     tour.until(lambda: bench.pair.shown is not None, "the split")
     tour.picture("split")  # 5
-    booth = Booth(tour.viewer, dock)
-    booth.start()
-    tour.until(lambda: booth.caption.isVisible() and bool(booth.caption.text()), "the tour's caption")
-    tour.picture("tour")
 
 
 def inspect(tour: Tour) -> None:

@@ -96,6 +96,10 @@ class Recorder(QObject):
             self._wrong(f"sizes {numbers - known} under {title!r}")
         if dices and (opening or not name):
             self._wrong(f"Dice {dices} under {title!r}")
+        if opening and "computed" in dock.runbar.stage.text():
+            self._wrong(f"the run bar says {dock.runbar.stage.text()!r} under {title!r}")
+        if dock.banner.property("state") == "final" and not numbers and dock.layers.copy is None:
+            self._wrong(f"final without a size under {title!r}")
         for layer in dock.viewer.layers:
             case = about_of(layer).get("case")
             if belongs(layer) and (opening or case not in (None, name)):

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtCore import QByteArray, QEvent, QEventLoop, QObject, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.dock_windows import open_dock
+from napari_mrseg._qt.garbage import modules_kept
 from napari_mrseg._qt.reading import ROOMY
 from napari_mrseg._qt.tour import Tour
+from napari_mrseg._qt.user_settings import remember, remembered
 from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.session.state import Session
 
@@ -43,7 +45,7 @@ def launch(
     """
     if screenshot is not None and screenshot.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{screenshot.name}: a picture's name must end in .png or .jpg.")
-    viewer, dock = open_window(session, show=show)
+    viewer, dock = open_window(session, show=show, remembering=screenshot is None)
     if screenshot is None:
         refused: list[str] = []
         opened: list[bool] = []
@@ -53,7 +55,8 @@ def launch(
             dock.open(paths, **(options or {}))
         if tour:
             Tour(viewer, dock).start()
-        napari.run()
+        with modules_kept():
+            napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])
         return
@@ -69,8 +72,13 @@ def launch(
         session.close()
 
 
-def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, MrsegDock]:
-    """A viewer of a size that fits the screen, with the dock on the right."""
+def open_window(
+    session: Session, *, show: bool = True, remembering: bool = False
+) -> tuple[napari.Viewer, MrsegDock]:
+    """A viewer with the dock on the right, of a size that fits the screen.
+
+    ``remembering``: with the size and at the place that it had when it was closed last, which is kept when it closes.
+    """
     viewer = napari.Viewer(title="MRSeg · research use only", show=show)
     screen = QApplication.primaryScreen().availableGeometry()
     window = viewer.window._qt_window
@@ -79,13 +87,25 @@ def open_window(session: Session, *, show: bool = True) -> tuple[napari.Viewer, 
     if screen.width() < ROOMY[0] or screen.height() < ROOMY[1]:
         dock.reading.set(True)
     window.resize(min(WIDTH, screen.width()), min(HEIGHT, screen.height()))
+    if remembering:
+        window.restoreGeometry(QByteArray.fromBase64(remembered("place", "").encode("ascii", "ignore")))
+        window.installEventFilter(Keeper(window))
     _settle()
     frame = window.frameGeometry()  # with the title bar, which nobody counts before it is there
     over = max(0, frame.width() - screen.width()), max(0, frame.height() - screen.height())
-    if any(over):
+    if any(over) and not window.isMaximized():
         window.resize(window.width() - over[0], window.height() - over[1])
         window.move(screen.topLeft())
     return viewer, dock
+
+
+class Keeper(QObject):
+    """Keeps size and place of a window when it is closed."""
+
+    def eventFilter(self, window: Any, event: Any) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.Close and not window.isFullScreen():
+            remember("place", bytes(window.saveGeometry().toBase64().data()).decode("ascii"))
+        return False
 
 
 def _wait_for_final(session: Session, dock: MrsegDock) -> None:

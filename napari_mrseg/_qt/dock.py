@@ -255,7 +255,7 @@ class MrsegDock(QWidget):
         self.updates.catch_up()  # all that led to it is said with it
         study = self.session.study
         asked, cause = self.opener.asked is not None, self.session.cause
-        held = self.opener.held if asked and str(cause) == sentence else ""
+        held = self.opener.held_beyond(sentence) if asked and str(cause) == sentence else ""
         open_still = f"Still open: {study.case}." if asked and study is not None else ""
         kept = "".join(f" {words}" for words in (held, open_still) if words)
         self.error.setText(sentence + kept)
@@ -294,6 +294,8 @@ class MrsegDock(QWidget):
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
         another = not reading and session.subject != self._subject
+        if reading or another:
+            self.runbar.say_opening(reading or ("" if study is None else f"Opening {study.case} …"))
         self._note = self.panel.saved.text() if reading else self._note
         self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())
         if another:
@@ -314,6 +316,7 @@ class MrsegDock(QWidget):
             if another:
                 self._recall()
             self.overlay_style.visible = self.overlay_style.visible or another
+            self._show_legend()  # with the line that says what is on screen, not a frame later
         self._describe(now=study is None)  # whatever was read meanwhile: of the old one nothing stays
 
     def _recall(self) -> None:
@@ -500,6 +503,7 @@ class MrsegDock(QWidget):
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
         self.overlay_style.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
+        self.layers.copied_to = lambda: self.three_planes.models
         self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
         self.result.changed.connect(self._measured)
         self.trusting.changed.connect(self._measured)

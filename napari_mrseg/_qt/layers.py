@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_mrseg._qt.about import STUDYS, about_of, belongs, paths_of
 from napari_mrseg._qt.edits import Edits, about_edit, copies_in, edits_in, is_unsaved
 from napari_mrseg._qt.finding import largest_finding
+from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.overlay_style import OUTLINE, OverlayStyle
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.display import (
@@ -70,6 +71,9 @@ class StudyLayers:
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
         self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
+        self.copied_to: Callable[[], Iterable[ViewerModel]] = (
+            tuple  # other canvases that show copies of the layers
+        )
         self.edits = Edits(self._painted)
         self.shelf: list[Labels] = []
         self.deleted: list[Labels] = []  # by the user, with work in them that is not saved
@@ -633,13 +637,15 @@ class StudyLayers:
             return self.viewer.add_layer(layer)
 
     def _take_out(self, layers: Iterable[Layer]) -> None:
-        gc.freeze()  # napari looks through all objects at each layer that goes, for up to a second
-        try:
-            with self._quietly():
-                for layer in layers:
-                    self.viewer.layers.remove(layer)
-        finally:
-            gc.unfreeze()
+        going = list(layers)
+        if not going:
+            return
+        # Together, in each canvas: else all that is left is drawn anew after each of them.
+        with spared(), self._quietly(), ExitStack() as together:
+            for model in (self.viewer, *self.copied_to()):
+                together.enter_context(model.layers.batched_update())
+            for layer in going:
+                self.viewer.layers.remove(layer)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

@@ -187,11 +187,12 @@ class Opener:
         button.setText(f"Codes of the reference: {stated} …" if stated else CODES)
         button.setVisible(failed or doubtful or bool(study and stated))
 
-    @property
-    def held(self) -> str:
-        """What a folder without scans of its own holds instead, in words."""
+    def held_beyond(self, sentence: str) -> str:
+        """What a folder without scans of its own holds instead, in words, if ``sentence`` does not name it all."""
         asked = () if self.asked is None else self.asked.paths
-        return held_in_words(held_by(asked, self._dock.session.task)) if asked else ""
+        held = held_by(asked, self._dock.session.task) if asked else ()
+        named = all(path.name in sentence for path, _ in held)
+        return "" if named else held_in_words(held)
 
     def forget_refused(self) -> None:
         """Something else is asked for: hide what an opening that failed had to offer."""

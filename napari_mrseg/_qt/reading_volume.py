@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mrseg._qt.camera import CameraFit
+from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg._qt.reading import keep_depth
@@ -52,7 +53,9 @@ class VolumePane(QWidget):
     def follow(self, codes: Sequence[str]) -> None:
         """Another study, whose voxel axes grow towards ``codes``; none: nothing is shown."""
         self._codes, self._key, self._kept = tuple(codes), None, None
-        self.model.layers.clear()
+        if self.model.layers:
+            with spared():
+                self.model.layers.clear()
         self.letters.follow(())
         self.refresh()
 

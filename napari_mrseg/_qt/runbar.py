@@ -128,6 +128,10 @@ class RunBar(QWidget):
         if name != _ELSEWHERE:
             self.device_chosen.emit(name)
 
+    def say_opening(self, words: str) -> None:
+        """In the line alone: a bar that moves paints the window at once, when not all of it is of the new study."""
+        self.stage.setText(words)
+
     def show_session(self, session: Session, computed: tuple[int, int], opening: str = "") -> None:
         """Run or cancel, and the bar. ``computed``: combinations that are done, and all there are."""
         running = session.running

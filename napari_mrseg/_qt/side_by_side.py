@@ -16,6 +16,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import in_lines
+from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading import keep_depth, window_of
 from napari_mrseg._qt.style import GROUND
@@ -155,7 +156,7 @@ class _Pane(QWidget):
         session = self._dock.session
         study, task = session.study, session.task
         if study is None:
-            self.model.layers.clear()
+            self._clear()
             self.words.text, self._study, self._drawn = "", "", ""
             return
         results: list[tuple[str, Result]] = [("scan alone", "")]
@@ -189,6 +190,11 @@ class _Pane(QWidget):
         lines = in_lines([*parts, RESEARCH_USE], float(self.model.canvas.size[1]) - 32)
         self.words.text, self._spacer.text = "\n".join(lines), "\n".join([" "] * len(lines))
 
+    def _clear(self) -> None:
+        if self.model.layers:
+            with spared():
+                self.model.layers.clear()
+
     def _resized(self, event: Any = None) -> None:
         self.refresh()
 
@@ -207,7 +213,7 @@ class _Pane(QWidget):
         study, overlay_style, shown = dock.session.study, dock.overlay_style, dock.layers.image(scan)
         if self._drawn != dock.session.subject:
             self._drawn = dock.session.subject
-            self.model.layers.clear()
+            self._clear()
         if study is None or shown is None:
             return  # its layers are still to come
         common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}

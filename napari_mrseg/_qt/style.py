@@ -48,7 +48,7 @@ DOCK = """
 #MrsegDock QLabel[role="error"] { padding: 7px 9px; border-radius: 5px; background: #7d1f2a; color: #ffe9ec; }
 #MrsegDock QLabel[role="note"] { font-size: 11px; color: $note; }
 #MrsegDock QPushButton, #MrsegDock QToolButton {
-    padding: 5px 7px; border-radius: 4px; background: $button; color: $on_button; }
+    padding: 5px 5px; border-radius: 4px; background: $button; color: $on_button; }
 #MrsegDock QToolButton#save { padding-right: 24px; }
 #MrsegDock QToolButton#save::menu-button { width: 20px; border-left: 1px solid $edge; }
 #MrsegDock QPushButton:hover, #MrsegDock QToolButton:hover { background: $hover; }

@@ -18,6 +18,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_mrseg._qt.camera import CameraFit
+from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading_volume import Shown, VolumePane
 from napari_mrseg._qt.window_level import WindowLevel
@@ -67,6 +68,11 @@ class ThreePlanes:
         """Letters by side, of each of the other planes: sagittal and coronal, while the main view is axial."""
         return tuple(plane.letters.shown for plane in self._planes)
 
+    @property
+    def models(self) -> tuple[ViewerModel, ...]:
+        """Of the other planes, whose layers are copies of the viewer's."""
+        return tuple(plane.model for plane in self._planes)
+
     def toggle(self) -> None:
         """Show or hide them. Raises InputError if the plugin is not installed, or nothing is open."""
         if self.shown:
@@ -101,7 +107,7 @@ class ThreePlanes:
         point, order = viewer.dims.point, viewer.dims.order
         self._gone()
         if manager is not None:
-            with suppress(RuntimeError):  # the window closed, and Qt has taken its parts away
+            with suppress(RuntimeError), spared():  # the window closed, and Qt has taken its parts away
                 manager.cleanup()
         viewer.dims.order, viewer.dims.point = order, point
 

@@ -1,25 +1,27 @@
 """The booth: the viewer shows itself, in plain words, until somebody touches it; left alone, it goes on.
 
-A round is a row of scenes. Each asks the session for something, waits until it is on screen, and holds it.
+A round is a row of scenes. Each asks the session for something, waits until it is on screen, says what was found, and
+holds it. The window fills the screen, without menus; Esc gives them back.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from napari import Viewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication, QLabel, QSizePolicy, QToolBar
 
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dock_windows import open_comparison
 from napari_mrseg.display import titles
-from napari_mrseg.tasks import Combination
+from napari_mrseg.tasks import Combination, sized
 
 HOLD_S = 5.0  # a scene, once it is there
 IDLE_S = 60.0  # without a touch, after which a stopped tour goes on
@@ -30,16 +32,50 @@ TOUCHES = (
     QEvent.Type.Wheel,
     QEvent.Type.TouchBegin,
 )
-POINTS = 22  # of the caption
+POINTS = 13, 22  # of the caption, on the smallest and on a large screen
+_LINES = 36  # of the largest caption that would fill a window
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is said, what is asked for, and when that is on screen."""
+    """What is said, what is asked for, when that is on screen, and what there is to say of it then."""
 
     caption: str
     act: Callable[[], Any]
     ready: Callable[[], bool]
+    found: Callable[[], str]
+
+
+class _Strip(QToolBar):
+    """The words, below the pictures and not on them: they have letters and a scale bar. Never lower than it was."""
+
+    def __init__(self, window: Any) -> None:
+        super().__init__("MRSeg: tour", window)
+        self.setObjectName("MrsegTour")
+        self.setMovable(False)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        self.setStyleSheet("QToolBar { border: none; padding: 0; background: #121820; }")
+        self.words = QLabel()
+        self.words.setObjectName("tour")
+        self.words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.words.setWordWrap(True)
+        self.words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.words.setMinimumWidth(100)
+        self.addWidget(self.words)
+        window.addToolBar(Qt.ToolBarArea.BottomToolBarArea, self)
+        self.hide()
+
+    def say(self, words: str, found: str = "") -> None:
+        least, most = POINTS
+        points = min(most, max(least, self.parentWidget().height() // _LINES))
+        style = f"font-size: {points}pt; color: #f2f5f7; background: #121820; padding: 6px;"
+        if style != self.words.styleSheet():
+            self.words.setStyleSheet(style)
+            self.words.setMinimumHeight(0)
+        self.words.setText(f"{words}\n{found or ' '}")
+        needed = self.words.heightForWidth(self.parentWidget().width() - 20)
+        self.words.setFixedHeight(max(needed, self.words.minimumHeight()))
+        self.show()
 
 
 class Tour(QObject):
@@ -56,15 +92,10 @@ class Tour(QObject):
         self._scene: Scene | None = None
         self._since: float | None = None  # when the scene was on screen
         self._touched = 0.0
-        self.caption = QLabel(viewer.window._qt_window)
-        self.caption.setObjectName("tour")
-        self.caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.caption.setWordWrap(True)
-        self.caption.setStyleSheet(
-            f"font-size: {POINTS}pt; color: #f2f5f7; background: rgba(18, 24, 32, 215); padding: 10px;"
-        )
-        self.caption.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.caption.hide()
+        self._full = False  # the window is as the tour made it
+        self._folded = False  # napari's lists were there before
+        self.strip = _Strip(viewer.window._qt_window)
+        self.caption = self.strip.words
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -74,19 +105,27 @@ class Tour(QObject):
         assert app is not None
         app.installEventFilter(self)
         self.playing, self._scenes, self._scene = True, iter(()), None
+        self._fill_the_screen()
         self._timer.start()
 
     def close(self) -> None:
+        """End it, and give menus and window back."""
         app = QApplication.instance()
         if app is not None:
             app.removeEventFilter(self)
         self._timer.stop()
-        self.caption.hide()
+        self.playing = False
+        with suppress(RuntimeError):  # the window was closed
+            self.strip.hide()
+            self._leave_the_screen()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
         """A touch stops the tour, and does what it would have done without it."""
         if event.type() in TOUCHES and event.spontaneous():
-            self.stop()
+            if event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
+                self.close()
+            else:
+                self.stop()
         return False
 
     def stop(self) -> None:
@@ -94,7 +133,7 @@ class Tour(QObject):
         self._touched = time.monotonic()
         if self.playing:
             self.playing, self._scene = False, None
-            self.caption.hide()
+            self.strip.hide()
 
     # -- within -------------------------------------------------------------------------------------------
 
@@ -111,6 +150,7 @@ class Tour(QObject):
         elif self._since is None:
             if self._scene.ready():
                 self._since = time.monotonic()
+                self.strip.say(self._scene.caption, self._scene.found())
         elif time.monotonic() - self._since > self.hold_s:
             self._next()
 
@@ -122,18 +162,25 @@ class Tour(QObject):
             scene = next(self._scenes)
         self._scene, self._since = scene, None
         scene.act()
-        self._say(scene.caption)
+        self.strip.say(scene.caption)
 
-    def _say(self, words: str) -> None:
-        self.caption.setText(words)
+    def _fill_the_screen(self) -> None:
+        """Without menus, which are not for visitors, and without napari's lists."""
+        window, reading = self._viewer.window._qt_window, self._dock.reading
+        if not self._full:
+            self._full, self._folded = True, not reading.shown
+            window.menuBar().hide()
+            window.showFullScreen()
+            reading.set(True)
+
+    def _leave_the_screen(self) -> None:
         window = self._viewer.window._qt_window
-        canvas = self._viewer.window._qt_viewer.canvas.native
-        corner = canvas.mapTo(window, canvas.rect().topLeft())
-        width = canvas.width()
-        height = max(60, self.caption.heightForWidth(width))
-        self.caption.setGeometry(corner.x(), corner.y() + canvas.height() - height, width, height)
-        self.caption.show()
-        self.caption.raise_()
+        if self._full:
+            self._full = False
+            window.showNormal()
+            window.menuBar().show()
+            if self._folded:
+                self._dock.reading.set(False)
 
     def _round(self) -> Iterator[Scene]:
         session, dock = self._dock.session, self._dock
@@ -152,7 +199,7 @@ class Tour(QObject):
             return act
 
         if session.study is None:
-            yield Scene("Research software, not for diagnosis.", dock.opener.open_sample, there)
+            yield Scene("Research software, not for diagnosis.", dock.opener.open_sample, there, self._found)
         present = session.study.present if session.study is not None else ()
         finding = task.finding
         yield Scene(
@@ -160,13 +207,16 @@ class Tour(QObject):
             "together. Research software, not for diagnosis.",
             use(present),
             there,
+            self._found,
         )
-        yield Scene("Here is its largest part.", dock.jump, there)
+        yield Scene("Here is its largest part.", dock.jump, there, self._found)
         for name in present if len(present) > 1 else ():
             rest = tuple(n for n in present if n != name)
-            yield Scene(f"Often one is missing. Without {task.modality(name).title}:", use(rest), there)
+            yield Scene(
+                f"Often one is missing. Without {task.modality(name).title}:", use(rest), there, self._found
+            )
         for name in present:
-            yield Scene(f"Or only {titles(task, (name,))} was taken:", use((name,)), there)
+            yield Scene(f"Or only {titles(task, (name,))} was taken:", use((name,)), there, self._found)
         every = len(task.combinations(present)) if present else 0
 
         def compare() -> None:
@@ -174,10 +224,40 @@ class Tour(QObject):
             bench = open_comparison(self._viewer)
             bench.tabs.setCurrentIndex(1)
 
-        yield Scene(f"All {every} combinations side by side.", compare, lambda: self._swept(every))
         yield Scene(
-            f"Touch anything: switch a modality, move through the {task.subject}.", use(present), there
+            f"All {every} combinations side by side.", compare, lambda: self._swept(every), self._spread
         )
+        yield Scene(
+            f"Touch anything: switch a modality, move through the {task.subject}.",
+            use(present),
+            there,
+            self._found,
+        )
+
+    def _found(self) -> str:
+        """How much, beside how much with all scans; what of it is not to be believed."""
+        session, trust = self._dock.session, self._dock.result.trust
+        task, shown, study = session.task, session.shown, session.study
+        if shown is None or study is None:
+            return ""
+        whole = task.regions[0]
+        size = sized(shown.sizes[whole.name], task.unit)
+        said = f"Found: {size} {task.unit} of {whole.title}."
+        every = session.predictions.get(study.present)
+        if every is not None and shown.combination != study.present:
+            said = f"{said[:-1]}; with all: {sized(every.sizes[whole.name], task.unit)} {task.unit}."
+        doubt = "" if trust is None or trust.level == "green" else f" {trust.headline}."
+        return said + doubt
+
+    def _spread(self) -> str:
+        """From the least to the most that any combination found."""
+        session = self._dock.session
+        task, whole = session.task, session.task.regions[0]
+        sizes = [one.sizes[whole.name] for one in session.predictions.values()]
+        if not sizes:
+            return ""
+        least, most = (sized(end(sizes), task.unit) for end in (min, max))
+        return f"Found: from {least} to {most} {task.unit} of {whole.title}."
 
     def _swept(self, every: int) -> bool:
         return len(self._dock.session.predictions) >= every

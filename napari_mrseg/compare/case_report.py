@@ -18,6 +18,7 @@ from napari_mrseg.compare.label_placement import Label, placed
 from napari_mrseg.compare.lesions import MEASURABLE_MM, Lesion, lesions_csv, lesions_of, region_to_measure
 from napari_mrseg.compare.metrics import region_mask
 from napari_mrseg.compare.pdf import A4, pdf, text_width, wrapped
+from napari_mrseg.compare.trust import MARKS, Level
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.export import LESIONS, REPORT_PDF
 from napari_mrseg.study import Study, joined
@@ -29,6 +30,7 @@ _TILE = 900  # pixels of a picture's longer side
 _GAP = 11  # points between two pictures
 _MOST = 26  # lesions on the second page
 _YELLOW = "#ffd84d"
+_LIGHTS: Mapping[Level, str] = {"green": "#1d5c3a", "amber": "#8a5a00", "red": "#8e1020"}
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ def _first(report: CaseReport, lesions: Sequence[Lesion]) -> Drawing:
     marks = [study.task.made_up] if study.simulated else []
     marks += ["edited by hand"] if report.edited else []
     page.lines(" · ".join([*marks, "Research use only: not for diagnosis or treatment"]), size=10, fill=_WARN)
+    if not report.edited:  # by hand: whoever painted answers for it
+        _light(page, report)
     page.y += 10
     _pictures(page, report, lesions)
     page.head("Sizes")
@@ -168,6 +172,21 @@ def _first(report: CaseReport, lesions: Sequence[Lesion]) -> Drawing:
             page.lines(f"· {note}", fill=_WARN, most=4)
     _foot(page, report, 1)
     return page.drawing
+
+
+def _light(page: _Page, report: CaseReport) -> None:
+    """The traffic light: a field in its colour with the level and the reasons in words, as in the window."""
+    result = report.result
+    every = {one.combination: one for one in (*report.others, result)}
+    trust = Comparison(report.study, list(every.values())).trust(result.combination)
+    words = trust.headline.removeprefix(MARKS[trust.level]).strip()  # Helvetica has no such marks
+    lines = wrapped(words, 11, _RIGHT - _LEFT - 16)[:3]  # bold is a tenth wider
+    page.y += 8
+    page.drawing.rect(_LEFT, page.y, _RIGHT - _LEFT, 14 * len(lines) + 6, _LIGHTS[trust.level])
+    for line in lines:
+        page.y += 14
+        page.drawing.words(_LEFT + 8, page.y, line, size=10, fill="#ffffff", bold=True)
+    page.y += 6
 
 
 def _pictures(page: _Page, report: CaseReport, lesions: Sequence[Lesion]) -> None:

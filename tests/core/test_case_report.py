@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,20 @@ def test_the_report_has_two_pages_with_what_the_result_says() -> None:
     ):
         assert expected in said, expected
     assert "edited by hand" not in said
+
+
+def test_the_first_page_has_the_traffic_light() -> None:
+    """Its level and reasons in words on its colour; none on a result that was changed by hand."""
+    report = made()
+    assert "NO WARNING" in words(report_pdf(report))
+    doubted = replace(
+        report.result, notes=(Note("skull", "The skull is there."), Note("degraded", "Blurred."))
+    )
+    content = report_pdf(replace(report, result=doubted, others=()))
+    assert "DO NOT TRUST: the skull is not cut away" in words(content)
+    red = " ".join(f"{int('8e1020'[i : i + 2], 16) / 255:.3f}" for i in (0, 2, 4))
+    assert f"{red} rg" in streams(content)[0].decode("latin1")
+    assert "TRUST" not in words(report_pdf(replace(report, result=doubted, edited=True)))
 
 
 def test_pages_hold_all_they_must_however_much_there_is() -> None:

@@ -29,7 +29,7 @@ from napari_mrseg.cohort.sources import Sources, is_current
 from napari_mrseg.cohort.summary import gather, same_scans, write_tables
 from napari_mrseg.cohort.work import Order, state_of, work
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.lock import given_back, taken
+from napari_mrseg.io.lock import acquire, release
 from napari_mrseg.io.recognise import Recognition, recognise
 from napari_mrseg.models.store import Model
 from napari_mrseg.tasks import BRATS, Task
@@ -544,8 +544,8 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
     (out / ".runs" / "0123.json").write_text(json.dumps({"p1": ["elsewhere"]}))
     (out / ".runs" / "0123.lock").touch()
     held = (
-        "import sys, time; from pathlib import Path; from napari_mrseg.io.lock import taken;"
-        "lock = taken(Path(sys.argv[1]), 'out'); print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from napari_mrseg.io.lock import acquire;"
+        "lock = acquire(Path(sys.argv[1]), 'out'); print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", held, str(out / ".runs" / "0123.lock")], stdout=subprocess.PIPE, text=True
@@ -562,13 +562,13 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_lock_is_one_runs_and_leaves_nothing(tmp_path: Path) -> None:
     """The second has none while the first has it; afterwards it may, and no file stays."""
-    first = taken(tmp_path / "x.lock", "x")
+    first = acquire(tmp_path / "x.lock", "x")
     assert first is not None
-    assert taken(tmp_path / "x.lock", "x") is None
-    given_back(first)
-    second = taken(tmp_path / "x.lock", "x")
+    assert acquire(tmp_path / "x.lock", "x") is None
+    release(first)
+    second = acquire(tmp_path / "x.lock", "x")
     assert second is not None
-    given_back(second)
+    release(second)
     assert list(tmp_path.iterdir()) == []
 
 

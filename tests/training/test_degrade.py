@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from napari_mrseg.degrade import DEGRADATIONS, Degradation
 
-EACH = pytest.mark.parametrize("fault", DEGRADATIONS.values(), ids=DEGRADATIONS.keys())
+EACH = pytest.mark.parametrize("artefact", DEGRADATIONS.values(), ids=DEGRADATIONS.keys())
 
 
 def seeded(seed: int = 0) -> Generator:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import napari
 import pytest
+from napari import Viewer
+from napari._qt.qt_main_window import _QtMainWindow
+from napari._qt.qt_viewer import QtViewer
+from napari._qt.threads.status_checker import StatusChecker
 from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QApplication
 from waiting import Asked
 
 from napari_mrseg._qt import unsaved
@@ -16,29 +24,18 @@ if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get(
     pytest.exit("tests/viewer need a display; run them with xvfb-run", returncode=2)
 
 
-# Tests that failed, or could not be run to their end, after the window was rebuilt. Each is to be looked at, mended and
-# taken off this list; none of them is run, since some wait long for what does not come.
-OPEN = frozenset(
-    {
-        "test_a_study_opens_at_its_finding_as_large_as_there_is_room",
-        "test_view_says_in_its_window_what_it_cannot_open",
-        "test_maps_are_drawn_where_the_combinations_differ",
-        "test_two_results_side_by_side_are_in_step",
-        "test_the_screenshot_waits_for_the_dock",
-        "test_a_real_study_as_a_new_user",
-        "test_toggle_key_and_click_reach_all_three",
-        "test_painting_in_another_plane_is_the_same_edit",
-        "test_another_study_and_closing",
-        "test_three_planes_go_on_with_the_next_study",
-    }
-)
+@pytest.fixture(scope="session", autouse=True)
+def nothing_to_look_through() -> None:
+    """Take what is imported out of the garbage collector's sight.
 
+    napari and its fixture collect garbage at each layer and window that goes, through a million objects of modules.
+    """
+    import napari_mrseg._qt.app
+    import napari_mrseg.inference.engine
+    import napari_mrseg.io  # noqa: F401
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.name.partition("[")[0] in OPEN:
-            reason = "open after the window was rebuilt: failed or not yet seen to pass"
-            item.add_marker(pytest.mark.xfail(reason=reason, run=False))
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +50,20 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
     monkeypatch.setattr(unsaved, "ask", made)
     return made
+
+
+@pytest.fixture(scope="module")
+def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
+    """A window for all tests of a module that leave nothing in it but layers: making one takes seconds.
+
+    None of them may ask for ``make_napari_viewer`` as well, which wants to find no window.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StatusChecker, "start", lambda self: None)
+        patch.setattr(_QtMainWindow, "_save_current_window_settings", lambda self: None)
+        viewer = napari.Viewer(show=True, show_welcome_screen=False)
+        yield viewer
+        viewer.close()
+    del viewer
+    gc.collect()
+    QtViewer._instances.clear()

@@ -6,7 +6,7 @@ landmark is: its world position comes from the source's affine, its place on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import permutations, product
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from napari import Viewer
+from napari.components import Camera
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
@@ -94,13 +95,16 @@ class Shown:
 
 
 @pytest.fixture
-def shown(make_napari_viewer: Callable[..., Viewer], session: Session) -> Iterator[Shown]:
-    viewer = make_napari_viewer(show=True)
+def shown(one_viewer: Viewer, session: Session) -> Iterator[Shown]:
+    viewer = one_viewer
     viewer.window.resize(900, 700)
     made = Shown(viewer, session)
     yield made
     made.letters.close()
     made.layers.close()
+    viewer.layers.clear()
+    viewer.dims.ndisplay, viewer.dims.order = 2, (0, 1, 2)
+    viewer.scene.camera.orientation = Camera().orientation
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_two_results_side_by_side_are_in_step(qtbot: QtBot, dock: MrsegDock, mak
     dock.show_beside()
     assert "open a study first" in until_error(qtbot, dock)
     assert not with_error.shown
+    dock.session.sweep = True
     dock.open([make_study()])
     until_final(qtbot, dock)
     dock.session.wait_for_sweep(PATIENCE / 1000)

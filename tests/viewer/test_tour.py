@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from napari import Viewer
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtWidgets import QWidget
 from waiting import PATIENCE, MakeStudy, until_final
 
 from napari_mrseg._qt.dock_windows import open_dock
@@ -17,7 +18,10 @@ from napari_mrseg.session.state import Session
 def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     qtbot: QtBot, session: Session, make_napari_viewer: Callable[..., Viewer], make_study: MakeStudy
 ) -> None:
-    """Every modality alone and left out, and all combinations; a key or click gives the window back."""
+    """Every modality alone and left out, and all combinations, each page with what was found; a key or click stops it.
+
+    It fills the screen without menus, and its words lie on no picture; Esc gives the window back.
+    """
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
     dock = open_dock(viewer, session)
@@ -29,21 +33,37 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     used: set[tuple[str, ...]] = set()
     session.combination_changed.connect(lambda: used.add(session.combination))
     tour.start()
+    window = viewer.window._qt_window
+    assert window.isFullScreen()
+    assert not window.menuBar().isVisible()
+    native = viewer.window._qt_viewer.canvas.native
+
+    def place(widget: QWidget) -> QRect:
+        return QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
 
     def played() -> bool:
         if tour.caption.isVisible() and tour.caption.text() not in said:
             said.append(tour.caption.text())
+            assert not place(native).intersects(place(tour.strip))
         return tour.rounds >= 1
 
-    qtbot.waitUntil(played, timeout=PATIENCE)
+    qtbot.waitUntil(played, timeout=4 * PATIENCE)  # a dozen scenes
     assert any("Without T1ce" in words for words in said)
     assert any("All 15 combinations" in words for words in said)
+    pages = {words.partition("\n")[0] for words in said}
+    found = {
+        page for page, _, what in (words.partition("\n") for words in said) if what.startswith("Found: ")
+    }
+    assert found == pages
+    assert any("; with all: " in words for words in said)
     assert {("flair",), ("t1",), ("t1ce",), ("t2",), ("flair", "t1", "t2")} <= used
-    canvas = viewer.window._qt_viewer.canvas.native
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(native, Qt.MouseButton.LeftButton)
     assert not tour.playing
     assert not tour.caption.isVisible()
     qtbot.waitUntil(lambda: tour.playing, timeout=PATIENCE)
-    qtbot.keyClick(canvas, Qt.Key.Key_Space)
+    qtbot.keyClick(native, Qt.Key.Key_Space)
     assert not tour.playing
-    tour.close()
+    assert not window.menuBar().isVisible()
+    qtbot.keyClick(native, Qt.Key.Key_Escape)
+    assert window.menuBar().isVisible()
+    assert not window.isFullScreen()

@@ -19,12 +19,12 @@ from napari._app_model import get_app_model
 from napari.utils.shortcuts import default_shortcuts
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
-from qtpy.QtGui import QImage, QMouseEvent
+from qtpy.QtGui import QCloseEvent, QImage, QMouseEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
 from tiny import model
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
-from napari_mrseg._qt.app import launch
+from napari_mrseg._qt.app import Keeper, launch, open_window
 from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock, dock_of
 from napari_mrseg._qt.dock_widget import dock_widget_of
@@ -376,14 +376,17 @@ def head_on_canvas(dock: MrsegDock, name: str = "flair") -> tuple[np.ndarray, np
     return tuple(middle + (end * scale - centre) * viewer.camera.zoom for end in (low, high))  # type: ignore[return-value]
 
 
-def assert_fits(dock: MrsegDock) -> None:
-    low, high = head_on_canvas(dock)
-    height, width = dock.viewer.canvas.size
-    assert low[0] >= dock.annotation.height  # below the words
-    assert low[1] >= 0
-    assert high[0] <= height
-    assert high[1] <= width
-    assert ((high - low) / (height, width)).max() > 0.6  # as large as there is room
+def until_it_fits(qtbot: QtBot, dock: MrsegDock) -> None:
+    def assert_fits() -> None:
+        low, high = head_on_canvas(dock)
+        height, width = dock.viewer.canvas.size
+        assert low[0] >= dock.annotation.height  # below the words
+        assert low[1] >= 0
+        assert high[0] <= height
+        assert high[1] <= width
+        assert ((high - low) / (height, width)).max() > 0.6  # as large as there is room
+
+    qtbot.waitUntil(assert_fits, timeout=PATIENCE)
 
 
 def test_a_study_opens_at_its_finding_as_large_as_there_is_room(
@@ -393,10 +396,11 @@ def test_a_study_opens_at_its_finding_as_large_as_there_is_room(
     dock.open([make_study(shape=(40, 44, 30))])
     until_final(qtbot, dock)
     qtbot.waitUntil(lambda: bool(overlay(dock)[dock.viewer.dims.current_step[0]].any()), timeout=PATIENCE)
-    assert_fits(dock)
+    until_it_fits(qtbot, dock)
+    before = tuple(dock.viewer.canvas.size)
     dock.viewer.window.resize(1366, 768)
-    qtbot.wait(200)
-    assert_fits(dock)
+    qtbot.waitUntil(lambda: tuple(dock.viewer.canvas.size) != before, timeout=PATIENCE)
+    until_it_fits(qtbot, dock)
 
 
 def test_paint_toggle_undo_save_and_reopen(
@@ -466,7 +470,7 @@ def test_a_reopened_session_shows_the_head_again(
     qtbot.waitUntil(
         lambda: dock.layers.images["flair"].data.shape == dock.session.study.grid.shape, timeout=PATIENCE
     )
-    assert_fits(dock)
+    until_it_fits(qtbot, dock)
 
 
 def test_the_status_bar_does_not_speak_of_an_older_result(
@@ -564,6 +568,21 @@ def test_the_screenshot_holds_the_whole_window(
     assert len(colours) > 100
     assert "#ffd54a" in colours  # a letter, on the canvas
     assert QApplication.instance() is not None
+
+
+def test_a_window_comes_back_where_it_was(
+    make_napari_viewer: Callable[..., Viewer], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Size and place are kept when it closes, and the next one has them."""
+    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
+    viewer, _ = open_window(session, remembering=True)
+    window = viewer.window._qt_window
+    window.setGeometry(40, 50, 1100, 760)
+    [keeper] = window.findChildren(Keeper)
+    keeper.eventFilter(window, QCloseEvent())  # and not closed: napari's fixture does that
+    other, _ = open_window(session, remembering=True)
+    kept = other.window._qt_window.geometry()
+    assert (kept.x(), kept.y(), kept.width(), kept.height()) == (40, 50, 1100, 760)
 
 
 def test_view_says_in_its_window_what_it_cannot_open(
