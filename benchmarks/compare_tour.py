@@ -205,7 +205,7 @@ def _complete(bench: Workbench) -> bool:
 
 def _measured(bench: Workbench) -> bool:
     comparison = bench.state.comparison
-    return comparison is not None and all(comparison.has_hd95(c) for c in comparison.predictions)
+    return comparison is not None and all(comparison.is_measured(c) for c in comparison.predictions)
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
-"""What a package of your own builds on: networks, steps, file formats, tasks and modalities.
+"""What a package of your own builds on: networks, steps, file formats, metrics, tasks and modalities.
 
 These classes are stable, with all of their public methods and attributes: what is to change or to go warns by
 ``DeprecationWarning`` for one minor version first, and new methods come with a default. Each is loaded on first use.
 
-A network or a file format of another package is found by an entry point, e.g. in its ``pyproject.toml``::
+A network, a file format or a metric of another package is found by an entry point, e.g. in its ``pyproject.toml``::
 
     [project.entry-points."napari_mrseg.networks"]
     mynet = "mypackage.mynet:MyNet"
 
     [project.entry-points."napari_mrseg.formats"]
     myformat = "mypackage.myformat:MyFormat"
+
+    [project.entry-points."napari_mrseg.metrics"]
+    mymetric = "mypackage.mymetric:MyMetric"
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_mrseg.compare.metric import Metric
     from napari_mrseg.io.format import Format, Volume
     from napari_mrseg.models.network import FeatureNetwork, Network
     from napari_mrseg.steps import Outcome, Step
@@ -30,6 +34,7 @@ __all__ = [
     "Grid",
     "Image",
     "Label",
+    "Metric",
     "Modality",
     "Network",
     "Note",
@@ -47,6 +52,7 @@ _HOMES = {
     "Step": "steps",
     "Outcome": "steps",
     "Format": "io.format",
+    "Metric": "compare.metric",
     "Volume": "io.format",
     "Task": "tasks",
     "Modality": "tasks",

@@ -135,10 +135,6 @@ class _Page:
             anchor: Any = "start" if number == 0 else "end"
             self.drawing.words(place, self.y, cell, size=size, fill=fill, anchor=anchor, bold=bold)
 
-    def rule(self) -> None:
-        self.y += 4
-        self.drawing.line(_LEFT, self.y, _RIGHT, self.y, _LINE)
-
     @property
     def room(self) -> float:
         return _BOTTOM - self.y

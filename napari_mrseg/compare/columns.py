@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from napari_mrseg.compare.metric import METRICS, Metric
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Region, Task, sized
 
-Kind = Literal["size", "versus", "dice", "hd95", "seconds", "second_size", "second_versus", "second_dice"]
+Kind = str
+"""size, versus, dice, seconds, second_size, second_versus, second_dice, or a metric's name, such as hd95."""
 SECOND: tuple[Kind, ...] = ("second_size", "second_versus", "second_dice")
 SIZES: tuple[Kind, ...] = ("size", "second_size")
 DICE: tuple[Kind, ...] = ("versus", "dice", "second_versus", "second_dice")
@@ -47,7 +49,7 @@ class Compared(Protocol):
 
 
 def columns_of(comparison: Compared) -> tuple[Column, ...]:
-    """Sizes, Dice to the chosen combination, Dice and HD95 to a reference if there is one, seconds.
+    """Sizes, Dice to the chosen combination, Dice and every metric to a reference if there is one, seconds.
 
     With a second model: its sizes, the Dice of both models' results, and its Dice to the reference, too.
     """
@@ -56,7 +58,7 @@ def columns_of(comparison: Compared) -> tuple[Column, ...]:
     columns += [_versus(comparison, region) for region in task.regions]
     if comparison.study.reference is not None:
         columns += [_dice(region) for region in task.regions]
-        columns += [_hd95(comparison, region) for region in task.regions]
+        columns += [_of_metric(comparison, region, m) for m in METRICS.values() for region in task.regions]
     columns.append(
         Column(
             "seconds", "seconds", None, "seconds", "s", "low",
@@ -86,6 +88,9 @@ def group_title(comparison: Compared, kind: Kind) -> str:
     """The title over the columns of one kind."""
     task, second = comparison.task, comparison.second_name
     size = "Volume, mL" if task.unit == "mL" else "Size, px"
+    if kind in METRICS:
+        unit = METRICS[kind].unit(task)
+        return f"{METRICS[kind].title} to reference{', ' if unit else ''}{unit}"
     return {
         "second_size": f"{size}, {second}",
         "second_versus": f"Dice to {second}",
@@ -93,7 +98,6 @@ def group_title(comparison: Compared, kind: Kind) -> str:
         "size": size,
         "versus": f"Dice to {short(comparison)}",
         "dice": "Dice to reference",
-        "hd95": f"HD95 to reference, {task.length_unit}",
         "seconds": "",
     }[kind]
 
@@ -151,20 +155,17 @@ def _dice(region: Region) -> Column:
     )
 
 
-def _hd95(comparison: Compared, region: Region) -> Column:
-    unit = comparison.task.length_unit
-    how = (
-        f"95th percentile of the distances from the surface of {region.title} to that of the reference, in "
-        f"{unit}, the larger of both directions (MONAI's convention); {NO_VALUE} if one is empty."
-    )
+def _of_metric(comparison: Compared, region: Region, metric: Metric) -> Column:
+    task = comparison.task
+    unit = metric.unit(task)
     return Column(
-        f"hd95.{region.name}",
-        "hd95",
+        f"{metric.name}.{region.name}",
+        metric.name,
         region.name,
-        f"{region.name} HD95 {unit}",
+        f"{region.name} {metric.title}{' ' if unit else ''}{unit}",
         unit,
-        "low",
-        _with(how, region),
+        metric.better,
+        _with(metric.explain(region, task), region),
     )
 
 

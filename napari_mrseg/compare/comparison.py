@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_mrseg.compare.columns import DICE, SECOND, Column, Kind, columns_of
-from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice, region_hd95
+from napari_mrseg.compare.metric import METRICS, measure_all, unmeasured
+from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice
 from napari_mrseg.compare.trust import Trust, judge
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.study import Study
@@ -58,7 +59,7 @@ class _Labels:
         self.labels = labels
         self._known = known
         self.overlaps: WeakKeyDictionary[_Labels, Values] = WeakKeyDictionary()
-        self.distances: WeakKeyDictionary[_Labels, Values] = WeakKeyDictionary()
+        self.measures: WeakKeyDictionary[_Labels, Mapping[str, Values]] = WeakKeyDictionary()
 
     @cached_property
     def box(self) -> Box | None:
@@ -80,15 +81,16 @@ class _Labels:
             )
         return self.overlaps[other]
 
-    def hd95(self, other: _Labels, task: Task, spacing: tuple[float, ...]) -> Values:
-        if other not in self.distances:
+    def measure(self, other: _Labels, task: Task, spacing: tuple[float, ...]) -> Mapping[str, Values]:
+        """Every metric of the registry: its name → region → value."""
+        if other not in self.measures:
             if self.box is None or other.box is None:
-                values = dict.fromkeys((r.name for r in task.regions), math.nan)
+                values = unmeasured(task)
             else:
                 box = join(self.box, other.box)
-                values = region_hd95(self.labels[box], other.labels[box], task, spacing)
-            self.distances[other] = MappingProxyType(values)
-        return self.distances[other]
+                values = measure_all(self.labels[box], other.labels[box], task, spacing)
+            self.measures[other] = {name: MappingProxyType(value) for name, value in values.items()}
+        return self.measures[other]
 
 
 class Comparison:
@@ -264,16 +266,19 @@ class Comparison:
             return None
         return self._measured[combination].dice(self._reference, self.task)
 
-    def hd95(self, combination: Combination) -> Values | None:
-        """HD95 per region to the loaded reference (mm; px in 2-D), None without one. Slow the first time."""
-        if self._reference is None:
-            return None
-        return self._measured[combination].hd95(self._reference, self.task, self.spacing)
+    def measure(self, combination: Combination) -> Mapping[str, Values]:
+        """HD95 and the metrics of other packages: name → region → value. Empty without a reference.
 
-    def has_hd95(self, combination: Combination) -> bool:
-        """True if :meth:`hd95` of this row is measured already, so that it costs nothing."""
+        Slow the first time: up to half a second for HD95 alone.
+        """
+        if self._reference is None:
+            return {}
+        return self._measured[combination].measure(self._reference, self.task, self.spacing)
+
+    def is_measured(self, combination: Combination) -> bool:
+        """True if :meth:`measure` was called for this row, so that it costs nothing."""
         measured = self._measured.get(combination)
-        return measured is not None and self._reference in measured.distances
+        return measured is not None and self._reference in measured.measures
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -316,13 +321,13 @@ class Comparison:
         return self.column(key).explanation
 
     def value(self, combination: Combination, key: str) -> float | None:
-        """One cell; None if not computed, not applicable, or (HD95) not measured yet."""
+        """One cell; None if not computed, not applicable, or not measured yet (:meth:`measure`)."""
         column = self.column(key)
         if combination not in self.predictions:
             return None
         if column.kind == "seconds":
             return self.predictions[combination].seconds
-        if column.kind == "hd95" and not self.has_hd95(combination):
+        if column.kind in METRICS and not self.is_measured(combination):
             return None
         row: Values | None
         if column.kind in SECOND:
@@ -332,7 +337,7 @@ class Comparison:
         elif column.kind == "versus":
             row = self.between(combination, self.against) if self.against in self.predictions else None
         else:
-            row = self.dice(combination) if column.kind == "dice" else self.hd95(combination)
+            row = self.dice(combination) if column.kind == "dice" else self.measure(combination)[column.kind]
         found = None if row is None else row[str(column.region)]
         return None if found is None or math.isnan(found) else found
 

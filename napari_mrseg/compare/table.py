@@ -12,6 +12,7 @@ from napari_mrseg.compare.agreement import Agreement
 from napari_mrseg.compare.attribution import CAVEAT, attribute
 from napari_mrseg.compare.columns import SECOND, text_of
 from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.metric import METRICS
 from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import Combination, key
@@ -146,13 +147,13 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
 
 def _row(comparison: Comparison, combination: Combination) -> dict[str, Any]:
     row = comparison.row(combination)
-    hd95 = comparison.hd95(combination) if comparison.has_hd95(combination) else None
+    measured = comparison.measure(combination) if comparison.is_measured(combination) else {}
     return {
         "combination": list(combination),
         "sizes": {r: {"value": _number(v), "unit": comparison.task.unit} for r, v in row.sizes.items()},
         "versus": _numbers(row.versus),
         "dice": _numbers(row.dice),
-        "hd95": _numbers(hd95),
+        **{name: _numbers(measured.get(name)) for name in METRICS},
         "seconds": _number(row.seconds),
         **_second_row(comparison, combination),
         "estimated": list(row.estimated),
@@ -229,7 +230,7 @@ def _numbers(values: Mapping[str, float] | None) -> dict[str, float | None] | No
 
 
 def _csv_name(column: str, unit: str) -> str:
-    return f"{column.replace('.', '_')}{f'_{unit}' if unit not in ('Dice',) else ''}"
+    return f"{column.replace('.', '_')}{f'_{unit}' if unit not in ('Dice', '') else ''}"
 
 
 def _cell(comparison: Comparison, combination: Combination, column: str) -> str:

@@ -73,7 +73,7 @@ def write_comparison(
         comparison = Comparison(study, done, expected=expected)
         if hd95:
             for combination in comparison.predictions:
-                comparison.hd95(combination)
+                comparison.measure(combination)
         document = table_document(
             comparison, model=model, versions=versions(), warnings=(*notes_of(comparison), *extra)
         )
@@ -156,7 +156,7 @@ def write_models(
         ]
         both = Comparison(study, done[0], expected=expected).beside(second)
         for combination in both.predictions:
-            both.hd95(combination)
+            both.measure(combination)
         document = table_document(both, model=models[0], versions=versions())
         texts_of = (
             table_csv(both),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from napari_mrseg.io.agent import IN_WORDS, SIDES, Side, Vote, Words, folded, weigh
+from napari_mrseg.io.acquisition import Timing
+from napari_mrseg.io.agent import IN_WORDS, SIDES, Side, Vote, Word, Words, folded, weigh
 from napari_mrseg.io.keywords import (
     PLANES,
     Claim,
@@ -21,47 +22,6 @@ from napari_mrseg.io.keywords import (
 from napari_mrseg.tasks import Modality, Task
 
 Confidence = Literal["", "likely", "sure"]
-
-_ACQUIRED = {  # of enhanced files, Acquisition Contrast
-    "T1": "T1",
-    "T2": "T2",
-    "FLUID_ATTENUATED": "FLAIR",
-    "PROTON_DENSITY": "PD",
-    "T2_STAR": "T2*",
-    "DIFFUSION": "diffusion",
-    "PERFUSION": "perfusion",
-    "FLOW_ENCODED": "flow",
-    "SUSCEPTIBILITY": "susceptibility",
-}
-
-
-_MADE = {  # of ImageType, what is computed from other images
-    *(
-        "ADC",
-        "FA",
-        "TRACEW",
-        "MIP",
-        "MINIP",
-        "PROJECTION IMAGE",
-        "SUBTRACTION",
-        "SUB",
-        "SUBTRACT",
-        "DIFFERENCE",
-    ),
-    *(
-        "PERFUSION",
-        "MEAN",
-        "T1 MAP",
-        "T2 MAP",
-        "T1MAP",
-        "T2MAP",
-        "SYNTHETIC",
-        "COMPUTED",
-        "CALCULATED",
-        "RATIO",
-    ),
-}
-_PARTS = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
 
 
 @dataclass(frozen=True)
@@ -86,123 +46,75 @@ class Decision:
     near: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How a slice was taken, in ms; None for what is not said.
-
-    ``gradient``: by a gradient echo; ``planar``: all lines after one excitation, as for diffusion, perfusion and
-    function; ``acquired``: DICOM's own word for it.
-    """
-
-    echo: float | None = None
-    repetition: float | None = None
-    inversion: float | None = None
-    gradient: bool = False
-    planar: bool = False
-    acquired: str = ""
-
-    def __str__(self) -> str:
-        parts = [("TE", self.echo), ("TR", self.repetition), ("TI", self.inversion)]
-        return ", ".join(f"{name} {value:.0f} ms" for name, value in parts if value)
-
-    @property
-    def weighting(self) -> str:
-        """T1, T2, FLAIR, PD, T2*, …; empty where the times do not tell.
-
-        The limits lie between the protocols in use at 1.5 and 3 T: a FLAIR waits until fluid gives no signal (TI from
-        1.5 s), a T1 spin echo repeats within 1.2 s, a T2 one lets 60 ms pass.
-        """
-        if self.acquired:
-            return _ACQUIRED.get(self.acquired, "")
-        if self.planar:
-            return ""
-        te, tr, ti = self.echo, self.repetition, self.inversion or 0.0
-        if te is None or tr is None:
-            return "FLAIR" if ti >= 1500 else ""
-        if ti >= 1500 and tr >= 3500:
-            return "FLAIR"
-        if self.gradient:
-            if te >= 12 and tr < 2000:
-                return "T2*"
-            return "T1" if te < 12 else ""
-        if te <= 40 and (tr <= 1200 or 250 <= ti <= 1400):
-            return "T1"
-        if te >= 60 and tr >= 1500 and not ti:
-            return "T2"
-        if te < 60 and tr > 1500 and not ti:
-            return "PD"
-        return ""
-
-
-def made_from(kinds: Iterable[str]) -> str:
-    """Why an image of these kinds (ImageType, in capitals) is no scan of its own, or nothing."""
-    there = set(kinds)
-    made = next((kind for kind in sorted(_MADE) if kind in there), None)
-    if made:
-        return f"computed from other series ({made})"
-    if there & _PARTS and not there & {"M", "MAGNITUDE"}:
-        return "phase or a part of the complex signal, not its magnitude"
-    return ""
-
-
-def is_derived(kinds: Iterable[str]) -> bool:
-    """True for a reformatted or filtered copy of a series, as ImageType says."""
-    there = set(kinds)
-    return "DERIVED" in there and bool(there & {"SECONDARY", "MPR", "REFORMATTED", "AVERAGE"})
-
-
 def decide_by_name(
     words: Words, task: Task, common: tuple[int, int] = (0, 0), claims: Sequence[Claim] | None = None
 ) -> Decision:
     """What the ``words`` of a name say. ``common``: how many first and last ones all names beside it share."""
-    claims = list(find_claims(words, task) if claims is None else claims)
-    if len({c.modality for c in claims}) > 1:
-        # What all scans share at either end decides nothing.
-        first, last = common
-        own = [c for c in claims if first <= c.start and c.stop <= len(words) - last]
-        claims = own or claims
+    claims = _own_claims(list(find_claims(words, task) if claims is None else claims), words, common)
     names = tuple(dict.fromkeys(c.modality for c in claims))
     inside = range(common[0], len(words) - common[1])
     heard = side_inside(words, common)
     other = _other(words, inside, claims, task)
     if not names:
-        if other:
-            return Decision(None, f"its name says “{other}”: another sequence or a map", other=True)
-        known = ", ".join(f"“{w.written}”" for w in words[:4] if w.written)
-        reason = f"no word of the name ({known}) is a known modality or reference word"
-        return Decision(None, reason, heard=heard)
-    claimed = " and ".join(f"“{c.text}”" for c in claims)
+        return _without_claim(words, other, heard)
     if len(names) > 1:
+        claimed = " and ".join(f"“{c.text}”" for c in claims)
         if other:
             reason = f"its name says {claimed} and “{other}”: another sequence or a map"
             return Decision(None, reason, other=True, near=names)
         return Decision(None, f"its name says {claimed}", doubt=names, heard=heard)
     (name,) = names
-    stated = f"its name says “{claims[0].text}”"
     if other:
-        reason = f"{stated} and “{other}”: another sequence or a map, no plain {name}"
+        reason = f"its name says “{claims[0].text}” and “{other}”: another sequence or a map, no plain {name}"
         return Decision(None, reason, other=True, near=names)
     used = {i for c in claims for i in range(c.start, c.stop)}
+    apart = {i: words[i] for i in inside if i not in used}
+    return _doubted(name, claims[0], apart, heard, task) or _claimed(name, claims, words, used, common, heard)
+
+
+def _own_claims(claims: list[Claim], words: Words, common: tuple[int, int]) -> list[Claim]:
+    """Where a name claims several modalities: what all names share at either end decides nothing."""
+    if len({c.modality for c in claims}) < 2:
+        return claims
+    first, last = common
+    return [c for c in claims if first <= c.start and c.stop <= len(words) - last] or claims
+
+
+def _without_claim(words: Words, other: str, heard: Side) -> Decision:
+    if other:
+        return Decision(None, f"its name says “{other}”: another sequence or a map", other=True)
+    known = ", ".join(f"“{w.written}”" for w in words[:4] if w.written)
+    reason = f"no word of the name ({known}) is a known modality or reference word"
+    return Decision(None, reason, heard=heard)
+
+
+def _doubted(name: str, claim: Claim, apart: Mapping[int, Word], heard: Side, task: Task) -> Decision | None:
+    """Why the modality ``name`` is in doubt, by the words ``apart`` from its claim; None if it is not."""
+    stated = f"its name says “{claim.text}”"
     for doubted in (task.made_names, task.doubtful_names):
-        word = next((words[i] for i in inside if i not in used and _bare(words[i]) in folded(doubted)), None)
+        word = next((word for word in apart.values() if _bare(word) in folded(doubted)), None)
         if word:
             made = doubted is task.made_names
             return Decision(None, f"{stated} and “{word.written}”", doubt=(name,), heard=heard, made=made)
-    for i in inside:
-        instead, bases = qualifiers(task).get(words[i], ("", frozenset()))
-        if name in bases and i not in used:
-            return Decision(None, f"{stated} and “{words[i].written}”", doubt=(name, instead), heard=heard)
+    for word in apart.values():
+        instead, bases = qualifiers(task).get(word, ("", frozenset()))
+        if name in bases:
+            return Decision(None, f"{stated} and “{word.written}”", doubt=(name, instead), heard=heard)
     pair = siblings(task, name)
-    if pair is not None and heard:
-        apart = [words[i] for i in inside if words[i] in SIDES and i not in used]
-        quoted = "".join(f" and “{w.written}”" for w in apart if w.written)
-        # "T1 axial Gd": a word of an agent apart from the modality's is doubted unless something else agrees.
-        if heard == "both" or (heard == "post" and name == pair[0].name):
-            return Decision(None, f"{stated}{quoted}", doubt=tuple(m.name for m in pair), heard=heard)
-    beside = unsaid(words, used, common)
-    listed = [f"“{w}”" for w in beside]
+    # "T1 axial Gd": a word of an agent apart from the modality's is doubted unless something else agrees.
+    if pair is not None and (heard == "both" or (heard == "post" and name == pair[0].name)):
+        quoted = "".join(f" and “{w.written}”" for w in apart.values() if w in SIDES and w.written)
+        return Decision(None, f"{stated}{quoted}", doubt=tuple(m.name for m in pair), heard=heard)
+    return None
+
+
+def _claimed(
+    name: str, claims: Sequence[Claim], words: Words, used: set[int], common: tuple[int, int], heard: Side
+) -> Decision:
+    """The modality ``name``, and the words of the name that decided nothing."""
+    listed = [f"“{w}”" for w in unsaid(words, used, common)]
     text = f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else "".join(listed)
-    also = f", beside {text}" if beside else ""
+    also = f", beside {text}" if listed else ""
     one_word = any(is_one_word(c, words) for c in claims)
     reason = f"word “{claims[0].text}”{also}"
     return Decision(name, reason, confidence="likely", heard=heard, one_word=one_word)

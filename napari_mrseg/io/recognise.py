@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.acquisition import Timing, made_from
 from napari_mrseg.io.agent import IN_WORDS, SCANNERS, SIDES, Vote, Words, fold, hear, side_of, tag_vote
-from napari_mrseg.io.decision import Confidence, Decision, Timing, decide, decide_by_name, made_from
+from napari_mrseg.io.decision import Confidence, Decision, decide, decide_by_name
 from napari_mrseg.io.dicom import Dicom, case_of, names_series, names_study
 from napari_mrseg.io.dicom.archive import is_archive
 from napari_mrseg.io.dicom.choice import judge_beside, judge_export

@@ -27,7 +27,7 @@ def test_cells_are_what_single_masks_give() -> None:
     found = made.comparison(study)
     one = found.predictions[("flair", "t2")].labels
     full = found.predictions[study.present].labels
-    found.hd95(("flair", "t2"))
+    found.measure(("flair", "t2"))
     for region in study.task.regions:
         a, b, r = (np.isin(x, region.codes) for x in (one, full, reference()))
         cell = lambda kind, name=region.name: found.value(("flair", "t2"), f"{kind}.{name}")  # noqa: E731
@@ -131,15 +131,15 @@ def test_hd95_waits_until_asked() -> None:
     """HD95 is slow: its cells stay empty until measured, and then appear in every snapshot."""
     found = made.comparison(made.study(reference=reference()))
     assert found.value(("t1",), "hd95.WT") is None
-    found.hd95(("t1",))
+    found.measure(("t1",))
     assert found.updated(found.predictions).value(("t1",), "hd95.WT") is not None
 
 
 def test_sorting_leaves_empty_cells_last() -> None:
     """Rows sort by any column both ways; rows without a value come last either way."""
     found = made.comparison(made.study(reference=reference()))
-    found.hd95(("t1",))
-    found.hd95(("t2",))
+    found.measure(("t1",))
+    found.measure(("t2",))
     values = [found.value(c, "hd95.WT") for c in found.ordered("hd95.WT", descending=False)]
     assert values[0] <= values[1]  # type: ignore[operator]
     assert values[2:] == [None] * 13
@@ -187,7 +187,7 @@ def test_empty_results_have_numbers() -> None:
     assert row.versus["WT"] == 1.0
     assert row.dice is not None
     assert row.dice["WT"] == 0.0
-    assert math.isnan((found.hd95(("t1",)) or {})["WT"])
+    assert math.isnan(found.measure(("t1",))["hd95"]["WT"])
     assert found.value(("t1",), "hd95.WT") is None
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_mrseg.io.acquisition import Timing
 from napari_mrseg.io.agent import tag_vote
-from napari_mrseg.io.decision import Decision, Timing, decide, decide_by_name
+from napari_mrseg.io.decision import Decision, decide, decide_by_name
 from napari_mrseg.io.keywords import words_of
 from napari_mrseg.tasks import BRATS
 

@@ -33,7 +33,7 @@ def full() -> Comparison:
     """All 15 combinations with a reference, HD95 measured."""
     found = made.comparison(made.study(reference=reference()))
     for combination in found.predictions:
-        found.hd95(combination)
+        found.measure(combination)
     return found
 
 

@@ -185,9 +185,9 @@ def test_hd95_is_measured_only_when_asked_for(qtbot: QtBot, bench: Workbench) ->
     opened(qtbot, bench)
     comparison = bench.state.comparison
     assert comparison is not None
-    assert not any(comparison.has_hd95(c) for c in comparison.expected)
+    assert not any(comparison.is_measured(c) for c in comparison.expected)
     bench.choices.kinds["hd95"].setChecked(True)
-    qtbot.waitUntil(lambda: all(comparison.has_hd95(c) for c in comparison.expected), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: all(comparison.is_measured(c) for c in comparison.expected), timeout=PATIENCE)
     shown = texts(bench, "hd95.WT")
     values = [comparison.value(c, "hd95.WT") for c in bench.matrix.model.rows]
     assert shown == ["–" if v is None else f"{v:.1f}" for v in values]

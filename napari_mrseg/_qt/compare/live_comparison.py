@@ -20,7 +20,8 @@ class LiveComparison(QObject):
     """Snapshots of a session's predictions.
 
     Whatever the table, the line of the smallest set and the pair need is measured on the thread that makes the
-    snapshot, so that reading it costs the window nothing. HD95 follows only when :meth:`want_hd95` was asked for.
+    snapshot, so that reading it costs the window nothing. HD95 and other metrics follow only when asked for by
+    :meth:`want_metrics`.
     """
 
     changed = Signal()  # another snapshot, or more of it is measured
@@ -32,7 +33,7 @@ class LiveComparison(QObject):
         self.session = session
         self.comparison: Comparison | None = None
         self._against: Combination | None = None
-        self._hd95 = False
+        self._metrics = False
         self._busy = self._again = self._measuring = self._closed = False
         self._bridge = SessionBridge(session, self)
         self._bridge.changed.connect(self._heard)
@@ -54,9 +55,9 @@ class LiveComparison(QObject):
             self._against = combination
             self._refresh()
 
-    def want_hd95(self, wanted: bool) -> None:
+    def want_metrics(self, wanted: bool) -> None:
         """Measure HD95 of every row, one after the other (up to half a second each)."""
-        self._hd95 = wanted
+        self._metrics = wanted
         self._measure_next()
 
     @property
@@ -137,13 +138,13 @@ class LiveComparison(QObject):
 
     def _measure_next(self) -> None:
         comparison = self.comparison
-        if not self._hd95 or self._measuring or comparison is None or comparison.study.reference is None:
+        if not self._metrics or self._measuring or comparison is None or comparison.study.reference is None:
             return
-        todo = next((c for c in comparison.predictions if not comparison.has_hd95(c)), None)
+        todo = next((c for c in comparison.predictions if not comparison.is_measured(c)), None)
         if todo is not None:
             self._measuring = True
             BackgroundTask(
-                lambda: comparison.hd95(todo), done=self._measured, failed=self._broke, parent=self
+                lambda: comparison.measure(todo), done=self._measured, failed=self._broke, parent=self
             )
 
     def _measured(self, found: Any) -> None:

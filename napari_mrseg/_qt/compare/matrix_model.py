@@ -12,6 +12,7 @@ from napari_mrseg._qt.compare.style_sheet import wrapped
 from napari_mrseg.compare.columns import DICE, Column, text_of, unseen
 from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.figures import cell_colours
+from napari_mrseg.compare.metric import METRICS
 from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.tasks import Combination
 
@@ -220,7 +221,7 @@ class MatrixModel(QAbstractTableModel):
         value = self.comparison.shown(combination, column.key)
         doubted = self.comparison.is_doubted(combination, column.key)
         text = text_of(column, value)
-        if not there or (column.kind == "hd95" and not self.comparison.has_hd95(combination)):
+        if not there or (column.kind in METRICS and not self.comparison.is_measured(combination)):
             return Cell(_COMPUTING if combination == self.running or there else "", ink=ink, mark=mark)
         if doubted:
             return Cell(text, estimated=True, ink="#c3c9ce", mark=mark)

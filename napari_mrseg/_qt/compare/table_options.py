@@ -23,24 +23,26 @@ from napari_mrseg._qt.compare.style_sheet import quiet, scale_style, titled, wra
 from napari_mrseg._qt.user_settings import last_folder
 from napari_mrseg.compare.columns import SECOND
 from napari_mrseg.compare.comparison import Comparison
+from napari_mrseg.compare.metric import METRICS
 from napari_mrseg.tasks import Task
 
 _TITLES = {
     "size": "size",
     "versus": "Dice to chosen",
     "dice": "Dice to reference",
-    "hd95": "HD95",
+    **{name: metric.title for name, metric in METRICS.items()},
     "seconds": "time",
 }
 _TIPS = {
     "size": "Size of each region",
     "versus": "Dice between each row's result and that of the combination chosen below: how much it changes",
     "dice": "Dice between each row's result and the loaded reference segmentation",
+    **dict.fromkeys(METRICS, "To the reference; measured when switched on, row by row"),
     "hd95": "95th percentile of the surface distances to the reference; measured when switched on, row by row",
     "seconds": "How long each combination took on this machine",
 }
 _ON_AT_FIRST = ("size", "versus", "dice", "seconds")
-_NEEDS_REFERENCE = ("dice", "hd95")
+_NEEDS_REFERENCE = ("dice", *METRICS)
 _FOLDER = "…"  # no model's name: they begin with a letter or a number
 _WORDS = {None: "any", True: "with", False: "without"}
 

@@ -43,6 +43,7 @@ from napari_mrseg._qt.key_names import key
 from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.style import follow_theme
 from napari_mrseg._qt.text_labels import ElidedLabel
+from napari_mrseg.compare.metric import METRICS
 from napari_mrseg.tasks import Combination
 
 WIDTH, HEIGHT = 690, 640  # pixels: all columns; fifteen rows, their head and foot, and what is chosen below
@@ -342,7 +343,7 @@ class Workbench(QWidget):
 
     def _choose_kinds(self, kinds: frozenset[str]) -> None:
         self.matrix.model.show_kinds(kinds)
-        self.state.want_hd95("hd95" in kinds)
+        self.state.want_metrics(bool(kinds & METRICS.keys()))
 
     def _began(self, what: str) -> None:
         self.status.setText(what)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from napari_mrseg.io.acquisition import Timing, is_derived, made_from
 from napari_mrseg.io.agent import IN_WORDS, Vote, fold, side_of, tag_vote
-from napari_mrseg.io.decision import Decision, Timing, decide, decide_by_name, is_derived, made_from
+from napari_mrseg.io.decision import Decision, decide, decide_by_name
 from napari_mrseg.io.dicom.index import _NAMES as NAMES
 from napari_mrseg.io.dicom.index import Series
 from napari_mrseg.io.dicom.stack import FEW_SLICES
