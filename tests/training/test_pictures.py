@@ -13,8 +13,8 @@ from mrseg_training import scene_files
 from mrseg_training.config import load_config
 from mrseg_training.data import sensors
 from mrseg_training.data.collage import SIZE, Picture, Pool, picture_of
-from mrseg_training.loop import parameter_groups
 from mrseg_training.model_card import model_card
+from mrseg_training.stage_run import parameter_groups
 from mrseg_training.stages import make_stage
 
 
