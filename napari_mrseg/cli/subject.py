@@ -42,7 +42,7 @@ from napari_mrseg.tasks import Combination, Task, key, sized
 if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
-    from napari_mrseg.io.options import ReadOptions
+    from napari_mrseg.io.read_options import ReadOptions
     from napari_mrseg.models.card import ModelCard
     from napari_mrseg.study import Study
 
