@@ -16,7 +16,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import Task, get_task
 
 if TYPE_CHECKING:
-    from napari_mrseg.io.options import ReadOptions
+    from napari_mrseg.io.read_options import ReadOptions
     from napari_mrseg.models.store import About, Model
     from napari_mrseg.remote.client import RemoteEngine
 
@@ -199,7 +199,7 @@ def read_options(
     depth: str = "auto",
 ) -> ReadOptions:
     """What the command line says about reading the files. Raises InputError for what makes no sense."""
-    from napari_mrseg.io.options import ReadOptions
+    from napari_mrseg.io.read_options import ReadOptions
 
     if reference and no_reference:
         raise InputError("--reference and --no-reference exclude each other; give one of them.")

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.inference.prediction import Prediction
     from napari_mrseg.inference.predictor import Predictor
-    from napari_mrseg.io.options import ReadOptions
+    from napari_mrseg.io.read_options import ReadOptions
     from napari_mrseg.models.card import ModelCard
     from napari_mrseg.models.store import About
     from napari_mrseg.remote.client import RemoteEngine

@@ -27,7 +27,7 @@ from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.io import open_study
 from napari_mrseg.io.brain import How
 from napari_mrseg.io.export import write_results
-from napari_mrseg.io.options import ReadOptions
+from napari_mrseg.io.read_options import ReadOptions
 from napari_mrseg.session import opening
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Combination, Task, get_task, key

@@ -10,7 +10,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
 from napari_mrseg.io.format import Volume
 from napari_mrseg.io.open import Paths, build, settle, steps_of
-from napari_mrseg.io.options import DEFAULTS, ReadOptions
+from napari_mrseg.io.read_options import DEFAULTS, ReadOptions
 from napari_mrseg.study import Note, joined
 from napari_mrseg.tasks import DEFAULT, Task, get_task, key
 

@@ -25,7 +25,7 @@ from napari_mrseg.inference.cache import read_prediction, write_prediction
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io.dicom import names_series
 from napari_mrseg.io.formats import format_of
-from napari_mrseg.io.options import SAVED
+from napari_mrseg.io.read_options import SAVED
 from napari_mrseg.study import Study
 
 FORMAT = 1
@@ -42,9 +42,8 @@ LARGEST = 4 * 1024**3  # unpacked bytes; more is no session of ours
 class Saved:
     """What a session file says. ``files``: role → (path, sha256); ``view``: what the window wants to remember.
 
-    ``options``: how the scans were read, those of :data:`~.options.SAVED`. ``brain``: (I, P, L) the brain as somebody
-    drew it,
-    where it was.
+    ``options``: how the scans were read, those of :data:`~.read_options.SAVED`.
+    ``brain``: (I, P, L) the brain as somebody drew it, where it was.
     """
 
     task: str
@@ -158,7 +157,7 @@ def fits(prediction: Prediction, study: Study, model_sha256: str) -> bool:
 
 
 def _options(found: Mapping[str, Any]) -> dict[str, Any]:
-    """``found`` if it holds nothing but :data:`~.options.SAVED`; else ValueError."""
+    """``found`` if it holds nothing but :data:`~.read_options.SAVED`; else ValueError."""
     if any(type(value) is not SAVED.get(name) for name, value in found.items()):
         raise ValueError
     # Up to version 0.1 a template could be fitted; the bundled network took its place.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.io.options import SAVED
+from napari_mrseg.io.read_options import SAVED
 from napari_mrseg.session.file import Saved, files_of, fits, read_saved, write_saved
 from napari_mrseg.session.state import Opened, Session
 

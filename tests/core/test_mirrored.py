@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import save_nifti
 
 from napari_mrseg.io import inspect, open_study
-from napari_mrseg.io.options import ReadOptions
+from napari_mrseg.io.read_options import ReadOptions
 
 SHAPE = (96, 104, 80)  # RAS, 2 mm
 

@@ -11,7 +11,7 @@ from synthetic import save_nifti
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import inspect, open_study, recognise
-from napari_mrseg.io.options import ReadOptions
+from napari_mrseg.io.read_options import ReadOptions
 from napari_mrseg.tasks import BRATS
 
 SHAPE = (12, 12, 12)
