@@ -225,7 +225,8 @@ def _find(asked: str | Path | None, task: Task | None) -> Path:
     if path.is_file():
         raise InputError(
             f"{path.name} is not a model folder, and pickled checkpoints (.pt, .pth, .ckpt) are not opened "
-            f"since they can run code; give a folder with {CARD} and {WEIGHTS}."
+            f"since they can run code; give a folder with {CARD} and {WEIGHTS}, or make one: mrseg models import "
+            "FILE --as NETWORK."
         )
     if path.is_dir():
         raise UnknownModelError(
