@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from napari_mrseg.cli import cohort, machine, models, score, serve, subject, training, watch, window
+from napari_mrseg.cli import cohort, machine, models, scoring, serve, subject, training, watch, window
 from napari_mrseg.cli.options import one_line, say
 from napari_mrseg.errors import Cancelled, DeviceError, InputError, MrsegError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (window, watch, subject, cohort, serve, training, score, machine):
+for part in (window, watch, subject, cohort, serve, training, scoring, machine):
     app.add_typer(part.app)
 app.add_typer(models.app, name="models")
 

@@ -109,7 +109,7 @@ def models_import(
     Example: mrseg models import model_last.pth --as rfnet --name rfnet-2020
     """
     from napari_mrseg.models.bundle import read_bundle
-    from napari_mrseg.models.published.importing import KINDS, read_published
+    from napari_mrseg.models.published.published_checkpoint import KINDS, read_published
     from napari_mrseg.models.store import install_model
     from napari_mrseg.tasks import DEFAULT, get_task
 

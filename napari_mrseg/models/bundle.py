@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.card import ModelCard, Validated
-from napari_mrseg.models.checkpoint import read_weights
+from napari_mrseg.models.foreign_weights import read_weights
 from napari_mrseg.models.monai import NAMES, MonaiNetwork, MonaiSettings, least_stride, monai_network
 from napari_mrseg.tasks import Task
 

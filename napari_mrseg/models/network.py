@@ -33,9 +33,9 @@ OWN = {
     "smml": "napari_mrseg.models.smml:Smml",
     "cmc": "napari_mrseg.models.cmc:Cmc",
     "rfnet": "napari_mrseg.models.published.rfnet:RFNet",
-    "mmformer-published": "napari_mrseg.models.published.mmformer:PublishedMmFormer",
-    "unimrseg-published": "napari_mrseg.models.published.unimrseg:PublishedUniMRSeg",
-    "brain": "napari_mrseg.models.brain:BrainNet",
+    "mmformer-published": "napari_mrseg.models.published.published_mmformer:PublishedMmFormer",
+    "unimrseg-published": "napari_mrseg.models.published.published_unimrseg:PublishedUniMRSeg",
+    "brain": "napari_mrseg.models.brain_network:BrainNet",
 }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.tasks.brain import BRAIN
 from napari_mrseg.tasks.brats import BRATS
+from napari_mrseg.tasks.head import BRAIN
 from napari_mrseg.tasks.scenes import RGBD_SOD, RGBT_SOD, SUNRGBD
 from napari_mrseg.tasks.schema import Task
 

@@ -24,8 +24,8 @@ from napari_mrseg.inference.tiles import tile
 from napari_mrseg.io import open_study
 from napari_mrseg.models.network import find_network
 from napari_mrseg.models.published import mmformer
-from napari_mrseg.models.published.base import Published, nested_classes, region_logits
-from napari_mrseg.models.published.importing import KINDS, read_published
+from napari_mrseg.models.published.published_checkpoint import KINDS, read_published
+from napari_mrseg.models.published.published_network import Published, nested_classes, region_logits
 from napari_mrseg.models.published.rfnet import RFNet
 from napari_mrseg.models.store import list_models, load_model, save_model
 from napari_mrseg.prepare import bounds, frame, measure, on_frame

@@ -34,7 +34,7 @@ from mrseg_training.paper_table import (
 )
 from mrseg_training.selection import seen_by, select_subjects
 from mrseg_training.tables import write_page
-from mrseg_training.volumes import volume_figure
+from mrseg_training.volume_agreement import volume_figure
 from napari_mrseg.compare.metrics import region_dice, region_mask
 from napari_mrseg.errors import Cancelled, InputError, MrsegError
 from napari_mrseg.inference.engine import Engine

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrseg_training.lesion_table import lesion_lines, sensitivity
 from mrseg_training.markdown import number, table
-from mrseg_training.volumes import agreement, volume_lines
+from mrseg_training.volume_agreement import agreement, volume_lines
 from napari_mrseg.compare.metrics import PENALTY_MM, penalised
 from napari_mrseg.compare.statistics import interval, resampled_means
 from napari_mrseg.tasks import Task

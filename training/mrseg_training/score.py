@@ -20,7 +20,7 @@ from mrseg_training.naming import Results, find_results
 from mrseg_training.paper_table import shown_regions, summarise, table_markdown
 from mrseg_training.results import find_references, read_labels, read_result
 from mrseg_training.tables import write_page
-from mrseg_training.volumes import volume_figure
+from mrseg_training.volume_agreement import volume_figure
 from napari_mrseg.compare.metrics import sizes
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError

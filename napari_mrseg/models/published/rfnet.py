@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from napari_mrseg.models.published.base import (
+from napari_mrseg.models.published.published_network import (
     ORDER,
     ConvNorm,
     ModalityEncoder,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mrseg.models.published.base import (
+from napari_mrseg.models.published.published_network import (
     ORDER,
     ConvNorm,
     ModalityEncoder,

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mrseg.models.published.base import Published, PublishedSettings, upsampled
+from napari_mrseg.models.published.published_network import Published, PublishedSettings, upsampled
 
 CHANNELS, HEADS = (64, 128, 256, 512, 512), (2, 4, 4, 8, 8)
 RATES = (1, 6, 12, 18)

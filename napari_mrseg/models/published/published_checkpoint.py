@@ -9,9 +9,9 @@ import torch
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.card import ModelCard, Validated
-from napari_mrseg.models.checkpoint import check_weights, read_weights, without_prefix
+from napari_mrseg.models.foreign_weights import check_weights, read_weights, without_prefix
 from napari_mrseg.models.network import find_network
-from napari_mrseg.models.published.base import Published
+from napari_mrseg.models.published.published_network import Published
 from napari_mrseg.tasks import BRATS
 
 KINDS = {"rfnet": "rfnet", "mmformer": "mmformer-published", "unimrseg": "unimrseg-published"}
