@@ -1,6 +1,6 @@
 """Where the brain is in scans of a head, and whether they show one at all: the bundled network's answer.
 
-Facts for whoever cuts the brain out (:mod:`.io.brain`); the network and how it was trained: :mod:`.models.brain_network`.
+Facts for whoever cuts the brain out (:mod:`.io.brain`); the network: :mod:`.models.brain_network`.
 """
 
 from __future__ import annotations
