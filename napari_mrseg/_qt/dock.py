@@ -505,7 +505,6 @@ class MrsegDock(QWidget):
         self.runbar.info.connect(lambda: show_card(self, self.session.model))
         self.overlay_style.events.connect(lambda _: self._describe())
         self.layers.on_visible = self._seen
-        self.layers.copied_to = lambda: self.three_planes.models
         self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
         self.result.changed.connect(self._measured)
         self.trusting.changed.connect(self._measured)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,6 @@ class StudyLayers:
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
         self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
-        self.copied_to: Callable[[], Iterable[ViewerModel]] = (
-            tuple  # other canvases that show copies of the layers
-        )
         self.edits = Edits(self._painted)
         self.shelf: list[Labels] = []
         self.deleted: list[Labels] = []  # by the user, with work in them that is not saved
@@ -651,10 +648,8 @@ class StudyLayers:
         going = list(layers)
         if not going:
             return
-        # Together, in each canvas: else all that is left is drawn anew after each of them.
-        with spared(), self._quietly(), ExitStack() as together:
-            for model in (self.viewer, *self.copied_to()):
-                together.enter_context(model.layers.batched_update())
+        # Together: else all that is left is drawn anew after each of them.
+        with spared(), self._quietly(), self.viewer.layers.batched_update():
             for layer in going:
                 self.viewer.layers.remove(layer)
 

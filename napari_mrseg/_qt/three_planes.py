@@ -68,11 +68,6 @@ class ThreePlanes:
         """Letters by side, of each of the other planes: sagittal and coronal, while the main view is axial."""
         return tuple(plane.letters.shown for plane in self._planes)
 
-    @property
-    def models(self) -> tuple[ViewerModel, ...]:
-        """Of the other planes, whose layers are copies of the viewer's."""
-        return tuple(plane.model for plane in self._planes)
-
     def toggle(self) -> None:
         """Show or hide them. Raises InputError if the plugin is not installed, or nothing is open."""
         if self.shown:
@@ -180,6 +175,15 @@ class ThreePlanes:
             listener = partial(self._zoomed, model)
             model.scene.camera.events.zoom.connect(listener)
             self._links.append((model.scene.camera.events.zoom, listener))
+        for what in ("begin_batch", "end_batch"):
+            source, follow = self._viewer.layers.events[what], partial(self._batched, what)
+            source.connect(follow)
+            self._links.append((source, follow))
+
+    def _batched(self, what: str, event: Any = None) -> None:
+        """Layers that go together go together here too: else all that is left is drawn anew after each of them."""
+        for plane in self._planes:
+            plane.model.layers.events[what]()
 
     def _zoomed(self, source: ViewerModel, event: Any = None) -> None:
         """Zoom the other planes as much, about the crosshair."""
