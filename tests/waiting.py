@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.unsaved import Answer
 
-PATIENCE = 90_000  # ms; a slow machine draws four panes in software
+PATIENCE = 240_000  # ms; a slow machine draws four panes in software, and may have other work
 
 MakeStudy = Callable[..., Path]
 
