@@ -23,7 +23,7 @@ from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.tiles import tile
 from napari_mrseg.io import open_study
 from napari_mrseg.models.network import find_network
-from napari_mrseg.models.published import mmformer
+from napari_mrseg.models.published import published_mmformer as mmformer
 from napari_mrseg.models.published.published_checkpoint import KINDS, read_published
 from napari_mrseg.models.published.published_network import Published, nested_classes, region_logits
 from napari_mrseg.models.published.rfnet import RFNet
