@@ -173,7 +173,7 @@ def test_every_benchmark_says_what_it_proves() -> None:
 
 # The same thing in two places by design: a command is named after what it runs, a published network after ours.
 MIRRORS = ("napari_mrseg/cli", "napari_mrseg/models/published")
-# To be renamed: the brain model's task, network and mask; checkpoints of others and our own; volumes of data and of files.
+# To be renamed: task, network and mask of the brain model; checkpoints, ours and others; volumes of data and of files.
 SAME_NAME = {"brain.py", "checkpoint.py", "volumes.py"}
 
 
