@@ -174,7 +174,9 @@ def test_every_benchmark_says_what_it_proves() -> None:
 def test_no_two_modules_have_the_same_name() -> None:
     """A file's name means one thing in library, training package and tools; ``__init__`` and the like aside."""
     every = [
-        p.name for folder in ("napari_mrseg", "training", "tools") for p in (ROOT / folder).rglob("*.py")
+        path.name
+        for folder in ("napari_mrseg", "training", "tools")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     twice = {name for name in every if every.count(name) > 1 and not name.startswith("__")}
     assert twice == set()
