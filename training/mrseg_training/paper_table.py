@@ -93,11 +93,11 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
             values = values[~np.isnan(values)]
             foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
             foot["sd"].setdefault(name, {})[kind] = float(values.std()) if len(values) else float("nan")
-        each: dict[str, list[float]] = {}
+        by_subject: dict[str, list[float]] = {}
         for row in rows:
-            each.setdefault(row["subject"], []).append(row["dice"][name])
-        if len(each) > 1:
-            foot["average"][name]["interval"] = _interval([_mean(dice) for dice in each.values()])
+            by_subject.setdefault(row["subject"], []).append(row["dice"][name])
+        if len(by_subject) > 1:
+            foot["average"][name]["interval"] = _interval([_mean(dice) for dice in by_subject.values()])
     for name, function in (("average", np.mean), ("sd", np.std)):
         if is_saliency(task):
             values_of = {m: [entry["saliency"][m] for entry in table] for m in SALIENCY}
