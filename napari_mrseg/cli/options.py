@@ -86,8 +86,9 @@ Onto = Annotated[
 
 class BrainOption(StrEnum):
     auto = "auto"
-    hd_bet = "hd-bet"
+    template = "template"
     synthstrip = "synthstrip"
+    hd_bet = "hd-bet"
     none = "none"
 
 
@@ -95,7 +96,7 @@ Brain = Annotated[
     BrainOption,
     typer.Option(
         "--brain",
-        help="How the brain is cut out where scans show a skull; auto: by the bundled network.",
+        help="How the brain is cut out where scans show a skull; auto: a tool if installed, else a template.",
     ),
 ]
 Depth = Annotated[

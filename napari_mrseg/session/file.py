@@ -160,8 +160,7 @@ def _options(found: Mapping[str, Any]) -> dict[str, Any]:
     """``found`` if it holds nothing but :data:`~.read_options.SAVED`; else ValueError."""
     if any(type(value) is not SAVED.get(name) for name, value in found.items()):
         raise ValueError
-    # Up to version 0.1 a template could be fitted; the bundled network took its place.
-    return {name: value for name, value in found.items() if (name, value) != ("brain", "template")}
+    return dict(found)
 
 
 def _relative(path: str) -> str:
