@@ -96,6 +96,6 @@ def _in_terminal(
         first = next(iter(frame.values()))
         name = bare_name(first, watched.task) or first.stem
         said = ", ".join(f"{region} {sized(v, watched.task.unit)} px" for region, v in found.sizes.items())
-        if out is not None:
+        if out is not None and found.source is not None:
             write_labels(found.labels, found.source, out / f"{name}_{key(found.combination)}.png")
         typer.echo(f"{name}: {said} ({key(found.combination)}, {1000 * found.seconds:.0f} ms)")

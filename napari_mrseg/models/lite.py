@@ -31,7 +31,7 @@ SECOND = (24, 40, 64, 96)
 class Row(NamedTuple):
     """Blocks of one kind: how often, kernel, stride of the first, how much wider within, channels."""
 
-    count: int
+    times: int
     kernel: int
     stride: int
     wider: int
@@ -115,7 +115,7 @@ class Lite0(nn.Module):
         for row in ROWS:
             if row.stride == 2 and blocks:
                 self.taken.append(len(blocks) - 1)
-            for number in range(row.count):
+            for number in range(row.times):
                 blocks.append(Inverted(inputs, row, row.stride if number == 0 else 1))
                 inputs = row.channels
         self.taken = [*self.taken[1:], len(blocks) - 1]  # the map at 2 pixels is not asked for

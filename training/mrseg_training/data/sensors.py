@@ -5,13 +5,15 @@ All take and give (P, L) float32 in mm, 0 where nothing was measured; ``rng`` de
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt, gaussian_filter, median_filter
 
-Map = npt.NDArray[np.float32]
+Map = npt.NDArray[np.floating[Any]]
 
 
 def measured(rng: np.random.Generator, depth: Map) -> Map:
