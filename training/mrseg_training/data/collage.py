@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -229,7 +229,12 @@ def _crop(rng: np.random.Generator, mask: Mask, least: float) -> tuple[Map, Map]
     return top + (v + 0.5) * tall - 0.5, left + (u + 0.5) * wide - 0.5
 
 
-def _sample(image: Map, places: tuple[Map, Map], order: int = 1, mode: str = "reflection") -> Map:
+def _sample(
+    image: npt.NDArray[Any],
+    places: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    order: int = 1,
+    mode: str = "reflection",
+) -> Map:
     """The image at these rows and columns; of a colour image each channel."""
     tensor = torch.from_numpy(np.atleast_3d(image).astype(np.float32)).movedim(-1, 0)[None]
     scaled = [2 * p / (n - 1) - 1 for p, n in zip(places[::-1], image.shape[1::-1], strict=True)]

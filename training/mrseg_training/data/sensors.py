@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt, gaussian_filter, median_filter
 
-Map = npt.NDArray[np.float32]
+Map = npt.NDArray[np.floating[Any]]
 
 
 def measured(rng: np.random.Generator, depth: Map) -> Map:
