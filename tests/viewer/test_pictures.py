@@ -52,7 +52,9 @@ def test_colour_is_colour_and_depth_has_its_scale(qtbot: QtBot, dock: MrsegDock,
     assert depth.name == "Depth (mm)"
     study = dock.session.study
     assert study is not None
-    tenths = Image(study.images["depth"].data * 10, study.images["depth"].source)
+    source = study.images["depth"].source
+    unsaid = replace(source, header={k: v for k, v in source.header.items() if k != "unit"})
+    tenths = Image(study.images["depth"].data * 10, unsaid)
     assert (
         image_title(replace(study, images={**study.images, "depth": tenths}), "depth") == "Depth"
     )  # no 15 m here
