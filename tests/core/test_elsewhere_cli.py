@@ -58,6 +58,6 @@ def test_a_cohorts_worker_asks_the_engine_elsewhere(tiny: Model, tmp_path: Path)
             _engine("", tiny.sha256, "auto", "auto", 0, (served.address, str(tmp_path / "none"), ""))
     finally:
         served.stop()
-    told = [Order("m", tiny.sha256, "brats", engine=e).told() for e in (place, ("", "", ""))]
+    told = [Order("m", tiny.sha256, "brats", engine=e).record() for e in (place, ("", "", ""))]
     assert told[0] == told[1]
     assert TOKEN not in json.dumps(told)
