@@ -174,8 +174,9 @@ def _study(job: Job) -> Any:
 
 def _model(job: Job) -> Any:
     from napari_mrseg.models.store import load_model
+    from napari_mrseg.tasks import get_task
 
-    return load_model(Path(job["model"]))
+    return load_model(Path(job["model"]), task=get_task(job["subject"]["task"]))
 
 
 if __name__ == "__main__":

@@ -285,7 +285,11 @@ EVERY = {
 
 @pytest.mark.parametrize("command", EVERY)
 @pytest.mark.parametrize(
-    ("task", "says"), [("liver", "Unknown task “liver”; known: brats"), ("rgbt-sod", r"rgbt-sod|no picture")]
+    ("task", "says"),
+    [
+        ("liver", "Unknown task “liver”; known: brats"),
+        ("sunrgbd", r"sunrgbd|no picture|holds a recognised modality"),
+    ],
 )
 def test_every_command_takes_the_task_at_its_word(
     run, make_study, tmp_path, monkeypatch, command: str, task: str, says: str

@@ -11,7 +11,6 @@ from napari import Viewer
 from napari.layers import Image, Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
-from waiting import PATIENCE
 
 from napari_mrseg._qt.layers import label_colours
 from napari_mrseg._qt.rays import draw_quickly
@@ -93,16 +92,15 @@ CHANGES: dict[str, Change] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def viewer(one_viewer: Viewer) -> Viewer:
-    one_viewer.window.resize(700, 600)
-    return one_viewer
-
-
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_picture_is_naparis_own(viewer: Viewer, qtbot: QtBot, change: str) -> None:
+def test_the_picture_is_naparis_own(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, change: str
+) -> None:
     """Whatever is changed, our picture is the one napari draws, but for single pixels along edges."""
-    qtbot.waitUntil(lambda: viewer.window._qt_window.width() == 700, timeout=PATIENCE)
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(700, 600)
+    qtbot.waitExposed(viewer.window._qt_window)
+    qtbot.wait(300)  # for its new size
     pictures = []
     for quickly in (False, True):
         shown = Shown(viewer, quickly)
