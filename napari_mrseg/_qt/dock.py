@@ -344,6 +344,8 @@ class MrsegDock(QWidget):
         self.result.opening = reading
         name = "Open or drop a subject's folder" if study is None else study.case
         self.case.setText(reading or name)
+        if reading:
+            self.runbar.say_opening(reading)  # with the name: nothing is painted between the two
         self.worklist.show()
 
     def _show_canvas(self, topics: frozenset[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import multiprocessing
 import os
@@ -127,7 +128,8 @@ def test_a_stage_can_have_minutes_instead_of_steps(config: Config, tmp_path: Pat
     part = {"steps": None, "minutes": 0.02, "warmup": 0.0, "floor": 0.0}
     events: list[Any] = []
     short = changed(config, {"recipe": ["supervised"], "stages": {"supervised": part}})
-    train(short, tmp_path / "run", report=events.append)
+    ticks = itertools.count()
+    train(short, tmp_path / "run", report=events.append, clock=lambda: 0.01 * next(ticks))
     steps = [event for event in events if event["kind"] == "step"]
     about = json.loads((tmp_path / "run" / "1-supervised" / "done.json").read_text())
     assert about["steps"] == steps[-1]["step"] > 1
