@@ -389,6 +389,7 @@ class MrsegDock(QWidget):
             self.trusting.refresh()
         self._describe()
         # Last: a bar that moves paints the window at once, and must find no word of the old study.
+        self._show_opening()  # the name first: what was read may be there, or given up, since it was written
         self.runbar.show_session(session, self._computed, self.opener.reading)
         if self.opener.reading:
             self.opening_banner.show_opening(self.opener.reading, self.opener.step, session.openings.fraction)
