@@ -21,7 +21,8 @@ from synthetic_dicom import write_series
 from tiny import model
 
 from napari_mrseg import cli
-from napari_mrseg.cohort.cohort_report import distribution, report_html
+from napari_mrseg.cohort.cohort_figures import distribution
+from napari_mrseg.cohort.cohort_report import report_html
 from napari_mrseg.cohort.find import Listed, find_studies
 from napari_mrseg.cohort.run import run_cohort
 from napari_mrseg.cohort.summary import Cohort, attribution, gather, outliers, sufficient, write_tables
