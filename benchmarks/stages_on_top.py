@@ -33,7 +33,7 @@ ROWS: dict[str, dict[str, float]] = {
 OWN: dict[str, dict[str, Any]] = {
     "supervised": {},
     "contrast": {"contrast": 0.1},
-    # The weighting up to version 0.6, with which docs/bundled-model.md was measured; the paper's: --paper-weights.
+    # The weighting up to version 0.6, with which docs/recipe.md was measured; the paper's: --paper-weights.
     "adapt": {
         "combinations_per_step": 2,
         "over_combinations": "mean",
