@@ -15,6 +15,7 @@ from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.garbage import modules_kept
 from napari_mrseg._qt.reading import ROOMY
+from napari_mrseg._qt.recording import Recorder, check_name
 from napari_mrseg._qt.tour import Tour
 from napari_mrseg._qt.user_settings import remember, remembered
 from napari_mrseg._qt.watching import watch
@@ -34,6 +35,7 @@ def launch(
     screenshot: Path | None = None,
     show: bool = True,
     tour: bool = False,
+    record: Path | None = None,
     live: tuple[Watched, float, str] | None = None,
 ) -> None:
     """Show ``session`` in a new window and return when it is closed.
@@ -41,7 +43,8 @@ def launch(
     ``paths`` are read in the window, with ``options`` of :meth:`Session.open`. What cannot be read is said there, and
     raised as InputError once the window is closed if nothing else was opened in it.
 
-    ``tour``: it plays by itself (:mod:`.tour`). ``live``: a folder whose newest frame is shown, seconds between two
+    ``tour``: it plays by itself (:mod:`.tour`). ``record``: one round of it, saved as a moving picture
+    (:mod:`.recording`); then the window closes. ``live``: a folder whose newest frame is shown, seconds between two
     looks, and what depth files say.
 
     With ``screenshot``: wait for the final result, go to the largest finding, save a picture of the
@@ -49,7 +52,9 @@ def launch(
     """
     if screenshot is not None and screenshot.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{screenshot.name}: a picture's name must end in .png or .jpg.")
-    viewer, dock = open_window(session, show=show, remembering=screenshot is None)
+    if record is not None:
+        check_name(record)
+    viewer, dock = open_window(session, show=show, remembering=screenshot is None and record is None)
     if screenshot is None:
         refused: list[str] = []
         opened: list[bool] = []
@@ -57,7 +62,11 @@ def launch(
         session.study_changed.connect(lambda: opened.append(True))
         if paths:
             dock.open(paths, **(options or {}))
-        if tour:
+        recorder = None
+        if record is not None:
+            recorder = Recorder(viewer, Tour(viewer, dock))
+            recorder.finished.connect(viewer.close)
+        elif tour:
             Tour(viewer, dock).start()
         if live is not None:
             watched, every, depth = live
@@ -66,6 +75,8 @@ def launch(
             napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])
+        if recorder is not None and record is not None:
+            recorder.save(record)
         return
     try:
         _wait_for_final(session, dock)

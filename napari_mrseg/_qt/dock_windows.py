@@ -42,8 +42,12 @@ class _Place(QWidget):
     def event(self, event: Any) -> bool:
         # napari takes a closed dock widget out of the window and forgets it; what it computes must end then.
         if event.type() == QEvent.Type.ParentChange and self._placed and self.parent() is None:
+            self.gone()
             self.deleteLater()
         return bool(super().event(event))
+
+    def gone(self) -> None:
+        """Called when napari has taken the widget out of its window."""
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         super().showEvent(event)
@@ -73,10 +77,15 @@ class DockWindow(_Place):
         super().__init__(viewer, dock)
 
     def arrange(self) -> None:
-        holder, window = dock_widget_of(self)
+        holder, _ = dock_widget_of(self)
         close = getattr(holder, "destroyOnClose", None)
         if close is not None:
             holder.destroyOnClose = lambda: self._close(close)  # type: ignore[union-attr]
+        self.narrow()
+
+    def narrow(self) -> None:
+        """Take no more width than the dock needs."""
+        holder, window = dock_widget_of(self)
         if holder is not None and window is not None and not holder.isFloating():
             window.resizeDocks([holder], [WIDTH], Qt.Orientation.Horizontal)
 
@@ -96,12 +105,15 @@ class ComparisonWindow(_Place):
     """The comparison, on the session of the viewer's dock, which is opened if it is not there."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        viewer = _itself(napari_viewer)
-        self.bench = workbench_of(viewer) or Workbench(open_dock(viewer))
-        super().__init__(viewer, self.bench)
+        self._viewer = _itself(napari_viewer)
+        self.bench = workbench_of(self._viewer) or Workbench(open_dock(self._viewer))
+        super().__init__(self._viewer, self.bench)
 
     def arrange(self) -> None:
         self.bench.go_beside()
+
+    def gone(self) -> None:
+        _give_room_back(self._viewer)
 
 
 def _take_away(viewer: Viewer, dock: MrsegDock) -> None:
@@ -141,6 +153,23 @@ def open_comparison(viewer: Viewer) -> Workbench:
         holder.show()
         holder.raise_()
     return bench
+
+
+def hide_comparison(viewer: Viewer) -> None:
+    """Put the comparison away, if it is there; it keeps what it shows."""
+    bench = workbench_of(viewer)
+    holder, _ = dock_widget_of(bench) if bench is not None else (None, None)
+    if holder is not None and holder.isVisible():
+        holder.hide()
+        _give_room_back(viewer)
+
+
+def _give_room_back(viewer: Viewer) -> None:
+    """The dock stood behind the comparison and is as wide: the picture gets the room again."""
+    dock = dock_of(viewer)
+    place = dock.parentWidget() if dock is not None else None
+    if isinstance(place, DockWindow):
+        QTimer.singleShot(0, place.narrow)
 
 
 def _itself(viewer: Any) -> Viewer:

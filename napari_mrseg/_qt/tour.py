@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari import Viewer
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QLabel, QSizePolicy, QToolBar
 
-from napari_mrseg._qt.compare.workbench import workbench_of
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.dock_widget import dock_widget_of
-from napari_mrseg._qt.dock_windows import open_comparison
+from napari_mrseg._qt.dock_windows import hide_comparison, open_comparison
 from napari_mrseg.display import titles
 from napari_mrseg.tasks import Combination, sized
 
@@ -80,6 +78,9 @@ class _Strip(QToolBar):
 
 class Tour(QObject):
     """Plays by itself from :meth:`start` on. ``rounds``: how often it has come to its end."""
+
+    scene_ending = Signal()  # what was found has been on screen for ``hold_s``
+    round_ended = Signal()
 
     def __init__(
         self, viewer: Viewer, dock: MrsegDock, *, hold_s: float = HOLD_S, idle_s: float = IDLE_S
@@ -152,12 +153,17 @@ class Tour(QObject):
                 self._since = time.monotonic()
                 self.strip.say(self._scene.caption, self._scene.found())
         elif time.monotonic() - self._since > self.hold_s:
+            self.scene_ending.emit()
             self._next()
 
     def _next(self) -> None:
         scene = next(self._scenes, None)
         if scene is None:
-            self.rounds += self._scene is not None
+            if self._scene is not None:
+                self.rounds += 1
+                self.round_ended.emit()
+                if not self.playing:
+                    return
             self._scenes = self._round()
             scene = next(self._scenes)
         self._scene, self._since = scene, None
@@ -192,7 +198,7 @@ class Tour(QObject):
 
         def use(combination: Combination) -> Callable[[], None]:
             def act() -> None:
-                self._close_comparison()
+                hide_comparison(self._viewer)
                 dock.attempt(lambda: session.use(combination))
                 dock.overlay_style.visible = True
 
@@ -261,10 +267,3 @@ class Tour(QObject):
 
     def _swept(self, every: int) -> bool:
         return len(self._dock.session.predictions) >= every
-
-    def _close_comparison(self) -> None:
-        bench = workbench_of(self._viewer)
-        if bench is not None:
-            holder, _ = dock_widget_of(bench)
-            if holder is not None:
-                holder.hide()

@@ -59,16 +59,37 @@ def demo(
         bool,
         typer.Option("--tour", help="Play by itself, for a booth: a touch stops it, left alone it goes on."),
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Play the tour once, save it as a moving picture (.gif, .webp, .png) and exit; needs no display.",
+        ),
+    ] = None,
 ) -> None:
     """Open the bundled case, which is simulated and not a patient, with the bundled model in the viewer.
 
     Example: mrseg demo --screenshot demo.png
+
+    Example: mrseg demo --tour --record tour.gif
     """
     from napari_mrseg.resources import sample_study
 
     loaded = given_model(model, task)
     chosen = which_task(task, loaded)
-    _show([str(sample_study(chosen))], chosen, screenshot, loaded, device, precision, cache, {}, tour)
+    _show(
+        [str(sample_study(chosen))],
+        chosen,
+        screenshot,
+        loaded,
+        device,
+        precision,
+        cache,
+        {},
+        tour,
+        record=record,
+    )
 
 
 @app.command()
@@ -130,14 +151,17 @@ def _show(
     cache: Path | None,
     options: dict[str, Any],
     tour: bool = False,
+    record: Path | None = None,
     remote: RemoteEngine | None = None,
     live: tuple[Watched, float, str] | None = None,
 ) -> None:
+    if screenshot is not None and record is not None:
+        raise InputError("Give --screenshot or --record, not both: one picture, or the tour as a moving one.")
     settings = unwritable_folder()
     if settings is not None:
         raise InputError(settings)
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        if screenshot is None:
+        if screenshot is None and record is None:
             raise InputError("There is no display here; add --screenshot FILE to save a picture instead.")
         _again_under_xvfb()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # within Qt's loop no handler of Python's would be reached
@@ -156,7 +180,7 @@ def _show(
     else:
         session.load_model() if model is None else session.set_model(model)
     if screenshot is None:
-        launch(session, paths=paths, options=options, tour=tour, live=live)
+        launch(session, paths=paths, options=options, tour=tour, record=record, live=live)
     else:
         session.open(paths, **options)
         launch(session, screenshot=screenshot)

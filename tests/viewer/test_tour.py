@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from napari import Viewer
+from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QWidget
 from waiting import PATIENCE, MakeStudy, until_final
 
+from napari_mrseg._qt import recording
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.tour import Tour
+from napari_mrseg.errors import InputError
 from napari_mrseg.session.state import Session
 
 
@@ -67,3 +72,32 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     qtbot.keyClick(native, Qt.Key.Key_Escape)
     assert window.menuBar().isVisible()
     assert not window.isFullScreen()
+
+
+def test_a_round_of_the_tour_is_recorded(
+    qtbot: QtBot,
+    session: Session,
+    make_napari_viewer: Callable[..., Viewer],
+    make_study: MakeStudy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frame for each scene, in a file whose name says its kind; the picture has its room again at the end."""
+    monkeypatch.setattr(recording, "HOLD_S", 0.05)
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    dock = open_dock(viewer, session)
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    session.sweep = True
+    recorder = recording.Recorder(viewer, Tour(viewer, dock))
+    with qtbot.waitSignal(recorder.finished, timeout=4 * PATIENCE):
+        pass
+    assert len(recorder.frames) == 12  # what is there, its largest part, four missing, four alone, all, touch
+    with pytest.raises(InputError, match="must end in"):
+        recorder.save(tmp_path / "tour.mp4")
+    recorder.save(tmp_path / "tour.gif")
+    with Image.open(tmp_path / "tour.gif") as picture:
+        assert picture.n_frames == 12
+        assert picture.width == recording.WIDTH
+    qtbot.waitUntil(lambda: dock.width() < 450, timeout=PATIENCE)
