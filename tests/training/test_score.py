@@ -13,11 +13,11 @@ import tiny
 from small import write_subject
 
 from mrseg_training.evaluate import evaluate
-from mrseg_training.naming import find_results, read_combination
 from mrseg_training.results import find_references
 from mrseg_training.score import Naming, score, score_several
 from napari_mrseg import cli
 from napari_mrseg.errors import InputError
+from napari_mrseg.io.result_names import find_results, read_combination
 from napari_mrseg.tasks import BRATS, key
 
 IDS = ("BraTS2021_00001", "BraTS2021_00002")

@@ -1,26 +1,19 @@
-"""Label maps that were made elsewhere: the references of a folder, and results laid onto them."""
+"""The references of a folder: of subjects with scans, or label files alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from mrseg_training.data.subjects import Files
 from mrseg_training.evaluate import find_labelled
-from mrseg_training.naming import ASIDE, label_files
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import formats
-from napari_mrseg.io.align import sample
 from napari_mrseg.io.folders import folders_below
-from napari_mrseg.io.labels import codes_in, task_codes
 from napari_mrseg.io.recognise import REFERENCE
-from napari_mrseg.study import Reference
+from napari_mrseg.io.result_names import ASIDE, label_files
 from napari_mrseg.tasks import Task
-
-INSIDE = 0.99  # of a result's voxels that must lie within the reference's grid
 
 
 def find_references(root: Path, task: Task, labels: str | None = None) -> Files:
@@ -54,59 +47,6 @@ def find_references(root: Path, task: Task, labels: str | None = None) -> Files:
     return Files(found, task, 1.0, labels=labels)
 
 
-def read_labels(path: Path, task: Task, scheme: str | None = None, *, unplaced: bool = False) -> Reference:
-    """The label map in a file, in the task's codes; ``unplaced``: wherever its header says that it lies.
-
-    Raises InputError, one sentence, for what is no label map.
-    """
-    data, source, _ = formats.read(path, task, REFERENCE, assume_ras=unplaced)
-    codes = task_codes(path, data, task, scheme)
-    labels = np.ascontiguousarray(source.to_ipl(codes), dtype=np.uint8)
-    return Reference(labels, source, codes_in(data))
-
-
-def read_result(
-    path: Path, reference: Reference, task: Task, scheme: str | None = None, *, as_reference: bool = False
-) -> tuple[Reference, bool]:
-    """The label map of a result on the reference's grid, and whether it had to be resampled (nearest voxel).
-
-    ``as_reference``: it lies voxel for voxel as the reference's file does, whatever its header says. Raises InputError
-    for a result that cannot be laid onto the reference.
-    """
-    if as_reference:
-        data, _, _ = formats.read(path, task, REFERENCE, assume_ras=True)
-        wanted = reference.source.grid.shape
-        if data.shape != wanted:
-            raise InputError(
-                f"{path.name} has {_shape(data.shape)} voxels, its reference {_shape(wanted)}; give results of "
-                "the whole scan."
-            )
-        codes = reference.source.to_ipl(task_codes(path, data, task, scheme))
-        return Reference(np.ascontiguousarray(codes), reference.source, codes_in(data)), False
-    try:
-        result = read_labels(path, task, scheme)
-    except InputError as error:
-        if "--assume-ras" not in str(error):
-            raise
-        raise InputError(
-            f"{path.name} does not say how it lies in the body; if its voxels are those of the reference, say "
-            "--as-reference."
-        ) from None
-    own, onto = result.source.ipl_grid, reference.source.ipl_grid
-    if own.same_as(onto):
-        return result, False
-    there = np.argwhere(result.labels > 0)
-    place = (np.linalg.inv(onto.matrix) @ own.matrix @ np.vstack([there.T, np.ones(len(there))]))[:3].T
-    inside = ((place > -1) & (place < np.array(onto.shape))).all(1)
-    if len(there) and inside.mean() < INSIDE:
-        raise InputError(
-            f"{path.name} lies elsewhere than its reference {reference.source.path.name} by their headers; if its "
-            "voxels are those of the reference, say --as-reference."
-        )
-    labels = sample(result.labels, own, onto, order=0)
-    return Reference(labels, reference.source, result.codes), True
-
-
 def _end(words: Sequence[str]) -> int:
     """How many of a name's words and separators are left once words such as ``seg`` at its end are taken off."""
     end = len(words)
@@ -117,7 +57,3 @@ def _end(words: Sequence[str]) -> int:
 
 def _words(stem: str) -> list[str]:
     return re.split(r"[^a-z0-9]+", stem.lower())
-
-
-def _shape(shape: Iterable[int]) -> str:
-    return "×".join(map(str, shape))

@@ -16,9 +16,8 @@ from mrseg_training.evaluate import plain, rows_csv
 from mrseg_training.evaluate_models import MODELS, write_models
 from mrseg_training.log import Count, Say, silent
 from mrseg_training.measure import Reference, measured_row, measuring, scores
-from mrseg_training.naming import Results, find_results
 from mrseg_training.paper_table import shown_regions, summarise, table_markdown
-from mrseg_training.results import find_references, read_labels, read_result
+from mrseg_training.results import find_references
 from mrseg_training.tables import write_page
 from mrseg_training.volume_agreement import volume_figure
 from napari_mrseg.compare.metrics import sizes
@@ -26,6 +25,8 @@ from napari_mrseg.compare.write import called
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.labels import scheme_note
 from napari_mrseg.io.recognise import REFERENCE
+from napari_mrseg.io.result_files import read_labels, read_result
+from napari_mrseg.io.result_names import Results, find_results
 from napari_mrseg.study import Grid
 from napari_mrseg.study import Reference as Labelled
 from napari_mrseg.tasks import DEFAULT, Task
@@ -38,7 +39,7 @@ UNSEEN = (
 
 
 class Naming(NamedTuple):
-    """How the files of results are named and lie, as :func:`~.naming.find_results` and ``read_result`` take it."""
+    """How the files of results are named and lie, as ``find_results`` and ``read_result`` take it."""
 
     pattern: str | None = None
     use: str | None = None

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_mrseg._qt.bridge import BackgroundTask, SessionBridge
 from napari_mrseg.compare.comparison import Second
+from napari_mrseg.compare.made_elsewhere import MadeElsewhere, holds_results
 from napari_mrseg.compare.write import called
 from napari_mrseg.errors import Cancelled
 from napari_mrseg.inference.prediction import Prediction
@@ -32,7 +33,7 @@ class SecondModel(QObject):
         self.session = session
         self.asked: str | Path | None = None
         self.name: str | None = None
-        self._engine: Engine | None = None
+        self._engine: Engine | MadeElsewhere | None = None
         self._study: Study | None = None
         self._found: dict[Combination, Prediction] = {}
         self._turn = 0  # of what is asked for: what comes from an earlier one is dropped
@@ -66,7 +67,7 @@ class SecondModel(QObject):
         study, engine = self.session.study, self._engine
         return 0 if study is None or engine is None else len(engine.combinations(study)) - len(self._found)
 
-    def _loaded(self, turn: int, engine: Engine) -> None:
+    def _loaded(self, turn: int, engine: Engine | MadeElsewhere) -> None:
         if turn == self._turn:
             first = self.session.model
             models = [engine.model.info] if first is None else [first.info, engine.model.info]
@@ -90,7 +91,7 @@ class SecondModel(QObject):
         BackgroundTask(work, done=partial(self._made, self._turn, study), failed=self._broke, parent=self)
 
     def _compute(
-        self, turn: int, engine: Engine, study: Study, combination: Combination
+        self, turn: int, engine: Engine | MadeElsewhere, study: Study, combination: Combination
     ) -> Prediction | None:
         def check() -> None:
             if turn != self._turn or self.session.study is not study or self.session.running is not None:
@@ -114,8 +115,13 @@ class SecondModel(QObject):
         self.failed.emit(sentence)
 
 
-def _load(asked: str | Path, session: Session) -> Engine:
+def _load(asked: str | Path, session: Session) -> Engine | MadeElsewhere:
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.models.store import load_model
 
+    if holds_results(Path(asked), session.task):
+        found = MadeElsewhere(asked, session.task)
+        if session.study is not None:
+            found.find(session.study)
+        return found
     return Engine(load_model(asked, task=session.task), device=session.device)

@@ -140,7 +140,7 @@ class Choices(QWidget):
             if self._second is not None and self.second.findData(self._second) < 0:
                 self.second.addItem(Path(self._second).name, self._second)
             self.second.insertSeparator(self.second.count())
-            self.second.addItem("A model folder …", _FOLDER)
+            self.second.addItem("A folder: model or predictions …", _FOLDER)
         self.show_second(self._second)
 
     def show_second(self, asked: str | None) -> None:
@@ -159,7 +159,12 @@ class Choices(QWidget):
     def _choose_second(self, index: int) -> None:
         asked = self.second.itemData(index)
         if asked == _FOLDER:
-            asked = QFileDialog.getExistingDirectory(self, "A model folder", last_folder()) or self._second
+            asked = (
+                QFileDialog.getExistingDirectory(
+                    self, "A model, or label files of another program", last_folder()
+                )
+                or self._second
+            )
         self.show_second(asked)
         self.second_changed.emit(asked)
 

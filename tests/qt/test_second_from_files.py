@@ -1,0 +1,66 @@
+"""A folder of label files as the second model of the comparison window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from tiny import study
+from waiting import PATIENCE
+
+from napari_mrseg._qt.compare.workbench import Workbench
+from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg.compare.made_elsewhere import MadeElsewhere
+from napari_mrseg.models.store import Model
+from napari_mrseg.session.state import Session
+
+
+@pytest.fixture
+def session(tiny: Model) -> Session:
+    made = Session(device="cpu")
+    made.set_model(tiny)
+    return made
+
+
+def test_label_files_stand_beside_the_first_model(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
+    """Chosen as a folder: columns with its name and the Dice of its files; what fits no name is said."""
+    bench = Workbench(dock)
+    qtbot.addWidget(bench)
+    shown = study(["flair", "t1"], reference=True)
+    assert shown.reference is not None
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    nib.save(nib.Nifti1Image(shown.reference.labels, shown.grid.matrix), theirs / "t1.nii.gz")
+    bench.session.set_study(shown)
+    qtbot.waitUntil(
+        lambda: bench.state.comparison is not None and bench.state.comparison.complete, timeout=PATIENCE
+    )
+    bench.choices.second_changed.emit(str(theirs))
+
+    def beside() -> bool:
+        comparison = bench.state.comparison
+        return (
+            comparison is not None and comparison.second is not None and bool(comparison.second.predictions)
+        )
+
+    qtbot.waitUntil(beside, timeout=PATIENCE)
+    comparison = bench.state.comparison
+    assert comparison is not None
+    assert comparison.second_name == "theirs"
+    assert comparison.dice_of_second(("t1",)) == {"WT": 1.0, "TC": 1.0, "ET": 1.0}
+    keys = [column.key for column in bench.matrix.model.columns]
+    section = bench.matrix.model.first + keys.index("second_dice.WT")
+    row = bench.matrix.model.rows.index(("t1",))
+    assert bench.matrix.model.data(bench.matrix.model.index(row, section)) == "1.000"
+    said: list[str] = []
+    bench.state.second.failed.connect(said.append)
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), strange / "nobody.nii.gz")
+    bench.choices.second_changed.emit(str(strange))
+    qtbot.waitUntil(lambda: bool(said), timeout=PATIENCE)
+    assert "No name in strange, such as nobody.nii.gz" in said[0]
+    assert MadeElsewhere(strange, shown.task).combinations(shown) == ()
