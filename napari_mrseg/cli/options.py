@@ -47,8 +47,9 @@ TaskName = Annotated[
     str | None,
     typer.Option(
         "--task",
-        metavar="TASK",
-        help="What is asked, e.g. brats or rgbd-sod; default: the model's task, else what modality=FILE pairs name.",
+        metavar="TASK|FILE",
+        help="What is asked, e.g. brats or rgbd-sod, or a task's YAML file; default: the model's task, else what "
+        "modality=FILE pairs name.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:n.")]

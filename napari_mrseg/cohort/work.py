@@ -108,7 +108,7 @@ def work(listed: Mapping[str, Any], order: Mapping[str, Any], out: str) -> str:
     """
     one = Listed(listed["name"], tuple(listed["sources"]), listed.get("case", ""))
     asked = Order(**{**order, "use": tuple(tuple(c) for c in order["use"])})
-    task = get_task(asked.task)
+    task = _task(asked)
     known = settled(Path(out), one, task)
     if known is not None:
         return str(known["status"])
@@ -220,10 +220,21 @@ def _own_device(device: str) -> str:
     return f"cuda:{int(number) % count}" if number.isdigit() else device
 
 
+def _task(order: Order) -> Task:
+    """The task of the order; on another computer one that only the model's folder knows."""
+    try:
+        return get_task(order.task)
+    except InputError:
+        engine = _engine(
+            order.model, order.sha256, order.device, order.precision, order.threads, order.engine
+        )
+        return engine.model.task
+
+
 def _segment(listed: Listed, order: Order, folder: Path) -> dict[str, Any]:
     engine = _engine(order.model, order.sha256, order.device, order.precision, order.threads, order.engine)
     try:
-        study = open_study(list(listed.sources), task=get_task(order.task), **order.options.arguments())
+        study = open_study(list(listed.sources), task=_task(order), **order.options.arguments())
         if listed.case and study.case != listed.case:
             raise RuntimeError("its export changed while the run went on; run the same again")
         study = opening.settled(study)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_mrseg.tasks import TASKS, Combination, key
+from napari_mrseg.errors import InputError
+from napari_mrseg.tasks import TASKS, Combination, key, task_of_document
 
 NORMALISATIONS = ("robust", "z-score", "z-score whole")  # those the engine applies, see napari_mrseg.prepare
 
@@ -54,6 +55,9 @@ class ModelCard(BaseModel):
         In the order of the network's channels; must be the task's.
     architecture, sha256
         Filled by :func:`napari_mrseg.models.store.save_model` from the network and its weights.
+    task_definition
+        The task itself, if it is none of this package's: the folder works where nothing else knows it. Filled by
+        :func:`napari_mrseg.models.store.save_model`.
     also
         Other tasks that it answers, of modalities with as many channels in the same order and of the same regions:
         a network that learnt depth and thermal infrared in one channel serves both.
@@ -93,6 +97,7 @@ class ModelCard(BaseModel):
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
     licence: Annotated[str, Field(min_length=1)]
     task: str
+    task_definition: dict[str, Any] | None = None
     also: tuple[str, ...] = ()
     modalities: tuple[str, ...]
     regions: tuple[str, ...]
@@ -157,7 +162,11 @@ class ModelCard(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expects_what_the_task_does(cls, data: Any) -> Any:
-        task = TASKS.get(str(data.get("task"))) if isinstance(data, dict) else None
+        if not isinstance(data, dict):
+            return data
+        if data.get("task_definition") is not None:
+            _learn(data["task_definition"], data.get("task"))
+        task = TASKS.get(str(data.get("task")))
         return {"expects": task.expects, **data} if task else data
 
     @model_validator(mode="after")
@@ -223,6 +232,17 @@ class ModelCard(BaseModel):
             (combination, {r: fmean(values) for r, values in self.measured_dice(combination).items()})
             for combination in order
         ]
+
+
+def _learn(definition: Any, name: Any) -> None:
+    """Make the task of a card known. Raises ValueError if it cannot be used here."""
+    try:
+        task = task_of_document(definition, "task_definition")
+        if task.name != name:
+            raise ValueError(f"task_definition: its name is {task.name}, that of the card's task {name}")
+        TASKS.learn(task, "task_definition")
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def _and(words: Sequence[str]) -> str:

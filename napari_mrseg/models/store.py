@@ -23,7 +23,7 @@ from torch import Tensor
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError
 from napari_mrseg.models.card import Architecture, ModelCard, Validated
 from napari_mrseg.models.network import Network, find_network
-from napari_mrseg.tasks import Task, get_task
+from napari_mrseg.tasks import TASKS, Task, document_of, get_task
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -149,8 +149,9 @@ def install_model(network: Network, card: ModelCard, overwrite: bool = False) ->
 def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
     """Write a model folder, replacing an older one only when the new one is complete. Returns ``folder``.
 
-    The card's ``architecture`` and ``sha256`` are taken from the network. Raises ModelError for weights that
-    are not finite, InputError if ``folder`` holds something that is not a model or cannot be written.
+    The card's ``architecture`` and ``sha256`` are taken from the network, its ``task_definition`` from its task. Raises
+    ModelError for weights that are not finite, InputError if ``folder`` holds something that is not a model or cannot
+    be written.
     """
     folder = Path(folder)
     # A network frozen, cast or laid out for speed is saved as the plain one.
@@ -168,6 +169,8 @@ def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
     weights = format_tensors(tensors, metadata={"format": "pt"})
     architecture = Architecture(name=network.architecture, settings=network.settings.model_dump(mode="json"))
     update = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    if card.task not in TASKS.built_in:
+        update["task_definition"] = document_of(get_task(card.task))
     text = json.dumps(card.model_copy(update=update).model_dump(mode="json"), indent=2, ensure_ascii=False)
     if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder.name} is there already and is not a model folder; choose another place.")

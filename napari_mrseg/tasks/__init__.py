@@ -5,6 +5,7 @@ from napari_mrseg.tasks.palette import PALETTES, use_palette
 from napari_mrseg.tasks.registry import DEFAULT, GROUP, TASKS, get_task
 from napari_mrseg.tasks.scenes import RGBD_SOD, RGBT_SOD, SUNRGBD
 from napari_mrseg.tasks.schema import Combination, Label, Modality, Output, Region, Task, key, sized
+from napari_mrseg.tasks.task_file import document_of, task_of_document
 
 __all__ = [
     "BRATS",
@@ -21,8 +22,10 @@ __all__ = [
     "Output",
     "Region",
     "Task",
+    "document_of",
     "get_task",
     "key",
     "sized",
+    "task_of_document",
     "use_palette",
 ]

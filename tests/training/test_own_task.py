@@ -35,6 +35,7 @@ def test_the_page_runs_from_nothing_to_a_table(tmp_path: Path, monkeypatch: pyte
     text = PAGE.read_text(encoding="utf-8")
     files = dict(re.findall(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```", text, re.M | re.S))
     assert set(files) == {
+        "prostate-task.yaml",
         "prostate-task/pyproject.toml",
         "prostate-task/prostate_task.py",
         "make_subjects.py",

@@ -47,6 +47,7 @@ def load_as(kind: type[Some], name_or_path: str | Path, overrides: Sequence[str]
     if not isinstance(values, dict):
         raise InputError(f"{where} holds no settings but a {type(values).__name__}; write key: value lines.")
     _take_other_network(values, overrides)
+    _take_task_beside(values, Path(name_or_path).expanduser().parent)
     for override in overrides:
         _put(values, override)
     return check(kind, values, where)
@@ -61,6 +62,14 @@ def _take_other_network(values: dict[str, Any], overrides: Sequence[str]) -> Non
             if name.strip() != model.get("network", "unimrseg"):
                 values["model"] = {k: v for k, v in model.items() if k in OF_ANY_NETWORK}
             return
+
+
+def _take_task_beside(values: dict[str, Any], folder: Path) -> None:
+    """A task's YAML file is looked for beside the configuration that names it."""
+    for part in (values, values.get("base")):
+        name = part.get("task") if isinstance(part, dict) else None
+        if isinstance(part, dict) and isinstance(name, str) and (folder / name).is_file():
+            part["task"] = str(folder / name)
 
 
 def check(kind: type[Some], values: Mapping[str, Any], where: str) -> Some:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.blocks import Norm
@@ -171,10 +171,12 @@ class DataPart(Part):
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
     ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without it the
     data set's own (:mod:`.data.distributed`), else a seeded one is drawn with ``proportions`` (subjects, or shares of
-    them). ``workers``: processes that prepare subjects. ``labels``: the scheme of the segmentations' codes, as
-    ``--labels``; by default the task's own, and a data set that looks like another is refused. ``unlabelled``: what
-    stages get beside the labelled samples, as many a step. ``labelled_share``: how many of the training subjects keep
-    their segmentation; the others are unlabelled subjects, too, or with a stage that looks at none, not seen at all.
+    them). ``folds``: so many runs, each with another ``fold`` (from 0) of the subjects as its test list, so that each
+    is tested once; the first two ``proportions`` divide the others. ``workers``: processes that prepare subjects.
+    ``labels``: the scheme of the segmentations' codes, as ``--labels``; by default the task's own, and a data set that
+    looks like another is refused. ``unlabelled``: what stages get beside the labelled samples, as many a step.
+    ``labelled_share``: how many of the training subjects keep their segmentation; the others are unlabelled subjects,
+    too, or with a stage that looks at none, not seen at all.
     """
 
     source: Literal["brats", "folders", "simulated"] = "simulated"
@@ -183,6 +185,8 @@ class DataPart(Part):
     spacing: float = Field(default=1.0, gt=0.2, le=10)
     split: Path | None = None
     proportions: tuple[float, float, float] = (219, 50, 100)
+    folds: int | None = Field(default=None, ge=2)
+    fold: int = Field(default=0, ge=0)
     simulate: SimulatePart = SimulatePart()
     labels: str | None = None
     unlabelled: UnlabelledPart | None = None
@@ -209,6 +213,14 @@ class DataPart(Part):
         ):
             raise ValueError(
                 "simulate.grow is for simulated subjects that all keep their labels, without a split"
+            )
+        if self.folds is not None and (self.source == "simulated" or self.split is not None):
+            raise ValueError("folds are for subjects in files, without a split")
+        if self.fold >= (self.folds or 1):
+            raise ValueError(
+                f"fold must be from 0 to {self.folds - 1}"
+                if self.folds
+                else "fold needs folds, e.g. data.folds=5"
             )
         if min(self.proportions) < 0 or self.proportions[0] == 0:
             raise ValueError("proportions must not be negative, and the first not 0")
@@ -434,7 +446,8 @@ class RunPart(Part):
     """Where and how it runs. ``precision`` auto: bf16 where the processor computes in it.
 
     ``norm_statistics``: ``batch`` (over all processes on GPUs), or ``running``, which lets several processes
-    without a GPU give exactly the result of one. ``validate_every`` and ``checkpoint_every`` count steps.
+    without a GPU give exactly the result of one. ``validate_every`` and ``checkpoint_every`` count steps. ``trackers``:
+    where curves and pictures go, too (:mod:`.trackers`); ``tensorboard`` is short for that one.
     """
 
     device: str = "auto"
@@ -449,13 +462,20 @@ class RunPart(Part):
     log_every: int = Field(default=10, ge=1)
     keep: Literal["last", "best"] = "last"
     tensorboard: bool = False
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     pictures_every: int = Field(default=500, ge=1)
+
+    @property
+    def all_trackers(self) -> tuple[str, ...]:
+        """Names of the trackers, each once."""
+        return tuple(dict.fromkeys((*(("tensorboard",) if self.tensorboard else ()), *self.trackers)))
 
 
 class Config(Part):
     """A whole run: the stages of ``recipe`` one after the other, each on the weights of the one before.
 
-    ``start``: a model folder whose weights the first stage takes, instead of random ones.
+    ``task``: a task's name, or its YAML file. ``start``: a model folder whose weights the first stage takes, instead of
+    random ones.
     """
 
     task: str = DEFAULT.name
@@ -467,14 +487,19 @@ class Config(Part):
     stages: StagesPart
     run: RunPart = RunPart()
 
+    @field_validator("task")
+    @classmethod
+    def _by_name(cls, task: str) -> str:
+        try:
+            return get_task(task).name
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
     @model_validator(mode="after")
     def _complete(self) -> Config:
         """The parts fit each other. Each check raises ValueError for what does not."""
         self._check_recipe()
-        try:
-            task = get_task(self.task)
-        except InputError as error:
-            raise ValueError(str(error)) from None
+        task = get_task(self.task)
         try:
             network = self.model.sketch(task)
         except ValueError as error:
