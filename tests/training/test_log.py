@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from mrseg_training import trackers
 from mrseg_training.curves import CURVES, read_steps, write_curves
 from mrseg_training.log import Count, Lines, Log, Progress, in_words, to_people
+from napari_mrseg.errors import InputError
 
 
 def steps(stage: str, count: int) -> list[dict[str, object]]:
@@ -93,3 +99,65 @@ def test_times_are_said_in_words() -> None:
     ]
     assert str(Count("measured", 3, 7, 90.0)) == "measured 3 of 7 subjects, about 2 min left"
     assert str(Count("measured", 7, 7, 0.0)) == "measured 7 of 7 subjects"
+
+
+class Kept:
+    """A tracker that keeps what it gets."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.got: list[Any] = [dict(settings)]
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        self.got.append((name, value, step))
+
+    def picture(self, name: str, picture: torch.Tensor, step: int) -> None:
+        self.got.append((name, tuple(picture.shape), step))
+
+    def close(self) -> None:
+        self.got.append("closed")
+
+
+def test_every_tracker_gets_the_same_numbers_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorBoard, W&B and MLflow hang on one interface: settings, curves by stage, pictures, the end."""
+    made: list[Kept] = []
+
+    def make(folder: Path, settings: Mapping[str, Any]) -> Kept:
+        made.append(Kept(folder, settings))
+        return made[-1]
+
+    monkeypatch.setattr(trackers, "TRACKERS", {name: (name, make) for name in trackers.TRACKERS})
+    log = Log(tmp_path, trackers=("wandb", "mlflow"), settings={"seed": 3})
+    log("step", stage="1-adapt", step=2, steps=9, loss=0.5)
+    log("data", message="no step, no number")
+    log.picture("1-adapt/pictures", lambda: torch.zeros(3, 4, 5), 2)
+    log.close()
+    wanted = [{"seed": 3}, ("1-adapt/step/loss", 0.5, 2), ("1-adapt/pictures", (3, 4, 5), 2), "closed"]
+    assert [one.got for one in made] == [wanted, wanted]
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence with the pip line, before anything is trained."""
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=f"{name} is not installed; run pip install {name}"):
+        Log(tmp_path, trackers=(name,))
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_trackers_write_into_the_run_s_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the package installed: files in the folder, and no address in the environment means no network."""
+    pytest.importorskip(name)
+    for variable in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    log = Log(tmp_path, trackers=(name,), settings={"seed": 3})
+    log("step", stage="1-adapt", step=2, steps=9, loss=0.5)
+    log.picture("1-adapt/pictures", lambda: torch.zeros(3, 4, 5), 2)
+    log.close()
+    assert list(tmp_path.rglob("*.wandb" if name == "wandb" else "mlflow.db"))

@@ -1,4 +1,4 @@
-"""What a run says: lines of JSON in one file, progress, a picture of its losses, and TensorBoard if wanted."""
+"""What a run says: lines of JSON in one file, progress, a picture of its losses, and trackers if wanted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from mrseg_training.curves import write_curves
+from mrseg_training.trackers import open_trackers
 from napari_mrseg.errors import InputError
 
 Event = Mapping[str, Any]
@@ -57,21 +58,20 @@ class Log:
     """``log.jsonl`` in ``folder``: one event a line, with its ``kind`` and the time. Events go to ``report`` too."""
 
     def __init__(
-        self, folder: Path, report: Report | None = None, *, tensorboard: bool = False, active: bool = True
+        self,
+        folder: Path,
+        report: Report | None = None,
+        *,
+        trackers: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+        active: bool = True,
     ) -> None:
+        """``trackers``: names of :data:`.trackers.TRACKERS`, which show ``settings``. Not ``active``: nothing kept."""
         self.path, self.report, self.active = folder / "log.jsonl", report, active
-        self._board: Any = None
-        if tensorboard and active:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise InputError(
-                    "TensorBoard is not installed; run pip install tensorboard, or set run.tensorboard=false."
-                ) from None
-            self._board = SummaryWriter(folder / "tensorboard")
+        self._trackers = open_trackers(trackers, folder, settings or {}) if active else []
 
     def __call__(self, kind: str, **values: Any) -> None:
-        """Record an event. Numbers also go to TensorBoard, under the stage's name."""
+        """Record an event. Numbers also go to the trackers, under the stage's name."""
         if not self.active:
             return
         event = {"kind": kind, "time": round(time.time(), 3), **values}
@@ -82,21 +82,24 @@ class Log:
             raise InputError(
                 f"{self.path.name} cannot be written ({error.strerror}); make room and resume."
             ) from None
-        if self._board is not None and "step" in values:
+        if self._trackers and "step" in values:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name not in ("step", "steps"):
-                    self._board.add_scalar(f"{values.get('stage', '')}/{kind}/{name}", value, values["step"])
+                    for tracker in self._trackers:
+                        tracker.scalar(f"{values.get('stage', '')}/{kind}/{name}", value, values["step"])
         if self.report is not None:
             self.report(event)
 
     def picture(self, name: str, picture: Callable[[], Tensor], step: int) -> None:
-        """Add a (3, H, W) picture to TensorBoard; it is made only if there is one."""
-        if self._board is not None:
-            self._board.add_image(name, picture(), step)
+        """Give a (3, H, W) picture to the trackers; it is made only if there are any."""
+        if self._trackers:
+            made = picture()
+            for tracker in self._trackers:
+                tracker.picture(name, made, step)
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
         if self.active:
             write_curves(self.path.parent)
         if isinstance(self.report, Progress):

@@ -49,7 +49,7 @@ def train(
     if lead:
         _claim(out, [names[i] for i in chosen], resume)
     own = to_people() if report is None and lead else report
-    log = Log(out, own, tensorboard=config.run.tensorboard, active=lead)
+    log = Log(out, own, trackers=config.run.all_trackers, settings=_shown(config), active=lead)
     data: Data | None = None
     try:
         data = prepare_data(config, source, split, out, log, fabric)
@@ -70,6 +70,13 @@ def train(
             data.train.close()
         log.close()
     return out / "model"
+
+
+def _shown(config: Config) -> dict[str, str | int]:
+    """What trackers show of a run."""
+    network = config.model.network if config.model.network != "unimrseg" else f"unimrseg {config.model.size}"
+    recipe, name = ", ".join(config.recipe), config.model.name
+    return {"task": config.task, "model": name, "network": network, "recipe": recipe, "seed": config.seed}
 
 
 def _claim(out: Path, names: list[str], resume: bool) -> None:

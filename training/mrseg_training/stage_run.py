@@ -224,7 +224,7 @@ class StageRun:
                 skipped_pairs=int((~batch.available.all(1)).sum()),
                 memory_mb=_memory_mb(self.fabric.device),
             )
-        if run.tensorboard and now % run.pictures_every == 0:
+        if run.all_trackers and now % run.pictures_every == 0:
             self.log.picture(f"{self.folder.name}/pictures", lambda: pictures(self.stage, batch), now)
 
     def _validate(self, now: int, last: bool) -> bool:
