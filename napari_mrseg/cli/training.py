@@ -131,6 +131,14 @@ def evaluate(
             help="Further processes that compute scores; default: cores less one, at most 4.",
         ),
     ] = None,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            "--folds",
+            metavar="DIR",
+            help="Runs of a cross-validation, a folder each: every subject is measured by the model that tests it.",
+        ),
+    ] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -143,7 +151,14 @@ def evaluate(
     Example: mrseg evaluate --model compact --data subjects/ -o evaluation
 
     Example: mrseg evaluate --model compact --model runs/smml/model --data subjects/ -o evaluation --split all
+
+    Example: mrseg evaluate --folds runs/folds --data subjects/ -o evaluation
     """
+    if folds is not None and (model or subjects or order or activations or split != "run"):
+        raise InputError(
+            "--folds brings its own models and subjects; leave --model, --split, --subjects, --order and --activations "
+            "out."
+        )
     with with_training():
         from mrseg_training.evaluate import evaluate as measure
         from mrseg_training.evaluate_models import evaluate_models
@@ -164,7 +179,13 @@ def evaluate(
             "say": say,
         }
         names = list(model or [])
-        if len(names) > 1:
+        if folds is not None:
+            from mrseg_training.evaluate_folds import evaluate_folds
+
+            for key in ("split", "subjects", "shuffles", "activations"):
+                options.pop(key)
+            report, table = evaluate_folds(folds, data, out, **options), out / "table.md"
+        elif len(names) > 1:
             report, table = evaluate_models(names, data, out, **options), out / "models.md"
         else:
             report, table = measure(names[0] if names else None, data, out, **options), out / "table.md"
@@ -209,17 +230,33 @@ def benchmark(
             help="Folder with the plan's real subjects; default: none, simulated ones.",
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds", min=2, help="Test each real subject once, in so many folds; one table of all."
+        ),
+    ] = None,
     rows: Annotated[str | None, typer.Option("--rows", metavar="A,B", help="Only these methods.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds.")] = None,
 ) -> None:
     """Train methods for equally long on the same data, and measure them on the same subjects. Goes on where it stopped.
 
     Example: mrseg benchmark compact -o runs/benchmark --rows dropout-unet,smml --seeds 1
+
+    Example: mrseg benchmark compact -o runs/folds --data subjects/ --folds 3 minutes=30
     """
+    if folds is not None and data is None:
+        raise InputError("--folds needs --data, the folder of the plan's real subjects.")
     with with_training():
         from mrseg_training.benchmark import benchmark as run
         from mrseg_training.benchmark import load_benchmark
 
         wanted = None if rows is None else [row for row in rows.split(",") if row.strip()]
-        table = run(load_benchmark(config, overrides or []), out, data=data, rows=wanted, seeds=seeds)
+        plan = load_benchmark(config, overrides or [])
+        if folds is not None and data is not None:
+            from mrseg_training.benchmark_folds import benchmark_folds
+
+            table = benchmark_folds(plan, out, data=data, folds=folds, rows=wanted, seeds=seeds)
+        else:
+            table = run(plan, out, data=data, rows=wanted, seeds=seeds)
     typer.echo(table.read_text())

@@ -12,6 +12,7 @@ from tiny import model
 
 from mrseg_training import benchmark as module
 from mrseg_training.benchmark import benchmark, load_benchmark, row_config, tabulate
+from mrseg_training.benchmark_folds import divide, join
 from mrseg_training.evaluate_models import compared, evaluate_models
 from napari_mrseg import cli
 from napari_mrseg.compare.statistics import bootstrap
@@ -193,3 +194,49 @@ def test_the_command_measures_two_models(tmp_path: Path, capsys: pytest.CaptureF
         evaluate_models(folders, data, out)
     with pytest.raises(InputError, match="different tasks"):
         evaluate_models([folders[0], "scenes"], data, tmp_path / "other")
+
+
+def test_folds_test_every_expert_mask_once() -> None:
+    """Automatic masks are never tested, and subjects that look alike stay in one fold."""
+    plan = load_benchmark("compact")
+    parts = divide(plan, 3)
+    tested = [subject for part in parts for subject in part]
+    assert len(tested) == len(set(tested)) == 40
+    assert set(tested) == {*plan.learn, *plan.test} - set(plan.learn_only)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for group in plan.together:
+        assert sum(bool(set(group) & set(part)) for part in parts) == 1
+    with pytest.raises(InputError, match="99 folds need as many subjects, and the plan has 37"):
+        divide(plan, 99)
+
+
+def test_folds_are_joined_into_one_table(tmp_path: Path) -> None:
+    """Subjects of all folds in one row; a row that a fold lacks is not in the table yet."""
+    plan = load_benchmark("compact")
+    for fold, (subjects, dice) in enumerate(((["a", "b"], [0.2, 0.4]), (["c"], [0.9]))):
+        for name in ("dropout-unet", "baseline") if fold == 0 else ("dropout-unet",):
+            path = tmp_path / f"fold-{fold}" / "seed-0" / f"{name}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            real = {
+                "regions": ["WT", "TC", "ET"],
+                "subjects": subjects,
+                "combinations": [["t1"]],
+                "dice": [[[d, d, None]] for d in dice],
+            }
+            steps = {"supervised": 10 + fold}
+            path.write_text(json.dumps({"steps": steps, "parameters": 5, "measured": {"real": real}}))
+    folders = [tmp_path / "fold-0", tmp_path / "fold-1"]
+    text = join(plan, folders, tmp_path).read_text()
+    (group,) = json.loads((tmp_path / "table.json").read_text())["groups"].values()
+    assert group["real"]["subjects"] == 3
+    assert list(group["real"]["rows"]) == ["dropout-unet"]
+    assert group["real"]["rows"]["dropout-unet"]["dice"][0] == pytest.approx(0.5)
+    assert "**Real subjects held out**: 3, 1 combinations" in text
+    with pytest.raises(InputError, match="holds no row that every fold has measured"):
+        join(plan, [*folders, tmp_path / "fold-2"], tmp_path)
+
+
+def test_folds_need_real_subjects(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Without --data there is nobody to test: one line."""
+    assert cli.main(["benchmark", "compact", "-o", str(tmp_path), "--folds", "3"]) == 2
+    assert "--folds needs --data" in capsys.readouterr().err

@@ -55,7 +55,9 @@ class Method(Part):
 class BenchmarkConfig(Part):
     """``base``: what all rows have of a training configuration, ``minutes`` of one core's own time for each.
 
-    ``learn`` and ``test``: names of the real subjects, with a folder of them, that are learnt from and measured on.
+    ``learn`` and ``test``: names of the real subjects, with a folder of them, that are learnt from and measured on. By
+    folds (:func:`~.benchmark_folds.benchmark_folds`) all of both are tested once but those ``learn_only``, whose masks
+    are not an expert's; subjects that are named ``together`` stay in one fold.
     ``pairs``: the differences that are given with an interval, (row, against row).
     """
 
@@ -63,6 +65,8 @@ class BenchmarkConfig(Part):
     seeds: int = Field(default=3, ge=1)
     learn: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    learn_only: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
     base: dict[str, Any]
     stage: dict[str, Any] = Field(default={})
     methods: dict[str, Method]
@@ -153,7 +157,9 @@ def benchmark(
 
 def _claim(path: Path, plan: BenchmarkConfig, data: Path | None) -> None:
     """Refuse to mix two plans in one folder. Rows and seeds may be added."""
-    told = json.loads(plan.model_dump_json(exclude={"seeds", "pairs"})) | {"real": data is not None}
+    told = json.loads(plan.model_dump_json(exclude={"seeds", "pairs", "learn_only", "together"})) | {
+        "real": data is not None
+    }
     methods = told.pop("methods")
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**told, "methods": {}}
     before = known.pop("methods")
@@ -190,13 +196,26 @@ def _steps(run: Path, config: Config) -> dict[str, int]:
 def tabulate(plan: BenchmarkConfig, out: str | Path) -> Path:
     """``table.md`` and ``table.json`` from what is measured in ``out`` so far."""
     out = Path(out)
+    found = measured_rows(plan, out)
+    if not found:
+        raise InputError(f"{out} holds no measured row yet; run mrseg benchmark first.")
+    return write_table(plan, found, out)
+
+
+def measured_rows(plan: BenchmarkConfig, out: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """What is measured in ``out`` so far, by row and seed."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for path in sorted(out.glob("seed-*/*.json")):
         if path.stem in plan.methods:
             seed = int(path.parent.name.split("-")[1])
             found.setdefault(path.stem, {})[seed] = json.loads(path.read_text(encoding="utf-8"))
-    if not found:
-        raise InputError(f"{out} holds no measured row yet; run mrseg benchmark first.")
+    return found
+
+
+def write_table(
+    plan: BenchmarkConfig, found: Mapping[str, Mapping[int, Mapping[str, Any]]], out: Path
+) -> Path:
+    """``table.md`` and ``table.json`` of :func:`measured_rows`."""
     document: dict[str, Any] = {"minutes": plan.minutes, "groups": {}}
     for group in dict.fromkeys(method.group for method in plan.methods.values()):
         names = [n for n, method in plan.methods.items() if method.group == group and n in found]

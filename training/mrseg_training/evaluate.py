@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from mrseg_training import perturb
 from mrseg_training.atomic import write_atomically
 from mrseg_training.calibration import Calibration
-from mrseg_training.data.audit import Survey, examine
+from mrseg_training.data.audit import Problem, Survey, examine
 from mrseg_training.data.subjects import Files, find_folders, named_together, prepare
 from mrseg_training.evaluate_figures import feature_figure, reliability_figure
 from mrseg_training.log import Count, Say, silent
@@ -32,7 +32,7 @@ from mrseg_training.paper_table import (
     summarise,
     table_markdown,
 )
-from mrseg_training.selection import seen_by, select_subjects
+from mrseg_training.selection import Seen, seen_by, select_subjects
 from mrseg_training.tables import write_page
 from mrseg_training.volume_agreement import volume_figure
 from napari_mrseg.compare.metrics import region_dice, region_mask
@@ -47,6 +47,8 @@ from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task, key
 
 OUTPUTS = ("table.md", "table.json", "table.csv", "reliability.svg", "volumes.svg", "features.svg")
+READERS = 2
+"""Threads that read subjects: decompressing needs no interpreter lock."""
 
 
 def evaluate(
@@ -95,38 +97,68 @@ def evaluate(
         say(sentence)
     check_all(source, say)
     measured = Measured(loaded, shuffles=shuffles, order_subjects=order_subjects, activations=activations)
-    began = time.monotonic()
-    try:
-        with measuring(processes) as pool:
-            for subject in source.ids:
-                measured.add(subject, engine, source.open(subject), pool, hd95=hd95, lesions=lesions)
-                done = len(measured.subjects)
-                left = (time.monotonic() - began) / done * (len(source.ids) - done)
-                say(Count("measured", done, len(source.ids), left))
-    except (Exception, KeyboardInterrupt) as error:
-        if not measured.subjects:
-            raise
-        measured.write(out, data.name, engine)
-        kept = f"the tables of the {len(measured.subjects)} subjects measured before are in {out.name}"
-        if isinstance(error, KeyboardInterrupt):
-            raise Cancelled(f"Cancelled; {kept}.") from None
-        if isinstance(error, MrsegError):
-            raise type(error)(f"{str(error).rstrip('.')}; {kept}.") from None
-        raise
+    with measuring(processes) as pool:
+        measured.add_all(source, lambda _: engine, out, data.name, pool, hd95=hd95, lesions=lesions, say=say)
     return measured.write(out, data.name, engine)
 
 
 class Measured:
-    """What is measured so far, subject by subject; a subject counts once all of it is."""
+    """What is measured so far, subject by subject; a subject counts once all of it is.
 
-    def __init__(self, model: Model, *, shuffles: int, order_subjects: int, activations: bool) -> None:
-        self.model, self.task = model, model.task
+    ``folds``: of several models of one recipe, the subjects that each has measured.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        shuffles: int = 0,
+        order_subjects: int = 0,
+        activations: bool = False,
+        folds: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.model, self.task, self.folds = model, model.task, folds
         self.shuffles, self.order_subjects, self.activations = shuffles, order_subjects, activations
         self.subjects: list[str] = []
         self.rows: list[dict[str, Any]] = []
         self.calibration = Calibration(len(self.task.names), len(self.task.regions))
         self.gaps: list[dict[str, list[float]]] = []
         self.orders: list[dict[str, Any]] = []
+
+    def add_all(
+        self,
+        source: Files,
+        engine_of: Callable[[str], Engine],
+        out: Path,
+        data: str,
+        pool: Executor,
+        *,
+        hd95: bool,
+        lesions: bool,
+        say: Say,
+    ) -> None:
+        """:meth:`add` every subject of ``source``; where that ends early, what is measured is written all the same."""
+        began = time.monotonic()
+        try:
+            with ThreadPoolExecutor(1) as reader:  # the next subject is read while this one is measured
+                opened = reader.submit(source.open, source.ids[0])
+                for done, subject in enumerate(source.ids, start=1):
+                    study, engine = opened.result(), engine_of(subject)
+                    if done < len(source.ids):
+                        opened = reader.submit(source.open, source.ids[done])
+                    self.add(subject, engine, study, pool, hd95=hd95, lesions=lesions)
+                    left = (time.monotonic() - began) / done * (len(source.ids) - done)
+                    say(Count("measured", done, len(source.ids), left))
+        except (Exception, KeyboardInterrupt) as error:
+            if not self.subjects:
+                raise
+            self.write(out, data, engine)
+            kept = f"the tables of the {len(self.subjects)} subjects measured before are in {out.name}"
+            if isinstance(error, KeyboardInterrupt):
+                raise Cancelled(f"Cancelled; {kept}.") from None
+            if isinstance(error, MrsegError):
+                raise type(error)(f"{str(error).rstrip('.')}; {kept}.") from None
+            raise
 
     def add(
         self, subject: str, engine: Engine, study: Study, pool: Executor, *, hd95: bool, lesions: bool
@@ -135,7 +167,7 @@ class Measured:
         calibration = Calibration(len(self.task.names), len(self.task.regions))
         rows = measure_subject(engine, study, calibration, pool, subject=subject, hd95=hd95, lesions=lesions)
         first, gaps, orders = len(self.subjects) < self.order_subjects, [], []
-        network = self.model.network
+        network = engine.model.network
         if first and self.activations and isinstance(network, FeatureNetwork):
             gaps = [mean_activations(network, self.model.card.validated[0].spacing_mm, study)]
         if first and self.shuffles:
@@ -148,7 +180,7 @@ class Measured:
 
     def write(self, out: Path, data: str, engine: Engine) -> dict[str, Any]:
         """Write :data:`OUTPUTS` into ``out``; returns the content of ``table.json``."""
-        seen = seen_by(self.model, self.subjects)
+        seen = seen_by(self.model, self.subjects) if not self.folds else Seen(True)
         document = {
             "model": self.model.info,
             "data": data,
@@ -157,6 +189,7 @@ class Measured:
             "device": engine.device_name,
             "precision": engine.precision,
             "spacing_mm": self.model.card.validated[0].spacing_mm,
+            **({"folds": list(self.folds)} if self.folds else {}),
             **summarise(self.rows, self.task),
             "by_subject": [{k: v for k, v in row.items() if k != "curves"} for row in self.rows],
             "calibration": self.calibration.document([r.name for r in self.task.regions]),
@@ -178,7 +211,13 @@ class Measured:
             f"model {self.model.card.name} {self.model.card.version}, network at {document['spacing_mm']:g} "
             f"{self.task.length_unit}, scored on the {'scans' if self.task.ndim == 3 else 'images'}' own grid"
         )
-        page = table_markdown(document, self.task, made_by, seen.sentence(len(self.subjects)))
+        sentence = seen.sentence(len(self.subjects))
+        if self.folds:
+            sentence = (
+                f"{len(self.folds)} models, one a fold: each subject was measured once, by the model that has it in "
+                "its test list and was not trained on it."
+            )
+        page = table_markdown(document, self.task, made_by, sentence)
         write_page(out / "table.md", page)
         write_atomically(out / "table.json", json.dumps(plain(document), indent=1).encode())
         return plain(document)
@@ -205,12 +244,22 @@ def find_labelled(data: Path, task: Task, subjects: Sequence[str] | None, labels
 def check_all(source: Files, say: Say) -> None:
     """Raises InputError that names every subject that cannot be used."""
     survey, bad = Survey(source), []
-    for number, subject in enumerate(source.ids, start=1):
+
+    def look(subject: str) -> tuple[list[Problem], frozenset[int]]:
         problems, study = examine(source, subject)
-        bad += [problem for problem in problems if problem.serious]
-        reference = study.reference if study is not None else None
-        survey.add(subject, problems, reference.codes if reference is not None else frozenset())
-        say(Count("read", number, len(source.ids)))
+        reference = (
+            study.reference if study is not None else None
+        )  # not the study: many would fill the memory
+        return problems, frozenset() if reference is None else reference.codes
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for number, (subject, found) in enumerate(
+            zip(source.ids, pool.map(look, source.ids), strict=True), start=1
+        ):
+            problems, codes = found
+            bad += [problem for problem in problems if problem.serious]
+            survey.add(subject, problems, codes)
+            say(Count("read", number, len(source.ids)))
     if bad:
         listed = named_together([f"{problem.subject}: {problem.message}" for problem in bad])
         raise InputError(f"{listed} Mend or take out these subjects; nothing was measured.")

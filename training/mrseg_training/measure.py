@@ -37,21 +37,23 @@ Labels = npt.NDArray[np.uint8]
 class Reference:
     """What the predictions of one subject are measured against; computed once.
 
-    ``labels`` (I, P, L): codes of the task, ``voxel``: size of a voxel in the task's unit. Outside of the box ``near``
-    all is far from the reference; ``far``: within it, the voxels more than :data:`FAR_MM` away.
+    ``labels`` (I, P, L): codes of the task, ``voxel`` and ``sizes``: of a voxel and of each region in the task's unit.
+    Outside of the box ``near`` all is far from the reference; ``far``: within it, the voxels more than
+    :data:`FAR_MM` away.
     """
 
     task: Task
     labels: Labels
     spacing: tuple[float, ...]
     voxel: float
+    sizes: Mapping[str, float]
     near: Box
     far: BoolArray
 
     @classmethod
     def of(cls, labels: Labels, task: Task, spacing: Sequence[float], voxel: float) -> Reference:
         near, far = far_from(labels > 0, spacing)
-        return cls(task, labels, tuple(spacing), voxel, near, far)
+        return cls(task, labels, tuple(spacing), voxel, dict(sizes(labels, task, voxel)), near, far)
 
 
 def far_from(truth: BoolArray, spacing: Sequence[float]) -> tuple[Box, BoolArray]:
@@ -111,7 +113,7 @@ def measured_row(
     subject: str, combination: Sequence[str], size: Mapping[str, float], reference: Reference
 ) -> dict[str, Any]:
     """What a row holds beside :func:`scores`: whose it is, and the ``size`` of each region, found and true."""
-    true = reference_sizes(reference)
+    true = dict(reference.sizes)
     return {
         "subject": subject,
         "combination": list(combination),
@@ -158,11 +160,6 @@ def _overlap(labels: Labels, truth: Labels, task: Task) -> dict[str, list[int]]:
         a, b = region_mask(labels, region) & known, region_mask(truth, region)
         found[region.name] = [int((a & b).sum()), int((a | b).sum())]
     return found
-
-
-def reference_sizes(reference: Reference) -> dict[str, float]:
-    """Size of each region in the reference, in the task's unit."""
-    return dict(sizes(reference.labels, reference.task, reference.voxel))
 
 
 @contextmanager

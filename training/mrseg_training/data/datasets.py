@@ -11,7 +11,7 @@ import torch
 
 from mrseg_training.data.growing_pool import GrowingPool
 from mrseg_training.data.prepared import Cached, Volumes, fill_cache
-from mrseg_training.data.splits import Split, draw_split, read_split, write_split
+from mrseg_training.data.splits import Split, draw_fold, draw_split, read_split, write_split
 from mrseg_training.data.subjects import Files, Source, find_folders, open_source
 from mrseg_training.log import Count, Log
 from mrseg_training.perturb import mix
@@ -35,6 +35,9 @@ def find_data(config: Config) -> tuple[Source, Split]:
     source = open_source(config.data, get_task(config.task))
     if config.data.split is not None:
         split: Split = read_split(config.data.split.expanduser(), source.ids)
+    elif config.data.folds is not None:
+        part = config.data
+        split = draw_fold(source.ids, config.data.folds, part.fold, part.proportions, config.seed)
     elif source.split is not None:
         split = source.split
     else:

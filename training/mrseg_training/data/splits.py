@@ -11,6 +11,7 @@ from mrseg_training.perturb import mix
 from napari_mrseg.errors import InputError
 
 GROUPS = ("train", "validation", "test")
+_FILES = {"train": ("train.txt",), "validation": ("validation.txt", "val.txt"), "test": ("test.txt",)}
 Split = Mapping[str, Sequence[str]]
 
 
@@ -32,8 +33,27 @@ def draw_split(ids: Sequence[str], proportions: Sequence[float], seed: int) -> d
     return split
 
 
+def draw_fold(
+    ids: Sequence[str], folds: int, fold: int, proportions: Sequence[float], seed: int
+) -> dict[str, list[str]]:
+    """The split of one of so many ``folds`` (``fold`` from 0): each id is in the test list of exactly one of them.
+
+    The first two ``proportions`` divide the others into training and validation. All folds of one ``seed`` go together.
+    Raises InputError for more folds than ids.
+    """
+    if folds > len(ids):
+        raise InputError(f"{folds} folds need as many subjects, and there are {len(ids)}; lower data.folds.")
+    generator = torch.Generator().manual_seed(mix(seed, 0xF01D))
+    order = [sorted(ids)[i] for i in torch.randperm(len(ids), generator=generator).tolist()]
+    test = order[fold::folds]
+    others = [subject for subject in order if subject not in set(test)]
+    share = proportions[1] / (proportions[0] + proportions[1])
+    held = int(len(others) * share)
+    return {"train": sorted(others[held:]), "validation": sorted(others[:held]), "test": sorted(test)}
+
+
 def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The split in ``folder``: train.txt, validation.txt, test.txt, one id a line, # begins a comment.
+    """The split in ``folder``: train.txt, validation.txt (or val.txt), test.txt, one id a line, # begins a comment.
 
     validation and test may be missing. Raises InputError for an id that is unknown or in two groups.
     """
@@ -43,7 +63,8 @@ def read_split(folder: Path, ids: Sequence[str]) -> dict[str, list[str]]:
     seen: dict[str, str] = {}
     known = set(ids)
     for group in GROUPS:
-        path = folder / f"{group}.txt"
+        names = [name for name in _FILES[group] if (folder / name).is_file()]
+        path = folder / (names or _FILES[group])[0]
         split[group] = []
         if not path.is_file():
             if group == "train":
