@@ -13,6 +13,8 @@ A network, a file format or a metric of another package is found by an entry poi
 
     [project.entry-points."napari_mrseg.metrics"]
     mymetric = "mypackage.mymetric:MyMetric"
+
+In a script or a notebook ``@register_network`` makes a network known without a package.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_mrseg.compare.metric import Metric
     from napari_mrseg.io.format import Format, Volume
-    from napari_mrseg.models.network import FeatureNetwork, Network
+    from napari_mrseg.models.network import FeatureNetwork, Network, register_network
     from napari_mrseg.steps import Outcome, Step
     from napari_mrseg.study import Grid, Image, Note, Source
     from napari_mrseg.tasks import Label, Modality, Region, Task
@@ -44,11 +46,13 @@ __all__ = [
     "Step",
     "Task",
     "Volume",
+    "register_network",
 ]
 
 _HOMES = {
     "Network": "models.network",
     "FeatureNetwork": "models.network",
+    "register_network": "models.network",
     "Step": "steps",
     "Outcome": "steps",
     "Format": "io.format",

@@ -1,4 +1,4 @@
-"""``models``: list, info, verify, add, import."""
+"""``models``: list, info, verify, add, import, export."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_mrseg.cli.options import Json, Overwrite, TaskName, answer
+from napari_mrseg.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from napari_mrseg.models.card import ModelCard
 
-app = typer.Typer(help="Model folders: list, info, verify, add, import.", no_args_is_help=True)
+app = typer.Typer(help="Model folders: list, info, verify, add, import, export.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -131,6 +132,58 @@ def models_import(
     where = install_model(network, card, overwrite=overwrite)
     words = f"Imported {where.name}, which needs {', '.join(card.needs)}; use it with --model {where.name}."
     answer({"name": where.name, "needs": list(card.needs)}, as_json, lambda: words)
+
+
+@app.command("export")
+def models_export(
+    name: Annotated[str, typer.Argument(metavar="NAME|DIR")],
+    out: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.")],
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="PATH",
+            help="A subject's folder to compare both on; default: the bundled sample of the task, if there is one.",
+        ),
+    ] = None,
+    extents: Annotated[
+        str,
+        typer.Option(metavar="I,P,L", help="voxels of a window; default: the largest in the model's card"),
+    ] = "",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX (images and availability in, logits out), and check that the results agree.
+
+    Example: mrseg models export compact --onnx compact.onnx --check subject-01/
+    """
+    from napari_mrseg.inference.onnx_check import check_onnx
+    from napari_mrseg.io import open_study
+    from napari_mrseg.models.onnx_export import export_onnx
+    from napari_mrseg.models.store import load_model
+    from napari_mrseg.resources import sample_study
+
+    if out.exists() and not overwrite:
+        raise InputError(f"{out.name} is there already; use --overwrite, or another name.")
+    if not all(word.strip().isdigit() for word in extents.split(",") if extents):
+        raise InputError(f"--extents {extents}: give numbers of voxels, such as 80,96,80.")
+    model = load_model(name)
+    window = [int(word) for word in extents.split(",")] if extents else None
+    paths = check or [str(sample_study(model.task))]
+    study = open_study(paths, task=model.task, reference=False)
+    export_onnx(model, out, window)
+    found = check_onnx(model, out, study, window)
+    rows = [
+        {"combination": list(a.combination), "difference": a.difference, "equal": a.equal, "voxels": a.voxels}
+        for a in found
+    ]
+    answer(rows, as_json, lambda: "\n".join(str(a) for a in found))
+    wrong = [a for a in found if not a.holds]
+    if wrong:
+        raise ModelError(
+            f"{out.name} does not agree with {model.card.name} on {len(wrong)} of {len(found)} combinations; do not "
+            "use it."
+        )
 
 
 def _words(card: ModelCard) -> str:

@@ -134,7 +134,7 @@ class Cmc(ModalNetwork):
         """Raises ValueError for a sample that has neither of the two modalities."""
         frames = x.shape[2]
         there = self._there(x, available)
-        if not bool(there.any(1).all()):
+        if self.branching and not bool(there.any(1).all()):
             raise ValueError("This network looks at two modalities, and a sample has neither of them.")
         a, b = self.look(x, available, check=check).logits
         weights = there.to(a) / there.sum(1, keepdim=True).to(a)
@@ -149,7 +149,7 @@ class Cmc(ModalNetwork):
         images = [x[:, self.settings.spans[k]] for k in self.settings.pair]
         there = [available[:, k] for k in self.settings.pair]
         alone = [
-            encoded(encoder, image, seen, check)
+            encoded(encoder, image, seen, check, branching=self.branching)
             for encoder, image, seen in zip(self.encoders, images, there, strict=True)
         ]
         features = (alone[0][-1], alone[1][-1])

@@ -126,7 +126,7 @@ class MmFormer(ModalNetwork):
         x = x * self._by_channel(available)[..., None, None, None].to(x)
         spans, there = self.settings.spans, available.unbind(1)
         alone = [
-            encoded(encoder, x[:, span], seen, check)
+            encoded(encoder, x[:, span], seen, check, branching=self.branching)
             for encoder, span, seen in zip(self.encoders, spans, there, strict=True)
         ]
         levels = [list(level) for level in zip(*alone, strict=True)]
@@ -158,7 +158,7 @@ class MmFormer(ModalNetwork):
             position = position.flatten(2).mT  # (1, N, C)
             positions.append(position)
             own = self.to_tokens[k](feature).flatten(2).mT
-            if seen.any():
+            if not self.branching or seen.any():
                 own = self.within[k](own + position)
             stop_if_asked(check)
             tokens.append(own * seen[:, None, None].to(own))

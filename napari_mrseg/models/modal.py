@@ -245,8 +245,15 @@ class Head(nn.Module):
         return logits
 
 
-def encoded(encoder: nn.Module, x: Tensor, there: Tensor, check: Check | None = None) -> list[Tensor]:
-    """Features of the samples of ``x`` that are ``there`` (B,) bool, and zeros for the others."""
+def encoded(
+    encoder: nn.Module, x: Tensor, there: Tensor, check: Check | None = None, *, branching: bool = True
+) -> list[Tensor]:
+    """Features of the samples of ``x`` that are ``there`` (B,) bool, and zeros for the others.
+
+    Without ``branching`` all are computed, and those of the others multiplied by 0.
+    """
+    if not branching:
+        return [f * there[:, None, None, None, None].to(f) for f in encoder(x, check)]
     rows = torch.nonzero(there).flatten()
     if len(rows) == len(x):
         found: list[Tensor] = encoder(x, check)

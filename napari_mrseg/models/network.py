@@ -51,6 +51,9 @@ class Network(nn.Module):
         Extents of its input must be multiples of this, per axis I, P, L. An axis of stride 1 may have one voxel.
     window
         Extents of its windows, always these; None: any up to the card's.
+    branching
+        Whether its way may depend on which modalities are there, which saves time. False in an exported one, which
+        computes all of it and leaves out by arithmetic what belongs to missing ones.
     """
 
     architecture: ClassVar[str]
@@ -58,6 +61,7 @@ class Network(nn.Module):
     stride: tuple[int, int, int] = STRIDES
     window: ClassVar[tuple[int, int, int] | None] = None
     memory_format: torch.memory_format = torch.channels_last_3d
+    branching: bool = True
 
     settings: Any
 
@@ -190,6 +194,22 @@ class FeatureNetwork(Network):
         raise NotImplementedError
 
 
+_REGISTERED: dict[str, type[Network]] = {}
+
+
+def register_network(kind: type[Network]) -> type[Network]:
+    """Make a network known by its ``architecture`` in this process: for scripts and notebooks, also as a decorator.
+
+    Model folders name it; a package gives it by an entry point instead. Raises InputError for a name of this package.
+    """
+    if kind.architecture in OWN or kind.architecture.startswith("monai:"):
+        raise InputError(
+            f"A network of this package is called “{kind.architecture}”; give yours another name."
+        )
+    _REGISTERED[kind.architecture] = kind
+    return kind
+
+
 def find_network(name: str) -> type[Network]:
     """The network of that name. Raises InputError if there is none, or if the package that has it cannot be read."""
     if name in OWN:
@@ -200,10 +220,12 @@ def find_network(name: str) -> type[Network]:
         from napari_mrseg.models.monai import monai_network
 
         return monai_network(name)
+    if name in _REGISTERED:
+        return _REGISTERED[name]
     for entry in entry_points(group=GROUP):
         if entry.name == name:
             return _loaded(entry)
-    known = [*OWN, "monai:NAME", *(entry.name for entry in entry_points(group=GROUP))]
+    known = [*OWN, "monai:NAME", *_REGISTERED, *(entry.name for entry in entry_points(group=GROUP))]
     raise InputError(
         f"unknown architecture “{name}”; known: {', '.join(known)}. Install the package that has it."
     )

@@ -352,17 +352,20 @@ class UniMRSeg(FeatureNetwork):
         if missing is None or self.adapters is None:
             return own
         adapter = self.adapters[level]
+        if not self.branching:
+            return torch.where(missing[:, None, None, None, None], adapter(own, before, check), own)
         if len(missing) == len(own):
             result: Tensor = adapter(own, before, check)
             return result
         some = adapter(own[missing], before[missing], check)  # (b, C, I, P, L), b incomplete samples
         return own.index_copy(0, missing, some.to(own.dtype))
 
-    @staticmethod
-    def _incomplete(available: Tensor | None) -> Tensor | None:
-        """Indices of samples that lack a modality; None if there are none."""
+    def _incomplete(self, available: Tensor | None) -> Tensor | None:
+        """Indices of samples that lack a modality; None if there are none. Without branching (B,) bool."""
         if available is None:
             return None
+        if not self.branching:
+            return ~available.all(1)
         missing = torch.nonzero(~available.all(1)).flatten()
         return missing if len(missing) else None
 

@@ -68,7 +68,7 @@ class PublishedMmFormer(Published):
     def _within(self, name: str, deepest: Tensor, position: Tensor, there: Tensor) -> Tensor:
         """Tokens (B, N, C) of one modality after attention within it, 0 where it is missing."""
         tokens = self.get_submodule(f"{name}_encode_conv")(deepest).flatten(2).mT
-        if there.any():
+        if not self.branching or there.any():
             tokens = self.get_submodule(f"{name}_transformer")(tokens, position)
         found: Tensor = tokens * there[:, None, None].to(tokens)
         return found

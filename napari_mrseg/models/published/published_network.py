@@ -203,14 +203,14 @@ class ModalityEncoder(nn.Module):
         return maps
 
 
-def each_modality(network: nn.Module, x: Tensor, present: Tensor) -> list[list[Tensor]]:
+def each_modality(network: Network, x: Tensor, present: Tensor) -> list[list[Tensor]]:
     """Maps of each modality by its encoder, 0 for a sample that lacks it; one that all samples lack is not computed.
 
     ``x`` (B, 4, ...), ``present`` (B, 4) bool, both in :data:`ORDER`.
     """
     found: dict[str, list[Tensor]] = {}
     for k, name in enumerate(ORDER):
-        if present[:, k].any():
+        if not network.branching or present[:, k].any():
             kept = present[:, k, None, None, None, None].to(x)
             found[name] = [m * kept for m in network.get_submodule(f"{name}_encoder")(x[:, k : k + 1])]
     nothing = [torch.zeros_like(m) for m in next(iter(found.values()))]

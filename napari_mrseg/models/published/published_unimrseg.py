@@ -77,6 +77,8 @@ class PublishedUniMRSeg(Published):
     def scores(self, x: Tensor, present: Tensor) -> Tensor:
         x = x * present[:, :, None, None, None].to(x)
         complete = present.all(1)
+        if not self.branching:
+            return self._decoded(self._encoded(x, adapted=~complete))
         if complete.all() or not complete.any():
             return self._decoded(self._encoded(x, adapted=not bool(complete.all())))
         rows = [
@@ -85,12 +87,15 @@ class PublishedUniMRSeg(Published):
         ]
         return torch.cat(rows)
 
-    def _encoded(self, x: Tensor, *, adapted: bool) -> list[Tensor]:
-        """The features of the five levels, finest first."""
+    def _encoded(self, x: Tensor, *, adapted: bool | Tensor) -> list[Tensor]:
+        """The features of the five levels, finest first; ``adapted``: all samples or none, or (B,) bool which."""
         features = []
         for k in range(1, 6):
             y: Tensor = self._level(k)(x)
-            x = y + self._adapted(k, x, y) if adapted else y
+            if isinstance(adapted, Tensor):
+                x = y + self._adapted(k, x, y) * adapted[:, None, None, None, None].to(y)
+            else:
+                x = y + self._adapted(k, x, y) if adapted else y
             features.append(x)
         return features
 
