@@ -60,7 +60,7 @@ WEIGHTING = """\
 **Stage 3 here has the weighting of versions up to 0.6** (feature : prediction : truth as 0.2 : 1 : 1, means
 over the drawn combinations), not the paper's sums over 14 combinations (14 : 14 : 1). The rows `full`,
 `full-truth` and `unfrozen`, and every verdict on them, are of that weighting; [the command for the
-paper's](training.md#how-stage-3-weighs-its-terms) has not been run.
+paper's](training-details.md#how-stage-3-weighs-its-terms) has not been run.
 
 """
 
@@ -107,8 +107,8 @@ mrseg ablate ablation -o runs/ablation --rows feature,prediction,full,joint
 The other rows of the paper's tables, {others}, are switches in `training/mrseg_training/rows.py`, each
 tested for one step. Not run here. In the same folder they reuse the stages that are already trained. A row
 with the three stages costs about {one:.0f} core-minutes a seed where its first two stages are there, twice
-that from the start. At full size: the second configuration of the cost table in [training.md](training.md),
-times rows and seeds.
+that from the start. At full size: the second configuration of the
+[cost table](training-details.md#cost), times rows and seeds.
 """
 
 
