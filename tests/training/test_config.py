@@ -145,7 +145,7 @@ def test_ablation_configuration_is_valid() -> None:
         ("stages.contrast.steps=null", "exactly one of epochs, steps and minutes"),
         ("model.heads=[3, 2, 4, 8, 8]", "heads"),
         ("recipe=[reconstruct, mutual]", "stages.mutual is not there"),
-        ("task=knees", "Unknown task"),
+        ("task=knees", "task is wrong .unknown task “knees”; known: brats"),
         ("data.source=brats", "path is needed"),
         ("data.simulate.brains=[one]", "path is needed for simulate.brains"),
         ("data.simulate.labelled=[one]", "not among brains"),
