@@ -29,7 +29,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
     ``document`` is the content of ``table.json``, whose provenance and warnings are shown.
     """
     study = comparison.study
-    title = f"{study.case}: what each modality buys"
+    title = f"{study.case}: what each modality adds"
     if comparison.second is not None:
         title = f"{study.case}: {document['model']['name']} and {comparison.second.name}"
     return page(
