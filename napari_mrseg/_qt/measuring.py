@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
 
 _LINES, _CHOSEN, _DRAWN = "#ffd84d", "#ffffff", "#7cfc00"  # of no region, and apart from grey
-LESION, DISTANCE, NEW = "lesion", "distance", "new"
+LESION, DISTANCE = "lesion", "distance"
 _MOST_STEPS = 24  # tables, each with the user's corrections, of results looked at before
 
 
