@@ -96,6 +96,12 @@ METRICS: Mapping[str, Metric] = {metric.name: metric for metric in OWN + install
 """All of them by name, in the order of their columns."""
 
 
+def of_other_packages() -> dict[str, Metric]:
+    """Those of :data:`METRICS` that are not ours, by name."""
+    ours = {metric.name for metric in OWN}
+    return {name: metric for name, metric in METRICS.items() if name not in ours}
+
+
 def measure_all(
     prediction: IntArray, reference: IntArray, task: Task, spacing: Sequence[float]
 ) -> dict[str, dict[str, float]]:

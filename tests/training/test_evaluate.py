@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,20 @@ from small import write_subject
 
 from mrseg_training.calibration import Calibration, scaled_error
 from mrseg_training.data.splits import write_split
-from mrseg_training.evaluate import OUTPUTS, evaluate
+from mrseg_training.evaluate import OUTPUTS, evaluate, rows_csv
 from mrseg_training.evaluate_models import evaluate_models
 from mrseg_training.lesion_table import sensitivity
-from mrseg_training.measure import far_from
-from mrseg_training.paper_table import summarise
+from mrseg_training.measure import Reference, far_from, measured_row, scores
+from mrseg_training.paper_table import summarise, table_markdown
 from napari_mrseg import cli
-from napari_mrseg.compare.metrics import lesion_wise, region_dice, region_mask, surface_dice
+from napari_mrseg.compare import metric
+from napari_mrseg.compare.metrics import BoolArray, lesion_wise, region_dice, region_mask, sizes, surface_dice
 from napari_mrseg.errors import InputError
+from napari_mrseg.extend import Metric
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
-from napari_mrseg.tasks import BRATS
+from napari_mrseg.tasks import BRATS, Region, Task
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +89,6 @@ def test_numbers_are_the_engines(done: tuple[Path, dict]) -> None:
 
 def test_what_lies_far_from_the_reference_is_measured(done: tuple[Path, dict]) -> None:
     """The millilitres more than 15 mm away are those of the prediction's voxels whose nearest true one is so far."""
-    from napari_mrseg.compare.metrics import sizes
-
     truth, spacing = np.zeros((40, 6, 5), dtype=bool), (1.0, 2.0, 3.0)
     truth[3, 2, 2] = True
     places = np.stack(np.nonzero(np.ones_like(truth)), 1) * spacing
@@ -265,6 +266,35 @@ def test_both_conventions_for_an_absent_region() -> None:
     assert found["volume"] == pytest.approx({"bias": 2 / 3, "low": 2 / 3 - spread, "high": 2 / 3 + spread})
     low, high = found["interval"]
     assert 0 <= low < found["dice"] < high <= 1
+
+
+def test_a_metric_of_another_package_has_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured where both have the region, and in table.csv, table.json and table.md beside ours."""
+
+    class Difference(Metric):
+        name, title = "difference", "voxels off"
+
+        def explain(self, region: Region, task: Task) -> str:
+            return ""
+
+        def measure(self, prediction: BoolArray, reference: BoolArray, spacing: Sequence[float]) -> float:
+            return float((prediction != reference).sum())
+
+    monkeypatch.setattr(metric, "METRICS", {**metric.METRICS, "difference": Difference()})
+    truth = np.zeros((6, 6, 6), np.uint8)
+    truth[1:4, 1:4, 1:4] = 2  # edema: whole tumour alone
+    found = truth.copy()
+    found[1, 1, 1:3] = 0
+    reference = Reference.of(truth, BRATS, (1.0, 1.0, 1.0), 0.001)
+    row = measured_row("a", ["flair"], sizes(found, BRATS, 0.001), reference) | scores(
+        found, reference, hd95=False
+    )
+    assert row["metrics"]["difference"] == pytest.approx({"WT": 2.0, "TC": np.nan, "ET": np.nan}, nan_ok=True)
+    document = {"subjects": ["a"], "data": "d", **summarise([row], BRATS)}
+    assert document["average"]["WT"]["metrics"] == {"difference": 2.0}
+    assert "| WT voxels off |" in table_markdown(document, BRATS, "by hand", "")
+    lines = [line.split(",") for line in rows_csv([row], BRATS).splitlines()]
+    assert dict(zip(*lines, strict=True))["WT_difference"] == "2"
 
 
 def test_lesions_found_are_counted_by_their_size() -> None:

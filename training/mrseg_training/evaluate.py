@@ -367,8 +367,10 @@ def rows_csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
     counted = ("dice", "hd95", "count", "missed", "false", "small", "surface_dice")
     lesions = [(r, kind) for kind in counted for r in regions] if rows and "lesions" in rows[0] else []
     measures = list(SALIENCY) if is_saliency(task) else []
+    further = [(r, kind) for kind in (rows[0].get("metrics", {}) if rows else {}) for r in regions]
     heads = ["subject", "combination", *(f"{r}_{kind}" for kind in kinds for r in regions)]
     heads += [f"{r}_{'lesion_' if kind != 'surface_dice' else ''}{kind}" for r, kind in lesions]
+    heads += [f"{r}_{kind}" for r, kind in further]
     writer.writerow([*heads, *measures, *(["mean_iou"] if is_classes(task) else [])])
     for row in rows:
         numbers = [row["dice"][r] for r in regions] + [row["hd95"].get(r, float("nan")) for r in regions]
@@ -376,6 +378,7 @@ def rows_csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
         cells = ["" if np.isnan(n) else f"{n:.6g}" for n in numbers]
         there = [str(int(row["present"][r])) for r in regions]
         there += [f"{row['lesions'][r][kind]:.6g}" for r, kind in lesions]
+        there += ["" if np.isnan(n := row["metrics"][kind][r]) else f"{n:.6g}" for r, kind in further]
         images = [f"{row['saliency'][m]:.6g}" for m in measures]
         if is_classes(task):
             images.append(f"{mean_iou([row['overlap']]):.6g}")

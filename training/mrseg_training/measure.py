@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrseg_training.paper_table import is_classes
+from napari_mrseg.compare.metric import of_other_packages
 from napari_mrseg.compare.metrics import (
     BoolArray,
     Box,
@@ -83,7 +84,8 @@ def scores(
     lesions: bool = False,
     probabilities: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """Dice (both empty = 1), HD95 in mm and ``far``, the size of what is found far from the reference.
+    """Dice (both empty = 1), HD95 in mm, ``far``, the size of what is found far from the reference, and ``metrics`` of
+    other packages, not a number where the region is empty in either.
 
     ``lesions``: of each region also its lesion-wise scores (BraTS 2023) and surface Dice at :data:`TOLERANCE_MM`. All
     is computed in the box that holds whatever was found or is true. ``probabilities`` (I, P, L): of images with one
@@ -97,6 +99,7 @@ def scores(
         "dice": region_dice(labels[box], truth[box], task),
         "hd95": region_hd95(labels[box], truth[box], task, reference.spacing) if hd95 else {},
         "far": _far_size(labels, reference),
+        "metrics": _of_other_packages(labels[box], truth[box], reference),
     }
     if lesions:
         row["lesions"] = {
@@ -136,6 +139,17 @@ def _lesions(found: Labels, truth: Labels, region: Region, spacing: Sequence[flo
         "surface_dice": surface_dice(a, b, spacing, TOLERANCE_MM),
         "each": [[lesion.size, float(lesion.found)] for lesion in one.lesions],
     }
+
+
+def _of_other_packages(found: Labels, truth: Labels, reference: Reference) -> dict[str, dict[str, float]]:
+    measured: dict[str, dict[str, float]] = {}
+    for name, metric in of_other_packages().items():
+        measured[name] = {}
+        for region in reference.task.regions:
+            a, b = region_mask(found, region), region_mask(truth, region)
+            both = bool(a.any() and b.any())
+            measured[name][region.name] = metric.measure(a, b, reference.spacing) if both else float("nan")
+    return measured
 
 
 def _far_size(labels: Labels, reference: Reference) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from mrseg_training.lesion_table import lesion_lines, sensitivity
 from mrseg_training.markdown import number, table
 from mrseg_training.volume_agreement import agreement, volume_lines
+from napari_mrseg.compare.metric import of_other_packages
 from napari_mrseg.compare.metrics import PENALTY_MM, penalised
 from napari_mrseg.compare.statistics import interval, resampled_means
 from napari_mrseg.tasks import Task
@@ -49,6 +50,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
     ``dice``: an absent region found absent counts as 1 (BraTS challenge, RFNet family). ``dice_present``: only
     subjects that have the region, as MONAI's DiceMetric does. ``n`` counts the latter. ``hd95``: where both have the
     region; ``hd95_penalised``: over all subjects, 374 mm where one lacks it, 0 where both do (BraTS challenges).
+    ``metrics``: of other packages, by name, where both have the region.
     ``interval``: of the mean in ``dice``, 95 %, by bootstrap over subjects; at the foot, of the mean over the
     combinations that each subject has.
     """
@@ -60,24 +62,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
             continue
         entry: dict[str, Any] = {"combination": list(combination), "subjects": len(own)}
         for name in regions:
-            having = [row for row in own if row["present"][name]]
-            entry[name] = {
-                "dice": _mean([row["dice"][name] for row in own]),
-                "dice_present": _mean([row["dice"][name] for row in having]),
-                "n": len(having),
-                "hd95": _mean([row["hd95"].get(name, np.nan) for row in having]),
-                "hd95_penalised": _mean([_penalised(row, name, task) for row in own]),
-                "missed": sum(row["size"][name] == 0 for row in having),
-                "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
-            }
-            entry[name]["volume"] = agreement([(row["size"][name], row["reference"][name]) for row in own])
-            if len(own) > 1:
-                entry[name]["interval"] = _interval([row["dice"][name] for row in own])
-            if "lesions" in own[0]:
-                each = [row["lesions"][name] for row in own]
-                kinds = [kind for kind in each[0] if kind != "each"]
-                entry[name]["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in kinds}
-                entry[name]["lesions"]["sensitivity"] = sensitivity([one["each"] for one in each])
+            entry[name] = _of_region(own, name, task)
         if is_saliency(task):
             entry["saliency"] = {m: _mean([row["saliency"][m] for row in own]) for m in SALIENCY}
             # As papers state it: the maximum of the mean curve, not the mean of each image's own maximum.
@@ -88,16 +73,18 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
         table.append(entry)
     foot: dict[str, Any] = {"average": {}, "sd": {}}
     for name in regions:
+        average, sd = foot["average"].setdefault(name, {}), foot["sd"].setdefault(name, {})
         for kind in ("dice", "dice_present", "hd95", "hd95_penalised"):
-            values = np.array([entry[name][kind] for entry in table], dtype=float)
-            values = values[~np.isnan(values)]
-            foot["average"].setdefault(name, {})[kind] = float(values.mean()) if len(values) else float("nan")
-            foot["sd"].setdefault(name, {})[kind] = float(values.std()) if len(values) else float("nan")
+            average[kind], sd[kind] = _spread([entry[name][kind] for entry in table])
+        average["metrics"], sd["metrics"] = {}, {}
+        for kind in table[0][name]["metrics"] if table else ():
+            values = [entry[name]["metrics"][kind] for entry in table]
+            average["metrics"][kind], sd["metrics"][kind] = _spread(values)
         by_subject: dict[str, list[float]] = {}
         for row in rows:
             by_subject.setdefault(row["subject"], []).append(row["dice"][name])
         if len(by_subject) > 1:
-            foot["average"][name]["interval"] = _interval([_mean(dice) for dice in by_subject.values()])
+            average["interval"] = _interval([_mean(dice) for dice in by_subject.values()])
     for name, function in (("average", np.mean), ("sd", np.std)):
         if is_saliency(task):
             values_of = {m: [entry["saliency"][m] for entry in table] for m in SALIENCY}
@@ -105,6 +92,38 @@ def summarise(rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
         if is_classes(task):
             foot[name]["mean_iou"] = float(function([entry["mean_iou"] for entry in table]))
     return {"rows": table, **foot}
+
+
+def _of_region(own: Sequence[Mapping[str, Any]], name: str, task: Task) -> dict[str, Any]:
+    """What the rows of one combination say of one region."""
+    having = [row for row in own if row["present"][name]]
+    found: dict[str, Any] = {
+        "dice": _mean([row["dice"][name] for row in own]),
+        "dice_present": _mean([row["dice"][name] for row in having]),
+        "n": len(having),
+        "hd95": _mean([row["hd95"].get(name, np.nan) for row in having]),
+        "hd95_penalised": _mean([_penalised(row, name, task) for row in own]),
+        "missed": sum(row["size"][name] == 0 for row in having),
+        "false_size": _mean([row["size"][name] for row in own if not row["present"][name]]),
+        "volume": agreement([(row["size"][name], row["reference"][name]) for row in own]),
+        "metrics": {
+            kind: _mean([row["metrics"][kind][name] for row in having]) for kind in own[0].get("metrics", {})
+        },
+    }
+    if len(own) > 1:
+        found["interval"] = _interval([row["dice"][name] for row in own])
+    if "lesions" in own[0]:
+        each = [row["lesions"][name] for row in own]
+        kinds = [kind for kind in each[0] if kind != "each"]
+        found["lesions"] = {kind: _mean([float(one[kind]) for one in each]) for kind in kinds}
+        found["lesions"]["sensitivity"] = sensitivity([one["each"] for one in each])
+    return found
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation over the combinations that have a value."""
+    known = np.array([v for v in values if not np.isnan(v)], dtype=float)
+    return (float(known.mean()), float(known.std())) if len(known) else (float("nan"), float("nan"))
 
 
 def _interval(values: Sequence[float]) -> list[float]:
@@ -143,7 +162,14 @@ def table_markdown(document: Mapping[str, Any], task: Task, made_by: str, seen: 
     distance = f"HD95 or {PENALTY_MM:g}" if task.ndim == 3 else ""
     kinds = {"dice": "Dice", "dice_present": "Dice, present", "hd95": "HD95"}
     kinds |= {"hd95_penalised": distance} if distance else {}
-    heads += [f"{r} {title}" for title in kinds.values() for r in regions]
+    further = {
+        k: m
+        for k, m in of_other_packages().items()
+        if regions and k in document["average"][regions[0]]["metrics"]
+    }
+    heads += [
+        f"{r} {title}" for title in (*kinds.values(), *(m.title for m in further.values())) for r in regions
+    ]
     rows = []
     for row in document["rows"]:
         used = tuple(row["combination"])
@@ -154,10 +180,12 @@ def table_markdown(document: Mapping[str, Any], task: Task, made_by: str, seen: 
             for name in regions:
                 text = _number(row[name][kind], kind)
                 cells.append(f"({text})" if name in unseen else text)
+        cells += [number(row[name]["metrics"][kind], 3) for kind in further for name in regions]
         rows.append(cells)
     for title in ("average", "sd"):
         cells = [title, *[""] * (len(task.names) - 1), *_images(document[title], task)]
         cells += [_number(document[title][name][kind], kind) for kind in kinds for name in regions]
+        cells += [number(document[title][name]["metrics"][kind], 3) for kind in further for name in regions]
         rows.append(cells)
     penalty = (
         f"; HD95 or {PENALTY_MM:g}: over all subjects, {PENALTY_MM:g} where one lacks it, 0 where both do"
