@@ -31,6 +31,9 @@ LENGTHS = ("epochs", "steps", "minutes")
 _ANY_NETWORK = OF_ANY_NETWORK | {"network", "arguments", "pretrained"}  # the rest is unimrseg's
 
 
+_SKETCHES: dict[tuple[type[Network], str, Task], Network] = {}
+
+
 class ModelPart(Part):
     """The network by its name (:func:`~napari_mrseg.models.network.find_network`) and what it is made of.
 
@@ -87,12 +90,21 @@ class ModelPart(Part):
         return network
 
     def sketch(self, task: Task) -> Network:
-        """:meth:`make` without memory, to ask for its shape. Raises ValueError for arguments that do not fit."""
+        """:meth:`make` without memory, to ask for its shape. Raises ValueError for arguments that do not fit.
+
+        The same settings give the same network again: every change of a configuration is checked, and making one takes
+        longer than all else in that.
+        """
         try:
-            with torch.device("meta"):
-                return self.make(task, adapters=True, weights=False)
+            which = find_network(self.network), self.model_dump_json(), task
+            if which not in _SKETCHES:
+                with torch.device("meta"):
+                    _SKETCHES[which] = self.make(task, adapters=True, weights=False)
+            return _SKETCHES[which]
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def _arguments(self) -> dict[str, Any]:
