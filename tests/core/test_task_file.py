@@ -192,3 +192,18 @@ def test_words_and_colours_may_differ(folder: Path) -> None:
     known = get_task("small-task")
     other = replace(known, title="another title")
     assert TASKS.learn(other, "here") is known
+
+
+def test_a_worker_of_a_cohort_learns_the_task_from_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another computer neither file nor environment is there: the model's folder is asked."""
+    from napari_mrseg.cohort.work import Order, _task
+
+    sha256 = load_model(folder).sha256
+    monkeypatch.setenv(FILES, "")
+    monkeypatch.delitem(TASKS._read, "small-task")
+    with pytest.raises(InputError, match="Unknown task"):
+        get_task("small-task")
+    order = Order(model=str(folder), sha256=sha256, task="small-task", device="cpu", precision="fp32")
+    assert _task(order).names == ("a", "b")
