@@ -4,6 +4,12 @@ xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/memory_growth.py -o gr
 
 Resident memory after each step. Predictions are kept within a budget that both parts fill early, so what rises
 after that is a leak: the slope over the second half is reported, per toggle and per study.
+
+With ``--folders`` real studies are opened one after the other instead, as the dock opens them, each painted in, until
+``--studies`` were (the folders again and again); and the layers are counted:
+
+xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb python benchmarks/memory_growth.py \\
+    --model compact --studies 30 --folders ../shared/data/BraTS*
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.timing import turn
 from napari_mrseg.bench.response_time import finished, until
 from napari_mrseg.bench.synthetic import Subject, random_model, renamed
+from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.models.store import load_model
 from napari_mrseg.session.state import Session
@@ -29,8 +36,9 @@ BUDGET = 600 * 10**6  # bytes; the 15 predictions of a whole brain at 1 mm take 
 
 
 def resident_mb() -> float:
-    """Memory this process holds now, MB (Linux)."""
+    """Memory this process holds now, MB (Linux), without what it keeps free for the next run."""
     gc.collect()
+    release_freed_memory()
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS"))
 
@@ -74,6 +82,29 @@ def studies(session: Session, study: Any, count: int) -> dict[str, Any]:
     return growth(samples)
 
 
+def opened(session: Session, dock: Any, folders: list[Path], count: int) -> dict[str, Any]:
+    """Memory and layers after each of ``count`` studies was read, segmented, and painted in; nothing is saved."""
+    samples, layers = [], []
+    for step in range(count):
+        folder = folders[step % len(folders)]
+        dock.layers.given_up = list(dock.layers.unsaved())  # "Discard", without the question
+        dock.open([folder])
+        until(lambda: dock.case.text() == session.study.case if session.study else False, lambda: turn(20))
+        until(lambda: finished(session) and dock.settled, lambda: turn(20))
+        there = [layer for layer in dock.viewer.layers if layer is not dock.layers.reference]
+        layers.append(len(there))
+        copy = dock.layers.edit_copy()
+        copy.paint(dock.layers.voxel_shown(), 3)
+        until(lambda: dock.settled, lambda: turn(20))
+        turn(500)
+        samples.append(resident_mb())
+        print(f"{step + 1:3d} {folder.name}: {samples[-1]:.0f} MB, {layers[-1]} layers", flush=True)
+    dock.layers.given_up = list(dock.layers.unsaved())
+    found = growth(samples)
+    after, rest = samples[min(4, count - 1)], samples[5:] or samples[-1:]
+    return {**found, "layers": layers, "after_fifth_mb": after, "most_after_it": max(rest) / after}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -82,24 +113,31 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--toggles", type=int, default=200)
     parser.add_argument("--studies", type=int, default=20)
+    parser.add_argument(
+        "--folders", nargs="+", type=Path, help="of real studies, to open one after the other"
+    )
+    parser.add_argument("--budget", type=int, default=BUDGET // 10**6, help="MB of predictions that are kept")
     parser.add_argument("--quick", action="store_true", help="a small scan, to try the command")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write JSON here")
     args = parser.parse_args()
     subject = Subject(shape=(40, 48, 48), brain=(30, 38, 30)) if args.quick else Subject()
-    study = subject.open()
-    session = Session(device=args.device, cache=PredictionCache(BUDGET))
+    session = Session(device=args.device, cache=PredictionCache(args.budget * 10**6), sweep=not args.folders)
     with tempfile.TemporaryDirectory() as folder:
         session.set_model(
             load_model(args.model) if args.model else random_model(Path(folder) / "random", "compact")
         )
         viewer, dock = open_window(session)
-        session.set_study(study)
-        number = len(study.task.combinations(study.present))
-        until(lambda: len(session.predictions) == number, lambda: turn(50))
-        found = {
-            "toggles": toggles(session, dock, args.toggles),
-            "studies": studies(session, study, args.studies),
-        }
+        if args.folders:
+            found = {"opened": opened(session, dock, args.folders, args.studies)}
+        else:
+            study = subject.open()
+            session.set_study(study)
+            number = len(study.task.combinations(study.present))
+            until(lambda: len(session.predictions) == number, lambda: turn(50))
+            found = {
+                "toggles": toggles(session, dock, args.toggles),
+                "studies": studies(session, study, args.studies),
+            }
         viewer.close()
         session.close()
     for name, part in found.items():
@@ -107,6 +145,11 @@ def main() -> None:
             f"{name}: {part['first_mb']:.0f} MB after the first, {part['last_mb']:.0f} MB after {len(part['mb'])}, "
             f"most {part['most_mb']:.0f} MB, slope over the second half {part['slope_mb']:+.3f} MB each"
         )
+        if "layers" in part:
+            print(
+                f"{part['after_fifth_mb']:.0f} MB after the fifth, at most {part['most_after_it']:.1%} of it later; "
+                f"layers of each: {sorted(set(part['layers']))}"
+            )
     if args.output:
         args.output.write_text(json.dumps(found, indent=2) + "\n")
 

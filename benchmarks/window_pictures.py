@@ -4,6 +4,8 @@
         python benchmarks/window_pictures.py ../shared/data/BraTS2021_01478 -o docs/images/window \\
             [--sizes 1366x768 1600x1000] [--only edit keys ...]
 
+The pictures of small windows: --sizes 960x540 1024x700 1366x768 --only panes panes-edit
+
 Scans under CC BY 4.0 (BraTS): name their sources.
 """
 
@@ -31,6 +33,7 @@ from napari_mrseg.session.state import Session
 _PATIENCE = 300.0  # seconds
 _LARGEST = 120_000  # bytes of a picture; a larger one gets fewer colours
 _ALT = Qt.KeyboardModifier.AltModifier
+_PANES = {"panes", "panes-edit"}
 
 
 class Tour:
@@ -138,6 +141,9 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.picture(
         "opened"
     )  # 5: head large, at the finding, words above it; 4: all in sight; 9: the slider says axial
+    if tour.only and set(tour.only) <= _PANES:
+        panes(tour)
+        return
     keys = dock.show_keys()
     tour.screen("keys")
     keys.close()
@@ -196,6 +202,24 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
         tour.until(lambda: "Found: " in booth.caption.text(), "what the tour found")
         tour.picture("tour")
         booth.close()
+
+
+def panes(tour: Tour) -> None:
+    """Four panes in the reading layout: the lesions in their table, and the tools of an edit."""
+    dock, window = tour.dock, tour.viewer.window._qt_window
+    dock.reading.set(True)
+    if not dock.three_planes.shown:
+        tour.click(dock.panel.planes_button)
+    window.resize(*tour.size)
+    tour.click(dock.panel.measure_button)
+    tour.until(lambda: dock.measuring.table is not None and dock.measuring.settled, "the lesions")
+    QTest.qWait(1500)
+    dock.fit.again()
+    tour.picture("panes")
+    tour.click(dock.panel.measure_button)
+    tour.click(dock.panel.edit_button)
+    tour.until(lambda: dock.settled, "the copy")
+    tour.picture("panes-edit")
 
 
 def compare(tour: Tour) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QSizePolicy, QToolBar
 
 from napari_mrseg._qt.reading import window_of
+from napari_mrseg._qt.result import UNCHANGED
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg._qt.text_labels import ElidedLabel
 from napari_mrseg.compare.trust import MARKS
@@ -25,10 +26,15 @@ from napari_mrseg.session.state import Session
 
 _FIRST = 10**5  # in napari's order of overlays at one place: above the letter, which has 10**6
 _SPACER = "mrseg-spacer"
-_FONT = 9
-_CAPITAL, _DIGIT, _OTHER = 12.0, 8.4, 7.6  # pixels of a character at that size
-_LINE = 19  # pixels
+_FONT = 9  # points
+# In a canvas lower than so many pixels the words stand in the corner, beside the letter, in so many points.
+_CORNERS = ((240, 6), (300, 7), (360, 8))
+_CAPITAL, _DIGIT, _OTHER = 12.0, 8.4, 7.6  # pixels of a character at the usual size
+_LINE = 19  # pixels of a line at that size
 _MARGIN = 16  # pixels, at each side
+_ABOVE = 10  # pixels above and below the words
+_CORNER = 0.4  # of the width of such a canvas
+_NARROW = 420  # pixels of a canvas in which all words would take many lines
 _LOW = 480  # pixels of a canvas in which more than a line would lie on the head, or make it small
 # What a short line leaves to the strip.
 _IN_STRIP = ("model ", "final at ")
@@ -55,6 +61,7 @@ class Annotation:
         fields = "text", "visible", "position", "font_size", "color", "box_color"
         self.brief: set[str] = set()
         self._said, self._stripped, self._closed = "", False, False
+        self._in_corner = False
         self._strip: _Strip | None = None
         self._before = {name: getattr(self._overlay, name) for name in fields}
         self._shown: dict[str, object] = {}
@@ -71,7 +78,10 @@ class Annotation:
     @property
     def height(self) -> int:
         """Pixels that the words take, for the camera."""
-        return _LINE * (1 + str(self._overlay.text).count("\n")) + _MARGIN if self._overlay.visible else 0
+        lines = 1 + str(self._overlay.text).count("\n")
+        if self._in_corner or not self._overlay.visible:
+            return 0
+        return _LINE * lines + _ABOVE
 
     def refresh(self, event: object = None, *, now: bool = False) -> None:
         """``now``: whether the window is ready or not."""
@@ -83,10 +93,18 @@ class Annotation:
             self.brief.add("low")
         elif height > _LOW + 2 * _LINE + _MARGIN:  # the strip itself takes some of it
             self.brief.discard("low")
-        width = float(self._viewer.canvas.size[1]) - 2 * _MARGIN
+        width = float(self._viewer.canvas.size[1])
+        (self.brief.add if width < _NARROW else self.brief.discard)("narrow")
+        points = next((small for low, small in _CORNERS if 0 < height < low), _FONT)
+        self._in_corner = points != _FONT
+        self._size_words(points)
         parts = [*([] if study is None else [study.case]), *self._words()]
         self._show_strip(parts)
-        lines = in_lines(brief(parts) if self.brief else parts, width)
+        if self._in_corner:
+            parts = [p.removeprefix(f"{UNCHANGED}: ").replace(" + ", "+") for p in brief(parts)]
+            lines = in_lines(parts, _CORNER * width * _FONT / points)
+        else:
+            lines = in_lines(brief(parts) if self.brief else parts, width - 2 * _MARGIN)
         style: dict[str, object] = {
             "color": "#ffb74d" if session.stale else "#f2f5f7",
             "text": "\n".join(lines),
@@ -98,10 +116,17 @@ class Annotation:
         same_room = bool(self._shown) and before == breaks
         if not same_room:
             self._spacer.text = "\n".join([" "] * (breaks + 1))
+        if self._spacer.visible == self._in_corner:
+            self._spacer.visible = not self._in_corner
         with self._places_kept() if same_room else nullcontext():
             for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)
         self._shown = style
+
+    def _size_words(self, points: int) -> None:
+        for overlay in (self._overlay, self._spacer):
+            if overlay.font_size != points:
+                overlay.font_size = points
 
     def _places_kept(self) -> AbstractContextManager[Any]:
         """Within it napari does not place all overlays anew, which costs a second frame: ours keeps its corner."""
@@ -166,10 +191,16 @@ def _strip_in(viewer: Any) -> _Strip | None:
     return None if window is None else _Strip(window)
 
 
-def brief(parts: list[str]) -> list[str]:
-    """The parts that a picture must not go without: whose it is, its marks, its scans, its use."""
+def shortened(parts: list[str]) -> list[str]:
+    """Without the model, the seconds, and the number of the combination."""
     kept = [p for p in parts if not p.startswith(_IN_STRIP) and not _TIMED.search(p)]
     kept = [p.partition(": ")[2] if p.startswith("combination ") else p for p in kept]
+    return [p for p in kept if p]
+
+
+def brief(parts: list[str]) -> list[str]:
+    """The parts that a picture must not go without: whose it is (the first), its marks, its scans, its use."""
+    kept = [p.removesuffix(f" of {parts[0]}") for p in shortened(parts)]
     return [p.partition(":")[0] if p.startswith(_MARKED) else p for p in kept]
 
 

@@ -9,15 +9,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from napari_mrseg._qt.orientation import letter_room
 from napari_mrseg._qt.rays import content_box
 
 _ROOM = 0.94  # of the space there is
-_SIDE = 30  # pixels for a letter beside the head
-_LOW, _ABOVE = (
-    400,
-    42,
-)  # pixels: in a canvas lower than that a letter, which is as large, needs more above and below
-_TINY = 220  # pixels of a canvas in which a letter may lie on the head
 
 
 class CameraFit:
@@ -34,9 +29,12 @@ class CameraFit:
         self._busy = False
         viewer.mouse_drag_callbacks.append(self._dragged)
         viewer.mouse_wheel_callbacks.append(self._zoomed)
-        self._sources = viewer.canvas.events.size, viewer.dims.events.order, viewer.dims.events.ndisplay
+        self._sources = viewer.canvas.events.size, viewer.dims.events.ndisplay
         for source in self._sources:
             source.connect(self._again)
+        self._order, self._last_zoom = tuple(viewer.dims.order), float(viewer.scene.camera.zoom)
+        viewer.dims.events.order.connect(self._turned)
+        viewer.scene.camera.events.zoom.connect(self._zooms)
 
     def follow(self, layer: Layer) -> None:
         """Show all of ``layer`` that rises above its background."""
@@ -82,12 +80,12 @@ class CameraFit:
             return 0.0
         size = box[:, 1] - box[:, 0]
         shown = list(viewer.dims.displayed)
+        letters = 2 * letter_room(height)
         if viewer.dims.ndisplay == 3:
-            return min(height, width) / float(size[shown].max()) * _ROOM
+            return (min(height, width) - letters) / float(size[shown].max()) * _ROOM
         row, column = shown
-        above = _SIDE if height > _LOW else _ABOVE if height > _TINY else _SIDE / 4
-        room = height - self._words() - 2 * above
-        return float(min(room / size[row], (width - 2 * _SIDE) / size[column])) * _ROOM
+        room = height - self._words() - letters
+        return float(min(room / size[row], (width - letters) / size[column])) * _ROOM
 
     def _aim(self, zoom: float) -> None:
         viewer, box = self._viewer, self._box
@@ -108,8 +106,29 @@ class CameraFit:
     def close(self) -> None:
         for source in self._sources:
             source.disconnect(self._again)
+        self._viewer.dims.events.order.disconnect(self._turned)
+        self._viewer.scene.camera.events.zoom.disconnect(self._zooms)
         self._viewer.mouse_drag_callbacks.remove(self._dragged)
         self._viewer.mouse_wheel_callbacks.remove(self._zoomed)
+
+    def _zooms(self, event: Any = None) -> None:
+        """Take note of the zoom, unless napari set it because another plane is shown."""
+        if tuple(self._viewer.dims.order) == self._order:
+            self._last_zoom = float(self._viewer.scene.camera.zoom)
+
+    def _turned(self, event: Any = None) -> None:
+        """Another plane, of which napari shows all: a zoom of the user's stays, about the place looked at."""
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        self._order = tuple(dims.order)
+        if not self._moved_by_user:
+            self.apply()
+        elif dims.ndisplay == 2:
+            self._busy = True
+            try:
+                camera.zoom = self._last_zoom
+                camera.center = (0.0, *(dims.point[axis] for axis in dims.displayed))
+            finally:
+                self._busy = False
 
     def _again(self, event: Any = None) -> None:
         if not self._moved_by_user:

@@ -37,6 +37,7 @@ from napari_mrseg._qt.recent import RecentMenu
 from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
+from napari_mrseg._qt.scale_bar import ScaleBar
 from napari_mrseg._qt.side_by_side import SideBySide
 from napari_mrseg._qt.statusline import StatusLine
 from napari_mrseg._qt.style import DOCK, follow_theme, restyle
@@ -48,6 +49,7 @@ from napari_mrseg._qt.user_settings import follow_style, remember, remembered, r
 from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
+from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import joined
 from napari_mrseg.tasks import use_palette
@@ -98,7 +100,7 @@ class MrsegDock(QWidget):
         self.result = Result(self.session, self.layers, self)
         self.trusting = TrafficLight(self.session, self)
         self.result.judged = lambda: self.trusting.trust
-        self.letters = OrientationLetters(viewer)
+        self.letters, self.scale_bar = OrientationLetters(viewer), ScaleBar(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
         self.planes, self.fit = Planes(viewer), CameraFit(viewer, lambda: self.annotation.height)
         self.three_planes = ThreePlanes(
@@ -317,6 +319,8 @@ class MrsegDock(QWidget):
                 self._recall()
             self.overlay_style.visible = self.overlay_style.visible or another
             self._show_legend()  # with the line that says what is on screen, not a frame later
+            if another:
+                self.later(release_freed_memory)  # of the study before, whose layers are gone by now
         self._describe(now=study is None)  # whatever was read meanwhile: of the old one nothing stays
 
     def _recall(self) -> None:
@@ -421,8 +425,7 @@ class MrsegDock(QWidget):
         restyle(self.banner, "state", state)
         restyle(self.banner, "trust", trust.level if trust is not None and state != "stale" else "")
         sure = [trust.headline] if trust is not None and trust.level == "green" and state == "final" else []
-        self.banner.setText(" · ".join([*sure, *self.result.words()]))
-        self.banner.setToolTip("" if trust is None else trust.explained)
+        self.panel.say([*sure, *self.result.words()], "" if trust is None else trust.explained)
         self.annotation.refresh(now=now)
         self.three_planes.refresh()
         self.beside.refresh()
@@ -565,6 +568,7 @@ def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
         dock.updates,
         dock.keys,
         dock.letters,
+        dock.scale_bar,
         dock.annotation,
         dock.three_planes,
         dock.beside,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QGridLayout,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QWidget,
 )
 
+from napari_mrseg._qt.in_sight import bring_into_sight
 from napari_mrseg.tasks import Task
 
 BRUSH, ERASE, FILL, TAKE = "paint", "erase", "fill", "take"
@@ -33,7 +37,7 @@ class EditPanel(QWidget):
         unit, small = task.length_unit, task.unit
         self.labels = QComboBox()
         for label in task.labels:
-            self.labels.addItem(label.title, label.code)
+            self.labels.addItem(f"{label.name}, {label.title}", label.code)
         self.labels.setAccessibleName("Label to paint")
         self.labels.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.labels.setMinimumContentsLength(8)
@@ -42,12 +46,14 @@ class EditPanel(QWidget):
         self.size = QSpinBox()
         self.size.setRange(1, 200)
         self.size.setPrefix("⌀ ")
+        self.size.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # as below
         self.size.setAccessibleName("Brush size")
         self.size.setToolTip("Brush size in voxels")
         self.size.valueChanged.connect(self.size_chosen)
         self.mm = _number(0.1, 50.0, 2.0, f" {unit}", "How far to grow, shrink or smooth")
         self.small = _number(0.001 if task.ndim == 3 else 1, 1e6, 0.1 if task.ndim == 3 else 20, f" {small}",
                              "Connected findings below this size are removed")  # fmt: skip
+        self.small.setPrefix("< ")
         self.small.setDecimals(3 if task.ndim == 3 else 0)
         self.tools = {
             BRUSH: _tool("Brush", "Paint the label"),
@@ -61,7 +67,7 @@ class EditPanel(QWidget):
             SMOOTH: _button("Smooth", "Round the label's border off by this distance"),
             HOLES: _button("Fill holes", "Fill what the label encloses in the slices of this plane"),
             BETWEEN: _button("Interpolate", "Fill the gaps between slices of this plane that you painted"),
-            SMALL: _button("Remove below", "Remove connected findings that are smaller than this"),
+            SMALL: _button("Remove", "Remove connected findings that are smaller than this"),
             UNDO: _button("Undo", "Take back the last stroke or correction (Ctrl+Z)"),
             REDO: _button("Redo", "Do it again (Ctrl+Shift+Z)"),
         }
@@ -81,10 +87,20 @@ class EditPanel(QWidget):
         for row, widgets in enumerate(rows):
             for column, widget in enumerate(widgets):
                 widget.setMinimumWidth(30)
+                widget.setSizePolicy(
+                    QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+                )  # columns of one width
                 grid.addWidget(widget, row, column)
         for column in range(4):
             grid.setColumnStretch(column, 1)
-        self.setStyleSheet("QPushButton { padding: 4px 2px; font-size: 12px; }")
+        self.setStyleSheet(
+            "QPushButton { padding: 4px 0px; font-size: 12px; }"
+            "QComboBox, QAbstractSpinBox { min-width: 20px; padding-left: 3px; }"
+        )
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        super().showEvent(event)
+        bring_into_sight(self)
 
     def show_state(self, tool: str, label: int, size: int, *, undo: bool, redo: bool, busy: bool) -> None:
         """``tool`` in hand, "" if none; ``busy``: a correction is being computed."""

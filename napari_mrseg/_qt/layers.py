@@ -453,7 +453,7 @@ class StudyLayers:
 
         Raises InputError if there is no result.
         """
-        if self._copy is not None:
+        if self._copy is not None and self._copy in self.viewer.layers:
             self.viewer.layers.selection.active = self._copy
             return self._copy
         study, shown = self._study(), self.session.shown
@@ -462,7 +462,7 @@ class StudyLayers:
         task, about = shown.task, self._about(shown, study)
         layer = Labels(
             shown.labels.copy(),
-            name=f"Edited {shown.case}, {model_name(shown.model)}: {titles(task, shown.combination)}",
+            name=f"{shown.case}, {model_name(shown.model)}: {_short(shown)} edited",
             scale=study.grid.spacing,
             units=task.world_unit,
             colormap=self.colours(frozenset(), estimated_codes(shown)),
@@ -672,7 +672,12 @@ def label_colours(
 
 
 def _overlay_name(session: Session, shown: Prediction) -> str:
-    """The overlay's name: combination, then what is special about it."""
+    """The overlay's name: combination, then what is special about it. In napari's list its end is always seen."""
     marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
     mark = f" ({', '.join(marks)})" if marks else ""
-    return f"Segmentation: {titles(shown.task, shown.combination)}{mark}"
+    return f"Segmentation: {_short(shown)}{mark}"
+
+
+def _short(shown: Prediction) -> str:
+    """The combination without spaces: napari's list has room for 25 letters."""
+    return titles(shown.task, shown.combination).replace(" + ", "+")

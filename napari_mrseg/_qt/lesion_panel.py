@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -13,13 +13,13 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_mrseg._qt.in_sight import bring_into_sight
 from napari_mrseg._qt.style import restyle
 from napari_mrseg.tasks import Task
 
@@ -31,7 +31,7 @@ _TIPS = (
     "Product of both; of distances, the product with the one that crosses",
     "Centre of mass, in millimetres to the right, front and top",
 )
-_HEIGHT = 148  # pixels: five rows
+_HEIGHT, _LEAST = 148, 98  # pixels: a head and five rows, or three
 
 
 class Row(NamedTuple):
@@ -118,11 +118,11 @@ class LesionPanel(QWidget):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Bring it into sight, where the dock scrolls."""
         super().showEvent(event)
-        place = self.parentWidget()
-        while place is not None and not isinstance(place, QScrollArea):
-            place = place.parentWidget()
-        if place is not None:
-            QTimer.singleShot(0, lambda: place.ensureWidgetVisible(self))
+        bring_into_sight(self, self.table)
+
+    def fit(self, height: int) -> None:
+        """``height``: pixels of the dock that are seen at once. The table takes no more: nothing scrolls twice."""
+        self.table.setFixedHeight(max(_LEAST, min(_HEIGHT, height)))
 
     @property
     def chosen(self) -> tuple[Any, ...]:

@@ -21,6 +21,9 @@ _OPPOSITE = dict(zip("RASLPI", "LPIRAS", strict=True))
 _SECOND = 0.5  # a second letter from 30° off the axis on, as in "PL"
 _TINY = 0.02
 _COLOUR = "#ffd54a"
+_POINTS = ((300, 12), (420, 15))  # of a letter, in canvases lower than so many pixels
+_USUAL = 20
+_PADDING = (10, 4)  # pixels between what stands at a side of the canvas and that side
 
 
 def letters(codes: Sequence[str], steps: Sequence[float]) -> str:
@@ -39,6 +42,16 @@ def letters(codes: Sequence[str], steps: Sequence[float]) -> str:
         if not found or abs(v[axis]) >= _SECOND - _TINY:
             found += codes[axis] if v[axis] > 0 else _OPPOSITE[codes[axis]]
     return found[:2]
+
+
+def letter_points(height: float) -> int:
+    """The size of a letter, in points, on a canvas of ``height`` pixels."""
+    return next((points for low, points in _POINTS if height < low), _USUAL)
+
+
+def letter_room(height: float) -> int:
+    """Pixels that a letter takes above or below the head, with its ground and the space round it."""
+    return round(2.1 * letter_points(height) + 1.5 * _PADDING[1])
 
 
 def canvas_directions(viewer: ViewerModel) -> tuple[Vector, Vector] | None:
@@ -91,11 +104,13 @@ class OrientationLetters:
         self._viewer = viewer
         self._layers: tuple[Layer, ...] = ()
         self._codes: tuple[str, ...] = ()
+        self._padding = viewer.canvas.overlay_tiling.padding
+        viewer.canvas.overlay_tiling.padding = _PADDING
         self._overlays = {
             side: TextOverlay(
                 text="?",
                 position=_POSITIONS[side],
-                font_size=20,
+                font_size=_USUAL,
                 color=_COLOUR,
                 box_color=GROUND,
                 visible=False,
@@ -106,7 +121,7 @@ class OrientationLetters:
             viewer.canvas.overlays[f"mrseg_{side}"] = overlay
         camera, dims = viewer.scene.camera, viewer.dims
         self._sources = (dims.events.order, dims.events.ndisplay, dims.events.ndim,
-                         camera.events.angles, camera.events.orientation)  # fmt: skip
+                         camera.events.angles, camera.events.orientation, viewer.canvas.events.size)  # fmt: skip
         for source in self._sources:
             source.connect(self.refresh)
 
@@ -130,7 +145,10 @@ class OrientationLetters:
     def refresh(self, event: Any = None) -> None:
         there = [layer for layer in self._layers if layer in self._viewer.layers]
         named = [side_letters(self._viewer, layer, self._codes) for layer in there]
+        points = letter_points(float(self._viewer.canvas.size[0]))
         for side, overlay in self._overlays.items():
+            if overlay.font_size != points:
+                overlay.font_size = points
             texts = {letters_[side] for letters_ in named}
             overlay.text = texts.pop() if len(texts) == 1 else "?"
             overlay.visible = bool(there)
@@ -141,6 +159,7 @@ class OrientationLetters:
         self.follow(())
         for side in SIDES:
             self._viewer.canvas.overlays.pop(f"mrseg_{side}", None)
+        self._viewer.canvas.overlay_tiling.padding = self._padding
 
     def _layer_events(self) -> tuple[Any, ...]:
         each = [layer.events for layer in self._layers]

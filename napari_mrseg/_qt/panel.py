@@ -18,7 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.annotations import shortened
 from napari_mrseg._qt.edit_panel import EditPanel
+from napari_mrseg._qt.in_sight import Scroll
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.lesion_panel import LesionPanel
@@ -44,6 +46,8 @@ _SAVE = {
     2: "Write the segmentation on the pixels of the image, as PNG or TIFF",
 }
 _BANNER = 86  # pixels: four lines, reserved; what a region cannot be believed for takes the fourth
+_SHORT_BANNER = 48  # pixels: two lines, in a low dock; a strip across the window says the rest
+_LOW = 560  # pixels of a dock that is low
 _LEAST = 400  # pixels: of a screen of 1920 × 1080 scaled twice that much is left
 
 
@@ -134,13 +138,16 @@ class Panel(QWidget):
         asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
         for hidden in asked:
             hidden.setVisible(False)
-        scroll = self.scroll = QScrollArea()
+        scroll = self.scroll = Scroll()
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setMinimumHeight(40)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self._scrolled())
+        scroll.seen.connect(self.lesions.fit)
+        self.low = False
+        self._said: list[str] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 5, 4, 3)
         column.setSpacing(5)
@@ -170,6 +177,21 @@ class Panel(QWidget):
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))
         column.addWidget(self.runbar)
         _chain(self)
+
+    def say(self, parts: list[str], tip: str) -> None:
+        """What is on screen, in the banner: all of ``parts``, or in a low dock those that decide."""
+        self._said = parts
+        self.banner.setText(" · ".join(shortened(parts) if self.low else parts))
+        self.banner.setToolTip(tip)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        low = self.height() < _LOW
+        if low != self.low:
+            self.low = low
+            self.banner.setMinimumHeight(_SHORT_BANNER if low else _BANNER)
+            self.layout().setSpacing(3 if low else 5)
+            self.say(self._said, self.banner.toolTip())
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         return QSize(_INNER, _LEAST)

@@ -17,6 +17,7 @@ from napari_mrseg.display import RESEARCH_USE, model_name, numbered
 from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import Combination
 
+UNCHANGED = "Copy to paint in, unchanged"
 _PAUSE = 150  # ms after a stroke of the brush before it is measured
 
 
@@ -97,7 +98,7 @@ class Result(QObject):
                 marks.insert(0, trust.headline)
             return [*marks, *session.describe().split(" · ")]
         about, whose = about_edit(copy), layers.whose(copy)
-        what = "EDITED BY HAND" if is_edited(copy) else "Copy to paint in, unchanged"
+        what = "EDITED BY HAND" if is_edited(copy) else UNCHANGED
         return [
             f"{what}: {about['key']} of {whose}",
             *(["not saved"] if is_unsaved(copy) else []),

@@ -33,7 +33,7 @@ DOCK = """
 #MrsegDock QLabel[role="quiet"] { font-size: 12px; color: $quiet; }
 #MrsegDock QLabel[role="case"] { font-size: 16px; font-weight: 600; }
 #MrsegDock QLabel[role="size"] { font-size: 16px; font-weight: 600; }
-#MrsegDock QLabel[role="region"] { font-size: 13px; }
+#MrsegDock QLabel[role="region"] { font-size: 12px; }
 #MrsegDock QLabel[role="size"][estimated="true"], #MrsegDock QLabel[role="region"][estimated="true"],
 #MrsegDock QLabel[role="dice"][estimated="true"] {
     color: $faint; font-style: italic; }

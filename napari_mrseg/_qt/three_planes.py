@@ -16,11 +16,13 @@ from weakref import ref
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QTimer
 
 from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading_volume import Shown, VolumePane
+from napari_mrseg._qt.scale_bar import ScaleBar
 from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg.errors import InputError
 
@@ -31,6 +33,7 @@ MISSING = (
 # Of the main view's axes: head up, front to the left; the plugin's own order lays it on its side.
 _SAGITTAL = (-1, -3, -2)
 _NAMED = 400  # pixels of a slider whose name is written in full
+_NARROWEST = 120  # pixels of a pane: its slider would ask for more than half of a small window
 _SHARE = 0.5  # of the window for the panes on the right, and for those below
 
 
@@ -157,12 +160,20 @@ class ThreePlanes:
         both = manager.right_widget, manager.bottom_widget
         for pane in both:
             _name_in_full(pane.qt_viewer)
+            pane.setMinimumWidth(_NARROWEST)
         self._planes = tuple(_Plane(viewer, widget.qt_viewer.viewer, self._pick) for widget in both)
         manager.right_widget.destroyed.connect(self._gone)
         for plane in self._planes:
             plane.follow([image.name for image in self._images], self._codes, fit=True)
         self._link()
         self.volume.follow(self._codes)
+        QTimer.singleShot(0, self._halve)  # the dock beside may have taken or given room
+
+    def _halve(self) -> None:
+        manager = self._manager()
+        if self.shown and manager is not None:
+            with suppress(RuntimeError):  # the window was closed
+                _halve(manager)
 
     def _link(self) -> None:
         """One zoom for all planes: as large as fits in each, and what the user does in one is done in all."""
@@ -230,6 +241,7 @@ class _Plane:
         self.model, self._main = model, main
         self._images: list[Image] = []
         self.letters, self.fit = OrientationLetters(self.model), CameraFit(self.model, lambda: 0)
+        self.scale_bar = ScaleBar(self.model)
         self.window_level = WindowLevel(self.model, lambda: reversed(self._images))
         self.model.canvas.overlays.scale_bar.visible = True
         self.model.keymap.update(main.keymap)  # the canvas under the pointer has the keys
@@ -243,7 +255,7 @@ class _Plane:
             self.fit.follow(self._images[0])
 
     def close(self) -> None:
-        for part in (self.letters, self.fit, self.window_level):
+        for part in (self.letters, self.fit, self.scale_bar, self.window_level):
             with suppress(RuntimeError, ValueError):  # its canvas went with the window
                 part.close()
 

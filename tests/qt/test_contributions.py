@@ -59,7 +59,7 @@ def test_reading_then_opening_the_dock_loses_nothing(
     until_final(qtbot, dock)
     assert session.combination == ("flair", "t2")
     names = sorted(layer.name for layer in viewer.layers if layer is not mine)
-    assert names == ["FLAIR", "Reference", "Segmentation: FLAIR + T2", "T2"]
+    assert names == ["FLAIR", "Reference", "Segmentation: FLAIR+T2", "T2"]
     assert mine in viewer.layers
 
 

@@ -177,7 +177,7 @@ def test_the_canvas_names_the_overlay_at_once_and_the_dock_follows(qtbot: QtBot,
     assert "combination 1 of 15: FLAIR + T1 + T1ce + T2" in said
     assert not dock.settled
     qtbot.waitUntil(lambda: dock.settled, timeout=PATIENCE)
-    assert layer.name == "Segmentation: FLAIR + T1 + T1ce + T2"
+    assert layer.name == "Segmentation: FLAIR+T1+T1ce+T2"
     assert "combination 1 of 15: FLAIR + T1 + T1ce + T2" in dock.banner.text()
     assert dock.legend.notes["ET"].isHidden()
     assert dock.legend.sizes["WT"].text() == f"{session.shown.sizes['WT']:.1f} mL"
@@ -375,7 +375,7 @@ def test_a_new_study_replaces_our_layers_only(qtbot: QtBot, dock: MrsegDock) -> 
     names = [layer.name for layer in dock.viewer.layers]
     assert mine in dock.viewer.layers
     assert old not in dock.viewer.layers
-    assert sorted(names) == ["Segmentation: T1 + T2", "T1", "T2", "mine"]
+    assert sorted(names) == ["Segmentation: T1+T2", "T1", "T2", "mine"]
     assert dock.case.text() == "next"
 
 

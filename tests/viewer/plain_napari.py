@@ -174,7 +174,7 @@ def scenes() -> Steps:
     """File → Open Sample, again and again: each opens in a dock of its own kind."""
     yield lambda: window().isVisible()
     found = []
-    for title, overlay in (("Made-up", "Colour + Depth"), ("Simulated", "FLAIR"), ("Simulated", "FLAIR")):
+    for title, overlay in (("Made-up", "Colour+Depth"), ("Simulated", "FLAIR"), ("Simulated", "FLAIR")):
         before = dock() and dock().session.study
         choose("File", "Open Sample", "MRSeg", title)
         wanted = f"Segmentation: {overlay}"

@@ -127,13 +127,13 @@ def test_each_sample_opens_in_the_dock_of_its_task(napari: Any) -> None:
     """The scenes open the dock for colour and depth; the study then takes the window back; nothing is there twice."""
     scenes, *studies = napari("scenes")["found"]
     assert scenes["task"] == "rgbd-sod"
-    assert sorted(scenes["layers"]) == ["Colour", "Depth (mm)", "Reference", "Segmentation: Colour + Depth"]
+    assert sorted(scenes["layers"]) == ["Colour", "Depth (mm)", "Reference", "Segmentation: Colour+Depth"]
     assert len(studies) == 2
     for study in studies:
         assert study["task"] == "brats"
         assert study["docks"] == 1
         segmentation, *scans = sorted(study["layers"], key=lambda name: not name.startswith("Segmentation"))
-        assert segmentation == "Segmentation: FLAIR + T1 + T1ce + T2"
+        assert segmentation == "Segmentation: FLAIR+T1+T1ce+T2"
         assert scans == ["T2", "T1ce", "T1", "FLAIR", "Reference"]
 
 
