@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 
 from napari_mrseg._qt.orientation import letter_room
 from napari_mrseg._qt.rays import content_box
@@ -33,6 +34,7 @@ class CameraFit:
         for source in self._sources:
             source.connect(self._again)
         self._order, self._last_zoom = tuple(viewer.dims.order), float(viewer.scene.camera.zoom)
+        self._turning = False  # until napari is through with it
         viewer.dims.events.order.connect(self._turned)
         viewer.scene.camera.events.zoom.connect(self._zooms)
 
@@ -113,22 +115,35 @@ class CameraFit:
 
     def _zooms(self, event: Any = None) -> None:
         """Take note of the zoom, unless napari set it because another plane is shown."""
-        if tuple(self._viewer.dims.order) == self._order:
+        if not self._turning and tuple(self._viewer.dims.order) == self._order:
             self._last_zoom = float(self._viewer.scene.camera.zoom)
 
     def _turned(self, event: Any = None) -> None:
-        """Another plane, of which napari shows all: a zoom of the user's stays, about the place looked at."""
-        dims, camera = self._viewer.dims, self._viewer.scene.camera
-        self._order = tuple(dims.order)
+        """Another plane, of which napari shows all, before or after this: a zoom of the user's stays."""
+        self._order = tuple(self._viewer.dims.order)
         if not self._moved_by_user:
             self.apply()
-        elif dims.ndisplay == 2:
-            self._busy = True
-            try:
-                camera.zoom = self._last_zoom
-                camera.center = (0.0, *(dims.point[axis] for axis in dims.displayed))
-            finally:
-                self._busy = False
+            return
+        self._zoom_back()
+        if not self._turning:
+            self._turning = True
+            QTimer.singleShot(0, self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._zoom_back()
+        self._turning = False
+
+    def _zoom_back(self) -> None:
+        """The zoom that the user had, about the place that is looked at."""
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        if dims.ndisplay == 3 or not self._moved_by_user:
+            return
+        self._busy = True
+        try:
+            camera.zoom = self._last_zoom
+            camera.center = (0.0, *(dims.point[axis] for axis in dims.displayed))
+        finally:
+            self._busy = False
 
     def _again(self, event: Any = None) -> None:
         if not self._moved_by_user:

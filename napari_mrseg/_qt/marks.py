@@ -57,6 +57,7 @@ class Marks(QObject):
         self.boxes: dict[Hashable, tuple[float, float]] = {}
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
+        self._drawing = False
         self._soon.setInterval(_PAUSE)
         self._soon.timeout.connect(self._draw)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
@@ -119,6 +120,16 @@ class Marks(QObject):
             self._soon.start()
 
     def _draw(self, event: Any = None) -> None:
+        if self._drawing:  # napari moved a slider or the camera because of the layer that we are adding
+            self._draw_soon()
+            return
+        self._drawing = True
+        try:
+            self._draw_now()
+        finally:
+            self._drawing = False
+
+    def _draw_now(self) -> None:
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # taken away, perhaps with the window: a layer that comes back would keep it from emptying its list
         seen = self.seen

@@ -252,7 +252,7 @@ def test_the_prediction_cannot_be_edited_but_a_copy_can(qtbot: QtBot, dock: Mrse
     copy = dock.layers.edited()
     assert copy is not None
     assert copy.editable
-    assert "FLAIR + T1 + T1ce + T2" in copy.name
+    assert "FLAIR+T1+T1ce+T2" in copy.name
     assert "tiny 0.0" in copy.name
     copy.paint((12, 16, 14), 3)
     painted = copy.data.copy()

@@ -119,7 +119,7 @@ def test_names_of_layers_differ_where_the_list_shows_them(qtbot: QtBot, dock: Mr
     assert all("FLAIR+T1+T1ce+T2" in end for end in ends)
 
 
-def test_a_zoom_of_the_users_stays_round_the_planes(pane: ViewerModel) -> None:
+def test_a_zoom_of_the_users_stays_round_the_planes(qtbot: QtBot, pane: ViewerModel) -> None:
     """Rolled through all planes: the zoom as it was, about the place looked at; not zoomed, each plane is fitted."""
     fit = CameraFit(pane, lambda: 0)
     fit.follow(pane.layers[0])
@@ -134,6 +134,7 @@ def test_a_zoom_of_the_users_stays_round_the_planes(pane: ViewerModel) -> None:
     pane.scene.camera.zoom = 31.0
     for _ in range(3):
         pane.dims.roll()
+        qtbot.wait(1)
         assert pane.scene.camera.zoom == 31.0
         looked_at = [pane.dims.point[axis] for axis in pane.dims.displayed]
         assert pane.scene.camera.center[-2:] == pytest.approx(looked_at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
@@ -127,39 +126,3 @@ def test_alt_e_during_the_sweep_and_again(qtbot: QtBot, dock: MrsegDock, held: H
     assert is_edited(copy)
     qtbot.waitUntil(lambda: "EDITED BY HAND" in dock.banner.text(), timeout=PATIENCE)
     assert "EDITED BY HAND" in dock.viewer.canvas.overlays.text.text
-
-
-def test_nothing_black_is_left_on_the_canvas(qtbot: QtBot, dock: MrsegDock) -> None:
-    """21: after edits, planes and studies changed at random, the canvas without our words shows the layers alone."""
-    chance = random.Random(21)
-    viewer = dock.viewer
-    for step in range(10):
-        what = chance.choice(("slice", "plane", "edit", "study", "distance"))
-        if what == "slice":
-            viewer.dims.set_current_step(viewer.dims.order[0], chance.randrange(6))
-        elif what == "plane":
-            viewer.dims.roll()
-        elif what == "edit":
-            dock.edit()
-        elif what == "distance":
-            control = Qt.KeyboardModifier.ControlModifier
-            drag(qtbot, canvas(dock), QPoint(120, 150), QPoint(220, 260), control)
-        else:
-            name = ("bravo", "charlie", "alpha")[step % 3]
-            dock.layers.given_up = list(dock.layers.unsaved())
-            dock.open([f"/studies/{name}"])
-            qtbot.waitUntil(lambda name=name: dock.case.text() == name, timeout=PATIENCE)  # type: ignore[misc]
-            until_final(qtbot, dock)
-    assert empty_boxes(dock) == []
-
-
-def empty_boxes(dock: MrsegDock) -> list[str]:
-    """Grounds that are drawn on the canvas without words on them."""
-    scene = dock.viewer.window._qt_viewer.canvas
-    found = []
-    for overlay, drawn, _ in scene._get_ordered_visible_canvas_overlays():
-        ground = getattr(drawn, "box", None)
-        words = getattr(overlay, "text", None)
-        if ground is not None and ground.parent is not None and words is not None and not words.strip():
-            found.append(type(overlay).__name__)
-    return found
