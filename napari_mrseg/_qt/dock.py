@@ -293,6 +293,7 @@ class MrsegDock(QWidget):
         self.panel.planes_button.setVisible(self.session.task.ndim == 3)
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
+        self.opener.offer_brain()
         another = not reading and session.subject != self._subject
         if reading or another:
             self.runbar.say_opening(reading or ("" if study is None else f"Opening {study.case} …"))
@@ -484,6 +485,7 @@ class MrsegDock(QWidget):
         panel.which_button.clicked.connect(self.opener.which)
         panel.codes_button.clicked.connect(self.opener.codes)
         panel.brain_button.clicked.connect(self.opener.recut)
+        panel.brain_choice.chosen = self.opener.cut_by
         panel.jump_button.clicked.connect(self.jump)
         panel.edit_button.clicked.connect(self.edit)
         panel.compare_button.clicked.connect(self.compare_asked)

@@ -31,6 +31,7 @@ from napari_mrseg.display import (
     titles,
 )
 from napari_mrseg.errors import InputError
+from napari_mrseg.inference.mask_border import AT_BORDER
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
@@ -68,6 +69,7 @@ class StudyLayers:
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
         self.brain: Labels | None = None  # the mask by which a head lost its skull; the user may paint in it
+        self._bordered: Labels | None = None  # the mask whose border a finding brought up
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
         self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
@@ -287,7 +289,16 @@ class StudyLayers:
                 self._swap(layer, shown.labels)
             layer.editable = False
             layer.metadata = {"mrseg": self._about(shown, study)}
+            self._show_touched_border(shown)
         self._apply_style()
+
+    def _show_touched_border(self, shown: Prediction) -> None:
+        """Show the brain mask's border, once for each mask, where a finding reaches it."""
+        mask = self.brain
+        if mask is None or mask is self._bordered or not any(n.code == AT_BORDER for n in shown.notes):
+            return
+        self._bordered = mask
+        mask.visible = True
 
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mrseg._qt.brain_choice import BrainChoice
 from napari_mrseg._qt.edit_panel import EditPanel
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
@@ -114,6 +115,7 @@ class Panel(QWidget):
                 "Cut the brain out anew by the layer “Brain mask”, as painted; all is computed again", "brain"
             ),
         )
+        self.brain_choice = BrainChoice()
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
@@ -131,7 +133,8 @@ class Panel(QWidget):
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, overlay_style), RunBar()
-        asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
+        brain = (self.brain_choice, self.brain_button)
+        asked = (self.notes, self.codes_button, *brain, self.error, self.which_button)
         for hidden in asked:
             hidden.setVisible(False)
         scroll = self.scroll = QScrollArea()

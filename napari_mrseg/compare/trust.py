@@ -32,6 +32,7 @@ _RULES: Mapping[str, tuple[Level, str]] = {
     "sheared": ("red", "the scan's axes are not at right angles"),
     "large_finding": ("red", "larger than a tumour can be"),
     "brain_doubtful": ("amber", "the brain may be cut out wrongly"),
+    "brain_cut_off": ("amber", "part of the brain is outside the scan"),
     "partial_head": ("amber", "part of the head is missing"),
     "thick_slices": ("amber", "thick slices"),
     "nothing_found": ("amber", "nothing found, which proves nothing"),

@@ -11,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_mrseg.tasks import TASKS, Combination, key
 
-NORMALISATIONS = ("robust", "z-score", "z-score whole")  # those the engine applies, see napari_mrseg.prepare
+NORMALISATIONS = (
+    "robust",
+    "z-score",
+    "z-score whole",
+    "level",
+)  # those the engine applies, see napari_mrseg.prepare
 
 
 class Validated(BaseModel):
@@ -64,7 +69,8 @@ class ModelCard(BaseModel):
     normalisation
         ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
         1 over the voxels that are not background, as MONAI's bundles do; ``z-score whole``: the same, but the
-        background is shifted and scaled, too, as in RFNet's family.
+        background is shifted and scaled, too, as in RFNet's family; ``level``: shares of the tissue's brightness, for
+        heads with their skull.
     validated
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks.brats import BRATS
+from napari_mrseg.tasks.head import BRAIN
 from napari_mrseg.tasks.scenes import RGBD_SOD, RGBT_SOD, SUNRGBD
 from napari_mrseg.tasks.schema import Task
 
@@ -55,7 +56,7 @@ def _loaded(entry: EntryPoint) -> Task:
     return found
 
 
-TASKS: Mapping[str, Task] = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)
+TASKS: Mapping[str, Task] = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD, BRAIN)
 DEFAULT = BRATS
 """The task where nothing says which one is meant."""
 

@@ -158,6 +158,22 @@ class SimulatePart(Part):
         return self.brains + self.tumour_free
 
 
+class HeadsPart(Part):
+    """Heads drawn from folders of scans with their brain mask, ``brain.nii.gz``, below ``data.path``.
+
+    ``each``: samples of every head but those in ``leave_out``; ``brains``: folders of folders with scans cut to one:
+    put into a share of the heads in place of their own brain, and seen as they are in ``alone`` samples. ``things``:
+    samples that hold no head.
+    """
+
+    each: int = Field(default=16, ge=1)
+    alone: int = Field(default=40, ge=0)
+    things: int = Field(default=80, ge=0)
+    seed: int = Field(default=1, ge=0)
+    brains: tuple[Path, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+
 class UnlabelledPart(Part):
     """Further subjects whose segmentations, if there are any, are not read: folders under ``path``."""
 
@@ -169,21 +185,23 @@ class DataPart(Part):
     """Where subjects come from and how they are prepared.
 
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
-    ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without it the
-    data set's own (:mod:`.data.distributed`), else a seeded one is drawn with ``proportions`` (subjects, or shares of
-    them). ``workers``: processes that prepare subjects. ``labels``: the scheme of the segmentations' codes, as
-    ``--labels``; by default the task's own, and a data set that looks like another is refused. ``unlabelled``: what
-    stages get beside the labelled samples, as many a step. ``labelled_share``: how many of the training subjects keep
-    their segmentation; the others are unlabelled subjects, too, or with a stage that looks at none, not seen at all.
+    ``simulated``: drawn by the generator; ``heads``: drawn from heads with their brain mask. ``split``: a folder with
+    train.txt, validation.txt, test.txt; without it the data set's own (:mod:`.data.distributed`), else a seeded one is
+    drawn with ``proportions`` (subjects, or shares of them). ``workers``: processes that prepare subjects. ``labels``:
+    the scheme of the segmentations' codes, as ``--labels``; by default the task's own, and a data set that looks like
+    another is refused. ``unlabelled``: what stages get beside the labelled samples, as many a step.
+    ``labelled_share``: how many of the training subjects keep their segmentation; the others are unlabelled subjects,
+    too, or with a stage that looks at none, not seen at all.
     """
 
-    source: Literal["brats", "folders", "simulated"] = "simulated"
+    source: Literal["brats", "folders", "simulated", "heads"] = "simulated"
     path: Path | None = None
     pattern: str = "*"
     spacing: float = Field(default=1.0, gt=0.2, le=10)
     split: Path | None = None
     proportions: tuple[float, float, float] = (219, 50, 100)
     simulate: SimulatePart = SimulatePart()
+    heads: HeadsPart = HeadsPart()
     labels: str | None = None
     unlabelled: UnlabelledPart | None = None
     labelled_share: Share = Field(default=1.0, gt=0, le=1)
