@@ -50,6 +50,7 @@ def row(found: Brain, truth: np.ndarray, drawn: np.ndarray | None, voxel_ml: flo
         "dice": both,
         "cut_away": cut,
         "sure": found.sure,
+        "there": found.there,
         "ml": found.ml,
         "truth_ml": float(truth.sum()) * voxel_ml,
         "is_one": found.is_one,
@@ -134,14 +135,17 @@ def main() -> None:
     said = [(f"{folder.name} {name}", found) for folder in folders for name, found in judged(model, folder)]
     if said:
         missed = [name for name, found in said if not found.is_one]
-        least = min(said, key=lambda pair: pair[1].sure)
+        least = min(said, key=lambda pair: pair[1].there)
         print(
-            f"{len(said)} scans of brains: said to be none: {missed or 'none of them'}; least sure {least[0]}"
+            f"{len(said)} scans of brains: said to be none: {missed or 'none of them'}; least likely one "
+            f"{least[0]} ({least[1].there:.2f})"
         )
     for folder in args.others:
         for name, found in judged(model, folder):
             what = "a brain" if found.is_one else "no brain"
-            print(f"{folder.name} {name}: {what}, {found.ml:.0f} mL, expected Dice {found.sure:.2f}")
+            print(
+                f"{folder.name} {name}: {what} ({found.there:.2f}), {found.ml:.0f} mL, expected Dice {found.sure:.2f}"
+            )
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

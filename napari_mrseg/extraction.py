@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from napari_mrseg.resources import BRAIN_MODEL
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_mrseg.models.brain_network import BrainNet
     from napari_mrseg.models.store import Model
     from napari_mrseg.prepare import Frame
 
@@ -26,7 +27,7 @@ LOOKED_MM = 230.0  # from the top of the head downwards: what lies below is neck
 TOP_CM2 = 4.0  # of tissue in the first slice that counts as head
 TISSUE = 0.15  # of the level of tissue: what is darker is air
 LEAST_ML = 100.0  # of brain; less is none
-LEAST_SURE = 0.8  # of the expected Dice; a mask less sure is no brain's
+LEAST_THERE = 0.5  # probability that the scans show a brain at all
 CUT_CM2 = 4.0  # of brain at a face of the field of view from which on it is cut off there
 NEAR_MM = 8.0  # width over which it is averaged how unsure the border is
 SIDES = (("top", "bottom"), ("front", "back"), ("right", "left"))  # of axes I, P, L
@@ -45,6 +46,8 @@ class Brain:
         (I, P, L) bool on the scans' grid; empty where nothing was.
     ml
         Its volume, mL.
+    there
+        The probability that the scans show a brain at all, as the network says it for the whole of them.
     sure
         The Dice with the truth that the network expects, from its probabilities: 1 if every voxel is certain.
     unsure_at
@@ -55,6 +58,7 @@ class Brain:
 
     mask: Mask
     ml: float
+    there: float
     sure: float
     unsure_at: tuple[int, int, int]
     cut_at: tuple[str, ...]
@@ -62,7 +66,7 @@ class Brain:
     @property
     def is_one(self) -> bool:
         """Whether there is a brain at all."""
-        return self.ml >= LEAST_ML and self.sure >= LEAST_SURE
+        return self.ml >= LEAST_ML and self.there >= LEAST_THERE
 
 
 @lru_cache(maxsize=1)
@@ -86,25 +90,29 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
     from napari_mrseg.prepare import frame, measure, on_frame, resample
 
     model = model or network()
+    asked = cast("BrainNet", model.network)
     wanted = model.card.validated[0].spacing_mm
     shape = scans[0].shape
     volumes = [torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)) for scan in scans]
     known = [measure(volume, method="level") for volume in volumes]
     boxes = [_shown(scan, TISSUE * float(k.spread), spacing) for scan, k in zip(scans, known, strict=True)]
-    there = [box for box in boxes if box is not None]
-    if not there:
+    full = [box for box in boxes if box is not None]
+    if not full:
         return _nothing(shape)
-    bounds = [(min(b[a][0] for b in there), max(b[a][1] for b in there)) for a in range(3)]
+    bounds = [(min(b[a][0] for b in full), max(b[a][1] for b in full)) for a in range(3)]
     where = frame(bounds, spacing, wanted, strides=model.network.stride)
     total, weight = torch.zeros(where.size), torch.zeros(where.size)
+    said = []
     with torch.inference_mode():
         for volume, intensities, box in zip(volumes, known, boxes, strict=True):
             if box is None:
                 continue
             inputs = on_frame(volume[where.box], intensities, where)
             covered = _covered(box, where)
-            total[covered] += model.network(inputs[None])[0, 0][covered]
+            found, there = asked.found(inputs[None])
+            total[covered] += found[0, 0][covered]
             weight[covered] += 1
+            said.append(there[0])
         logits = torch.where(weight > 0, total / weight.clamp_min(1), -8.0)
         kept = _largest(logits)
         start = [-begin / width for begin, width in zip(where.start, where.step, strict=True)]
@@ -115,15 +123,16 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
     mask[where.box] = fine.numpy() > 0
     if not mask.any():
         return _nothing(shape)
+    shows_one = float(torch.stack(said).mean().sigmoid())
     ml = float(mask.sum()) * float(np.prod(spacing)) / 1000
     sure, place = _doubts(logits.numpy(), kept.numpy() > 0, wanted)
     voxel = [b + (p + 0.5) * w for b, p, w in zip(where.start, place, where.step, strict=True)]
     at = tuple(int(np.clip(v, 0, n - 1)) for v, n in zip(voxel, shape, strict=True))
-    return Brain(mask, ml, sure, (at[0], at[1], at[2]), _cut_at(mask, bounds, spacing))
+    return Brain(mask, ml, shows_one, sure, (at[0], at[1], at[2]), _cut_at(mask, bounds, spacing))
 
 
 def _nothing(shape: Sequence[int]) -> Brain:
-    return Brain(np.zeros(shape, bool), 0.0, 0.0, (0, 0, 0), ())
+    return Brain(np.zeros(shape, bool), 0.0, 0.0, 0.0, (0, 0, 0), ())
 
 
 def _shown(scan: Array, floor: float, spacing: Sequence[float]) -> list[tuple[int, int]] | None:

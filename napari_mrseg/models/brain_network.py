@@ -1,7 +1,7 @@
 """The network that finds the brain in a head: a small residual U-Net that sees one scan of any contrast as a whole.
 
-The scan's voxels are folded two by two by two into channels, so that nearly all work is done at twice the spacing;
-a thin layer at the scan's own spacing places the border.
+The scan's voxels are folded two by two by two into channels, so that all work is done at twice the spacing, and the
+logits are unfolded again. A second output says for the whole volume whether it shows a brain.
 """
 
 from __future__ import annotations
@@ -23,18 +23,14 @@ BRIGHTEST = 4.0  # times the level of the head; what is brighter says no more
 
 
 class BrainSettings(BaseModel):
-    """``widths``: channels at twice, four and eight times the spacing, and so on; ``blocks``: residual blocks at each.
-
-    ``border``: channels at the spacing itself.
-    """
+    """``widths``: channels at twice, four, eight times the spacing and so on; ``blocks``: residual blocks at each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     in_channels: int = Field(default=1, ge=1)
     regions: int = Field(default=1, ge=1)
-    widths: tuple[int, ...] = (24, 48, 80)
+    widths: tuple[int, ...] = (16, 48, 72)
     blocks: tuple[int, ...] = (1, 1, 2)
-    border: int = Field(default=8, ge=1, le=64)
 
 
 class Block(nn.Module):
@@ -72,9 +68,8 @@ class BrainNet(Network):
         self.around = nn.Linear(widths[-1], widths[-1])
         self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
         self.right = nn.ModuleList(Block(width) for width in widths[:-1])
-        self.unfold = nn.Conv3d(widths[0], settings.border * FOLD**3, 1)
-        self.border = nn.Conv3d(settings.border + settings.in_channels, settings.border, 3, padding=1)
-        self.head = nn.Conv3d(settings.border, settings.regions, 1)
+        self.head = nn.Conv3d(widths[0], settings.regions * FOLD**3, 1)
+        self.presence = nn.Linear(2 * widths[-1], 1)
 
     @classmethod
     def configured(
@@ -94,10 +89,14 @@ class BrainNet(Network):
 
     @property
     def widest(self) -> int:
-        channels: int = self.settings.border + self.settings.in_channels
+        channels: int = max(self.settings.in_channels, self.settings.regions)
         return channels
 
     def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+        return self.found(x, check=check)[0]
+
+    def found(self, x: Tensor, *, check: Check | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of x (B, C, I, P, L) for every voxel, (B, R, I, P, L), and that it shows a brain at all, (B,)."""
         x = x.clamp(-1.0, BRIGHTEST)
         y = self.stem(_folded(x))
         kept = []
@@ -107,18 +106,17 @@ class BrainNet(Network):
             y = blocks(y)
             kept.append(y)
             stop_if_asked(check)
-        # What the whole volume shows, to each of its parts: is there a head at all?
-        y = y + self.around(y.mean((2, 3, 4)))[:, :, None, None, None]
+        whole = y.mean((2, 3, 4))
+        there: Tensor = self.presence(torch.cat((F.relu(whole), F.relu(y).amax((2, 3, 4))), 1))[:, 0]
+        # What the whole volume shows, to each of its parts.
+        y = y + self.around(whole)[:, :, None, None, None]
         for number in reversed(range(len(self.up))):
             y = kept[number] + F.interpolate(
                 self.up[number](y), scale_factor=2.0, mode="trilinear", align_corners=False
             )
             y = self.right[number](y)
             stop_if_asked(check)
-        fine = _unfolded(self.unfold(F.relu(y)), self.settings.border)
-        fine = F.relu(self.border(torch.cat((fine, x), 1))) + fine
-        logits: Tensor = self.head(fine)
-        return logits
+        return _unfolded(self.head(F.relu(y)), self.settings.regions), there
 
 
 def _folded(x: Tensor) -> Tensor:

@@ -140,9 +140,7 @@ def test_the_network_is_small_and_read_as_it_was_written(tmp_path: Path) -> None
 
 def test_a_tiny_network_of_the_same_kind_runs() -> None:
     """Its settings decide its shape; extents are multiples of its stride; every voxel gets a logit."""
-    made = find_network("brain").configured(
-        {"widths": [8, 16], "blocks": [1, 1], "border": 4}, channels=1, outputs=1
-    )
+    made = find_network("brain").configured({"widths": [8, 16], "blocks": [1, 1]}, channels=1, outputs=1)
     assert made.stride == (4, 4, 4)
     assert made(torch.rand(1, 1, 8, 12, 4)).shape == (1, 1, 8, 12, 4)
 

@@ -26,7 +26,7 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         "bundled": "supervised",
         "scenes": "supervised",
         "lite": "supervised",
-        "brain": "supervised",
+        "brain": "extract",
         "cmc": "collaborate",
         "smml": "mutual",
         "mmformer": "mutual",

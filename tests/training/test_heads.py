@@ -136,8 +136,8 @@ def test_the_recipe_leaves_a_model_folder(root: Path, tmp_path: Path) -> None:
         [
             *(f"data.path={root / 'with'}", f"data.heads.brains=[{root / 'without'}]", "data.spacing=4"),
             *("data.heads.each=2", "data.heads.alone=1", "data.heads.things=1"),
-            *("model.arguments={widths: [8, 8], blocks: [1, 1], border: 4}", "stages.supervised.steps=2"),
-            "stages.supervised.extents=[[24, 24, 24]]",
+            *("model.arguments={widths: [8, 8], blocks: [1, 1], }", "stages.extract.steps=2"),
+            "stages.extract.extents=[[24, 24, 24]]",
         ],
     )
     assert isinstance(open_source(config.data, BRAIN), Heads)

@@ -385,6 +385,15 @@ class SupervisedPart(StagePart):
     truth: TruthPart = TruthPart()
 
 
+class ExtractPart(SupervisedPart):
+    """No stage of the paper: the network ``brain`` learns the brain's mask, and whether a volume shows a brain at all.
+
+    ``presence``: weight of the latter.
+    """
+
+    presence: float = Field(default=0.3, ge=0)
+
+
 class JointPart(AdaptPart):
     """All losses of the three stages at once, from scratch; the paper says this does not converge."""
 
@@ -440,12 +449,15 @@ class StagesPart(Part):
     contrast: ContrastPart | None = None
     adapt: AdaptPart | None = None
     supervised: SupervisedPart | None = None
+    extract: ExtractPart | None = None
     joint: JointPart | None = None
     mutual: MutualPart | None = None
     collaborate: CollaboratePart | None = None
 
 
-StageName = Literal["reconstruct", "contrast", "adapt", "supervised", "joint", "mutual", "collaborate"]
+StageName = Literal[
+    "reconstruct", "contrast", "adapt", "supervised", "extract", "joint", "mutual", "collaborate"
+]
 
 
 class RunPart(Part):

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 KNOTS = (4, 9)  # of a random curve
-OWN, RISING = 0.5, 0.2  # shares: contrast as it is (gamma alone), another curve that never falls
+OWN, RISING = 0.65, 0.13  # shares: contrast as it is (gamma alone), another curve that never falls
 
 
 def mixed(scans: Sequence[Array], rng: Generator) -> Array:
@@ -117,6 +117,9 @@ def scanned(scan: Array, brain: Mask, rng: Generator, spacing: float) -> tuple[A
         scan = np.where(scan == 0, 0, noisy) if rng.random() < 0.5 else noisy
     if rng.random() < 0.25:
         scan, brain = _cut_short(scan, brain, rng)
+    if rng.random() < 0.25:
+        # Air of a scanner is not always near 0.
+        scan = scan + rng.uniform(0.02, 0.2)
     return np.asarray(scan, dtype=np.float32), brain
 
 

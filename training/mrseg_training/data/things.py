@@ -1,4 +1,7 @@
-"""What is no head with a brain: phantoms, limbs and trunks in the rough, noise, nothing, and heads that hold none."""
+"""What is no head with a brain.
+
+Phantoms, limbs, spines and trunks in the rough, stacks of pictures, noise, nothing, and heads that hold none.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from mrseg_training.data.contrasts import Array, Mask
 
 def draw(rng: Generator, size: Sequence[int]) -> Array:
     """(*size) float32, brightness around 1."""
-    kinds: list[Callable[[Generator, Sequence[int]], Array]] = [phantom, limbs, trunk, noise, nothing]
-    kind = kinds[int(rng.choice(5, p=[0.35, 0.3, 0.22, 0.09, 0.04]))]
-    return np.asarray(kind(rng, size), dtype=np.float32)
+    kind = KINDS[int(rng.choice(len(KINDS), p=SHARES))]
+    made = kind(rng, size)
+    if kind in ORGANIC and rng.random() < 0.6:
+        made = _bent(made, rng)
+    return np.asarray(made, dtype=np.float32)
 
 
 def nothing(rng: Generator, size: Sequence[int]) -> Array:
@@ -24,7 +29,14 @@ def nothing(rng: Generator, size: Sequence[int]) -> Array:
 
 
 def noise(rng: Generator, size: Sequence[int]) -> Array:
-    return np.abs(ndimage.gaussian_filter(rng.normal(size=size), rng.uniform(0, 3)))
+    """Of any smoothness, over all of the field or within a ball or box of it."""
+    smooth = 0.0 if rng.random() < 0.3 else rng.uniform(0, 6)
+    made = ndimage.gaussian_filter(rng.normal(size=size), smooth)
+    made = np.abs(made / made.std() + rng.choice([0.0, 0.0, 2.0, 5.0]))
+    if rng.random() < 0.4:
+        inside = _solid(rng, size, np.array(size) / 2, np.array(size) * rng.uniform(0.2, 0.45, 3))
+        made = made * np.where(inside, 1.0, rng.uniform(0, 0.3))
+    return made / made.mean()
 
 
 def phantom(rng: Generator, size: Sequence[int]) -> Array:
@@ -37,6 +49,14 @@ def phantom(rng: Generator, size: Sequence[int]) -> Array:
         centre = np.array(size) * rng.uniform(0.2, 0.8, 3)
         part = _solid(rng, size, centre, np.array(size) * rng.uniform(0.02, 0.2, 3))
         made = np.where(part & vessel, rng.uniform(0, 2), made)
+    if rng.random() < 0.2:  # a grid of plates, as those by which distortion is measured
+        apart, thick = int(rng.integers(5, 10)), int(rng.integers(1, 3))
+        lines = [np.arange(n) % apart < thick for n in size]
+        chosen = rng.permutation(3)[: int(rng.integers(1, 4))]
+        plates = np.zeros(size, bool)
+        for axis in chosen:
+            plates |= lines[axis].reshape([-1 if a == axis else 1 for a in range(3)])
+        made = np.where(plates & vessel, rng.uniform(0, 1.8), made)
     return made * _grain(rng, size, 0.06)
 
 
@@ -94,6 +114,50 @@ def trunk(rng: Generator, size: Sequence[int]) -> Array:
     return made
 
 
+def spine(rng: Generator, size: Sequence[int]) -> Array:
+    """Vertebrae and discs in front of a cord in its fluid, muscle and fat behind them."""
+    bone, disc, fluid, cord, muscle, fat = rng.uniform(0.1, 1.8, 6)
+    rows = np.arange(size[0])
+    curve = rng.uniform(0, 5) * np.sin(rows / size[0] * np.pi * rng.uniform(0.7, 2) + rng.uniform(0, 6))
+    p, l = np.ogrid[: size[1], : size[2]]  # noqa: E741 - the axes' names
+    middle, front = size[2] * rng.uniform(0.4, 0.6), size[1] * rng.uniform(0.3, 0.55)
+    wide, thick = size[2] * rng.uniform(0.25, 0.5), size[1] * rng.uniform(0.25, 0.5)
+    body, canal = rng.uniform(5, 10), rng.uniform(2, 4)
+    period = int(rng.integers(7, 13))
+    made = np.zeros(size)
+    for row in rows:
+        at = front + curve[row]
+        trunk = ((p - at) / thick) ** 2 + ((l - middle) / wide) ** 2
+        one = np.select([trunk > 1, trunk > 0.75], [0.0, fat], muscle)
+        column = np.sqrt((p - at) ** 2 + ((l - middle) / 1.2) ** 2)
+        one = np.where(column < body, disc if row % period < 2 else bone, one)
+        hole = np.sqrt((p - at - body - canal) ** 2 + (l - middle) ** 2)
+        one = np.where(hole < canal, np.where(hole < 0.6 * canal, cord, fluid), one)
+        made[row] = one
+    return made * _grain(rng, size, 0.1)
+
+
+def pictures(rng: Generator, size: Sequence[int]) -> Array:
+    """Two-dimensional pictures as slices: the same one throughout, or another in each."""
+    axis = int(rng.choice(3, p=[0.7, 0.15, 0.15]))
+    flat = [n for a, n in enumerate(size) if a != axis]
+
+    def picture() -> Array:
+        made = sum(
+            ndimage.gaussian_filter(rng.normal(size=flat), smooth) * smooth for smooth in (0.5, 1.5, 4, 10)
+        )
+        made = np.asarray(made) / np.std(made) + rng.uniform(0, 2)
+        for _ in range(int(rng.integers(0, 12))):
+            a, b = (int(rng.integers(0, n - 4)) for n in flat)
+            high, broad = (int(rng.integers(3, n // 2)) for n in flat)
+            made[a : a + high, b : b + broad] = rng.uniform(0, 3)
+        return np.abs(made)
+
+    kept = picture()
+    other = rng.random() < 0.5
+    return np.stack([picture() if other else kept for _ in range(size[axis])], axis) / 1.5
+
+
 def emptied(scan: Array, brain: Mask, rng: Generator) -> Array:
     """A head whose brain is gone: air or bone, noise, or all of it shuffled."""
     kind = rng.random()
@@ -108,6 +172,16 @@ def emptied(scan: Array, brain: Mask, rng: Generator) -> Array:
         source = tuple(slice(c, c + side) for c in corners[int(index)])
         made[tuple(slice(c, c + side) for c in to)] = scan[source][:: rng.choice([1, -1])]
     return made
+
+
+def _bent(made: Array, rng: Generator) -> Array:
+    """With the rounder forms of what grows: voxels moved by a smooth field."""
+    places = np.meshgrid(*(np.arange(n, dtype=float) for n in made.shape), indexing="ij")
+    for place in places:
+        coarse = rng.normal(size=(4, 4, 4)) * rng.uniform(0, 5)
+        place += ndimage.zoom(coarse, [n / 4 for n in made.shape], order=1, grid_mode=True, mode="nearest")
+    bent: Array = ndimage.map_coordinates(made, places, order=1, mode="nearest")
+    return bent
 
 
 def _solid(rng: Generator, size: Sequence[int], centre: Array, half: Array) -> Mask:
@@ -137,3 +211,16 @@ def _ring(size: Sequence[int], axis: int, middle: Sequence[float], wide: Array, 
 def _grain(rng: Generator, size: Sequence[int], strength: float) -> Array:
     smooth = ndimage.gaussian_filter(rng.normal(size=size), rng.uniform(0.5, 3))
     return 1 + strength * rng.uniform(0, 2) * smooth / smooth.std()
+
+
+KINDS: tuple[Callable[[Generator, Sequence[int]], Array], ...] = (
+    phantom,
+    limbs,
+    trunk,
+    spine,
+    noise,
+    pictures,
+    nothing,
+)
+SHARES = (0.27, 0.25, 0.15, 0.1, 0.12, 0.08, 0.03)  # of each among the samples
+ORGANIC = (limbs, trunk, spine)
