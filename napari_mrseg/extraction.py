@@ -93,7 +93,7 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
     asked = cast("BrainNet", model.network)
     wanted = model.card.validated[0].spacing_mm
     shape = scans[0].shape
-    volumes = [torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)) for scan in scans]
+    volumes = [torch.from_numpy(np.array(scan, dtype=np.float32)) for scan in scans]
     known = [measure(volume, method="level") for volume in volumes]
     boxes = [_shown(scan, TISSUE * float(k.spread), spacing) for scan, k in zip(scans, known, strict=True)]
     full = [box for box in boxes if box is not None]
@@ -109,10 +109,10 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
                 continue
             inputs = on_frame(volume[where.box], intensities, where)
             covered = _covered(box, where)
-            found, there = asked.found(inputs[None])
-            total[covered] += found[0, 0][covered]
+            found, there = _answered(asked, inputs[None], model.card.mirrored)
+            total[covered] += found[covered]
             weight[covered] += 1
-            said.append(there[0])
+            said.append(there)
         logits = torch.where(weight > 0, total / weight.clamp_min(1), -8.0)
         kept = _largest(logits)
         start = [-begin / width for begin, width in zip(where.start, where.step, strict=True)]
@@ -129,6 +129,15 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
     voxel = [b + (p + 0.5) * w for b, p, w in zip(where.start, place, where.step, strict=True)]
     at = tuple(int(np.clip(v, 0, n - 1)) for v, n in zip(voxel, shape, strict=True))
     return Brain(mask, ml, shows_one, sure, (at[0], at[1], at[2]), _cut_at(mask, bounds, spacing))
+
+
+def _answered(network: BrainNet, inputs: Tensor, mirrored: bool) -> tuple[Tensor, Tensor]:
+    """Logits (I, P, L) of ``inputs`` (1, 1, I, P, L), and that they show a brain; the mean with the mirror image's."""
+    found, there = network.found(inputs)
+    if not mirrored:
+        return found[0, 0], there[0]
+    other, too = network.found(inputs.flip(-1))
+    return (found[0, 0] + other[0, 0].flip(-1)) / 2, (there[0] + too[0]) / 2
 
 
 def _nothing(shape: Sequence[int]) -> Brain:

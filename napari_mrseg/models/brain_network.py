@@ -19,6 +19,7 @@ from napari_mrseg.models.blocks import Check, stop_if_asked
 from napari_mrseg.models.network import Network
 
 FOLD = 2
+JUDGES = 32  # hidden units of the second output
 BRIGHTEST = 4.0  # times the level of the head; what is brighter says no more
 
 
@@ -29,8 +30,8 @@ class BrainSettings(BaseModel):
 
     in_channels: int = Field(default=1, ge=1)
     regions: int = Field(default=1, ge=1)
-    widths: tuple[int, ...] = (16, 48, 72)
-    blocks: tuple[int, ...] = (1, 1, 2)
+    widths: tuple[int, ...] = (32, 48, 72)
+    blocks: tuple[int, ...] = (0, 1, 2)
 
 
 class Block(nn.Module):
@@ -69,7 +70,10 @@ class BrainNet(Network):
         self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
         self.right = nn.ModuleList(Block(width) for width in widths[:-1])
         self.head = nn.Conv3d(widths[0], settings.regions * FOLD**3, 1)
-        self.presence = nn.Linear(2 * widths[-1], 1)
+        seen = 2 * (sum(widths) + widths[0]) + 2 * settings.regions
+        self.presence = nn.Sequential(
+            nn.LayerNorm(seen), nn.Linear(seen, JUDGES), nn.ReLU(), nn.Linear(JUDGES, 1)
+        )
 
     @classmethod
     def configured(
@@ -106,17 +110,35 @@ class BrainNet(Network):
             y = blocks(y)
             kept.append(y)
             stop_if_asked(check)
-        whole = y.mean((2, 3, 4))
-        there: Tensor = self.presence(torch.cat((F.relu(whole), F.relu(y).amax((2, 3, 4))), 1))[:, 0]
         # What the whole volume shows, to each of its parts.
-        y = y + self.around(whole)[:, :, None, None, None]
+        y = y + self.around(y.mean((2, 3, 4)))[:, :, None, None, None]
         for number in reversed(range(len(self.up))):
             y = kept[number] + F.interpolate(
                 self.up[number](y), scale_factor=2.0, mode="trilinear", align_corners=False
             )
             y = self.right[number](y)
             stop_if_asked(check)
-        return _unfolded(self.head(F.relu(y)), self.settings.regions), there
+        logits = self.head(F.relu(y))
+        return _unfolded(logits, self.settings.regions), self._presence([*kept, y], logits)
+
+    def _presence(self, maps: list[Tensor], logits: Tensor) -> Tensor:
+        """(B,): a judgement of what the network sees; to learn it changes nothing of the mask."""
+        with torch.no_grad():
+            p = logits.unflatten(1, (self.settings.regions, -1)).float().sigmoid()
+            doubt = p * (1 - p)
+            each = [f(m.float()) for m in maps for f in (_mean, _most)]
+            seen = torch.cat([*each, p.mean((2, 3, 4, 5)), doubt.mean((2, 3, 4, 5))], 1)
+            seen = seen.sign() * seen.abs().log1p()  # the maps have no common scale
+        there: Tensor = self.presence(seen)[:, 0]
+        return there
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean((2, 3, 4))
+
+
+def _most(x: Tensor) -> Tensor:
+    return x.amax((2, 3, 4))
 
 
 def _folded(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from napari_mrseg.extraction import Brain, find_brain, network
 from napari_mrseg.io import open_study
+from napari_mrseg.models.brain_network import _folded, _unfolded
 from napari_mrseg.models.network import find_network
 from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.resources import BRAIN_MODEL, sample_study
@@ -83,8 +84,10 @@ def things() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["nothing", "noise", "bottle", "knee"])
 def test_what_is_no_brain_is_said_to_be_none(name: str) -> None:
-    """Whatever it is, it has no brain."""
-    assert not find_brain([things()[name].astype(np.float32)], SPACING).is_one
+    """Whatever it is, it has no brain, in units of any size."""
+    scan = things()[name].astype(np.float32)
+    assert not find_brain([scan], SPACING).is_one
+    assert not find_brain([300 * scan], SPACING).is_one
 
 
 def test_a_brain_cut_by_the_field_of_view_is_told() -> None:
@@ -139,10 +142,19 @@ def test_the_network_is_small_and_read_as_it_was_written(tmp_path: Path) -> None
 
 
 def test_a_tiny_network_of_the_same_kind_runs() -> None:
-    """Its settings decide its shape; extents are multiples of its stride; every voxel gets a logit."""
+    """Its settings decide its shape; extents are multiples of its stride; every voxel, and the whole, get a logit."""
     made = find_network("brain").configured({"widths": [8, 16], "blocks": [1, 1]}, channels=1, outputs=1)
     assert made.stride == (4, 4, 4)
+    logits, there = made.found(torch.rand(2, 1, 8, 12, 4))
+    assert logits.shape == (2, 1, 8, 12, 4)
+    assert there.shape == (2,)
     assert made(torch.rand(1, 1, 8, 12, 4)).shape == (1, 1, 8, 12, 4)
+
+
+def test_a_voxel_s_logit_lies_where_the_voxel_lies() -> None:
+    """Folding and unfolding leave every voxel at its place."""
+    x = torch.rand(1, 1, 4, 6, 8)
+    assert torch.equal(_unfolded(_folded(x), 1), x)
 
 
 def test_nothing_is_found_by_a_network_that_sees_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +17,7 @@ from mrseg_training.data.heads import Heads, around
 from mrseg_training.data.subjects import open_source
 from mrseg_training.loop import train
 from mrseg_training.settings import HeadsPart
+from mrseg_training.stages import Batch, check_stage, make_stage
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import get_task
@@ -122,11 +124,54 @@ def test_a_cut_field_cuts_the_brain_with_it() -> None:
         assert np.array_equal(left[shown], brain[shown])
 
 
-def test_things_differ_and_are_finite() -> None:
-    """Phantoms, limbs, trunks, noise and nothing, of the size asked for."""
-    drawn = [things.draw(np.random.default_rng(seed), (24, 32, 24)) for seed in range(20)]
+@pytest.mark.parametrize("kind", things.KINDS)
+def test_things_differ_and_are_finite(kind: Callable[..., np.ndarray]) -> None:
+    """Every kind, of the size asked for; no two of a kind are alike but those of nothing."""
+    drawn = [kind(np.random.default_rng(seed), (24, 32, 24)) for seed in range(4)]
     assert all(thing.shape == (24, 32, 24) and np.isfinite(thing).all() for thing in drawn)
-    assert len({round(float(thing.mean()), 4) for thing in drawn}) > 10
+    assert kind is things.nothing or len({round(float(thing.std()), 6) for thing in drawn}) == 4
+    assert things.draw(np.random.default_rng(0), (24, 32, 24)).dtype == np.float32
+
+
+def test_the_stage_asks_for_mask_and_presence() -> None:
+    """Both are terms of its loss; of a sample with a few voxels of brain it is not asked whether it shows one."""
+    config = load_config("brain", ["data.path=.", "model.arguments={widths: [8, 8], blocks: [1, 1]}"])
+    stage = make_stage("extract", config)
+    regions = torch.zeros(3, 1, 16, 16, 16)
+    regions[1, :, 4:12, 4:12, 4:12] = 1
+    draws = [torch.Generator() for _ in range(3)]
+    images, available = torch.rand(3, 1, 16, 16, 16), torch.ones(3, 1, dtype=torch.bool)
+    torch.nn.init.zeros_(stage.network.presence[-1].weight)
+    torch.nn.init.constant_(stage.network.presence[-1].bias, 2.0)
+    with torch.no_grad():
+        terms = stage(Batch(images, regions, available, draws))
+    wrong, right = (torch.nn.functional.softplus(torch.tensor(x)) for x in (2.0, -2.0))
+    assert terms["truth"] > 0
+    assert float(terms["presence"]) == pytest.approx(float(2 * wrong + right) / 3)
+    regions[2, :, :3, :4, :4] = 1
+    with torch.no_grad():
+        terms = stage(Batch(images, regions, available, draws))
+    assert float(terms["presence"]) == pytest.approx(float(wrong + right) / 3)
+
+
+def test_the_judge_changes_no_mask() -> None:
+    """Its stage moves the second output's weights and no other."""
+    config = load_config("brain", ["data.path=.", "model.arguments={widths: [8, 8], blocks: [1, 1]}"])
+    stage = make_stage("judge", config)
+    images, available = torch.rand(1, 1, 16, 16, 16), torch.ones(1, 1, dtype=torch.bool)
+    stage(Batch(images, torch.zeros(1, 1, 16, 16, 16), available, [torch.Generator()]))["presence"].backward()
+    moved = {name for name, weight in stage.network.named_parameters() if weight.grad is not None}
+    assert moved
+    assert all(name.startswith("presence.") for name in moved)
+
+
+def test_the_stage_trains_no_other_network() -> None:
+    """One sentence that names the network to take."""
+    config = load_config(
+        "brain", ["data.path=.", "model={name: other}", "stages.extract.extents=[[64, 64, 64]]"]
+    )
+    with pytest.raises(InputError, match="stage extract trains the network brain"):
+        check_stage(config, "extract")
 
 
 def test_the_recipe_leaves_a_model_folder(root: Path, tmp_path: Path) -> None:

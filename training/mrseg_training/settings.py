@@ -163,12 +163,13 @@ class HeadsPart(Part):
 
     ``each``: samples of every head but those in ``leave_out``; ``brains``: folders of folders with scans cut to one:
     put into a share of the heads in place of their own brain, and seen as they are in ``alone`` samples. ``things``:
-    samples that hold no head.
+    samples that hold no head. ``mild``: share of the samples of heads that keep their contrast, and show fewer faults.
     """
 
     each: int = Field(default=16, ge=1)
     alone: int = Field(default=40, ge=0)
     things: int = Field(default=80, ge=0)
+    mild: Share = Field(default=0.0, ge=0, le=1)
     seed: int = Field(default=1, ge=0)
     brains: tuple[Path, ...] = ()
     leave_out: tuple[str, ...] = ()
@@ -391,7 +392,16 @@ class ExtractPart(SupervisedPart):
     ``presence``: weight of the latter.
     """
 
-    presence: float = Field(default=0.3, ge=0)
+    presence: float = Field(default=0.2, ge=0)
+
+
+class JudgePart(StagePart):
+    """After ``extract``: the network's second output alone, whether a volume shows a brain; the mask stays as it is.
+
+    ``none``: weight of samples that show no brain, since most do.
+    """
+
+    none: float = Field(default=4.0, gt=0)
 
 
 class JointPart(AdaptPart):
@@ -450,13 +460,14 @@ class StagesPart(Part):
     adapt: AdaptPart | None = None
     supervised: SupervisedPart | None = None
     extract: ExtractPart | None = None
+    judge: JudgePart | None = None
     joint: JointPart | None = None
     mutual: MutualPart | None = None
     collaborate: CollaboratePart | None = None
 
 
 StageName = Literal[
-    "reconstruct", "contrast", "adapt", "supervised", "extract", "joint", "mutual", "collaborate"
+    "reconstruct", "contrast", "adapt", "supervised", "extract", "judge", "joint", "mutual", "collaborate"
 ]
 
 

@@ -29,8 +29,12 @@ def mixed(scans: Sequence[Array], rng: Generator) -> Array:
     return one
 
 
-def recoloured(scan: Array, brain: Mask, rng: Generator, apart: bool = False) -> tuple[Array, Mask]:
-    """Other intensities, the brain's median around 1; ``apart``: what is outside always for itself."""
+def recoloured(
+    scan: Array, brain: Mask, rng: Generator, apart: bool = False, mild: bool = False
+) -> tuple[Array, Mask]:
+    """Other intensities, the brain's median around 1; ``apart``: what is outside for itself; ``mild``: little."""
+    if mild and not apart:
+        return _gamma(scan, rng), brain
     if apart:
         outside = _curved(scan, rng, falls=rng.random() < 0.5) * rng.uniform(0.5, 1.6)
         inside = _gamma(scan, rng) if rng.random() < 0.6 else _curved(scan, rng, falls=True)
@@ -98,26 +102,32 @@ def with_neck(scan: Array, brain: Mask, rng: Generator) -> Array:
     return made
 
 
-def scanned(scan: Array, brain: Mask, rng: Generator, spacing: float) -> tuple[Array, Mask]:
-    """What a scanner and those after it make of it: thick slices, bias, blur, noise, a cut field, no face."""
+def scanned(
+    scan: Array, brain: Mask, rng: Generator, spacing: float, mild: bool = False
+) -> tuple[Array, Mask]:
+    """What a scanner and those after it make of it: thick slices, bias, blur, noise, a cut field, no face.
+
+    ``mild``: each a third as often.
+    """
+    often = 1 / 3 if mild else 1.0
     scan = np.asarray(scan, dtype=np.float32)
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * often:
         scan = _thick(scan, int(rng.integers(3)), int(rng.integers(2, 4)))
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * often:
         scan = ndimage.gaussian_filter(scan, rng.uniform(0.3, 0.8))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 * often:
         scan = scan * _bias(scan.shape, rng)
-    if rng.random() < 0.18:
+    if rng.random() < 0.18 * often:
         scan = _faceless(scan, brain, rng, spacing)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 * often:
         strength = rng.uniform(0, 0.09)
         one, other = strength * rng.normal(size=(2, *scan.shape)).astype(np.float32)
         # Magnitudes: noise in air has a mean above 0. Where files hold 0, there is none.
         noisy = np.hypot(np.abs(scan) + one, other)
         scan = np.where(scan == 0, 0, noisy) if rng.random() < 0.5 else noisy
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * often:
         scan, brain = _cut_short(scan, brain, rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * often:
         # Air of a scanner is not always near 0.
         scan = scan + rng.uniform(0.02, 0.2)
     return np.asarray(scan, dtype=np.float32), brain

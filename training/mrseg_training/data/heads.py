@@ -69,38 +69,40 @@ class Heads:
 
     def fingerprint(self, subject: str) -> str:
         told = [PREPARATION, GENERATOR, self.spacing, self.part.seed, subject, [b.name for b in self.brains]]
+        told += [self.part.mild] if self.part.mild and not subject.startswith("thing") else []
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
     def load(self, subject: str) -> Prepared:
         name, _, number = subject.rpartition("-")
         digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
         rng = np.random.default_rng(mix(self.part.seed, digest, int(number)))
+        mild = self.part.mild > 0 and name != "thing" and rng.random() < self.part.mild
         if name == "thing":
             scan, brain = things.draw(rng, self.size), np.zeros(self.size, bool)
         elif name == "alone":
             scan, brain = self._alone(rng)
         else:
-            scan, brain = self._head(_head(self.root / name), rng)
-        scan, brain = contrasts.scanned(scan, brain, rng, self.spacing)
+            scan, brain = self._head(_head(self.root / name), rng, mild)
+        scan, brain = contrasts.scanned(scan, brain, rng, self.spacing, mild)
         image = torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32))
         image = scale(image, measure(image, method="level"))[None]
         labels = torch.from_numpy(brain.astype(np.uint8))
         return Prepared(image, labels, torch.ones(1, dtype=torch.bool))
 
-    def _head(self, head: Head, rng: Generator) -> tuple[Array, Mask]:
+    def _head(self, head: Head, rng: Generator, mild: bool = False) -> tuple[Array, Mask]:
         kind = rng.random()
-        place = self._pose(head, rng)
+        place = self._pose(head, rng, narrow=mild)
         scan, brain = self._sampled(head, contrasts.mixed(head.scans, rng), place)
         if kind < NO_BRAIN:
             return things.emptied(scan, brain, rng), np.zeros_like(brain)
-        if kind < NO_BRAIN + AROUND and self.brains:
+        if not mild and kind < NO_BRAIN + AROUND and self.brains:
             other = _brain(self.brains[int(rng.integers(len(self.brains)))])
             inner, its = self._sampled(
                 other, contrasts.mixed(other.scans, rng), self._pose(other, rng, narrow=True)
             )
             return contrasts.recoloured(*around(inner, its, scan, brain, rng), rng, apart=True)
         scan = contrasts.with_lesion(scan, brain, rng, self.spacing)
-        scan, brain = contrasts.recoloured(scan, brain, rng)
+        scan, brain = contrasts.recoloured(scan, brain, rng, mild=mild)
         return contrasts.with_neck(scan, brain, rng), brain
 
     def _alone(self, rng: Generator) -> tuple[Array, Mask]:
