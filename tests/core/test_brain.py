@@ -71,7 +71,10 @@ def test_the_record_says_how_sure_the_border_is(study: Study) -> None:
 def test_no_brain_is_said_before_any_tumour_is_shown(tmp_path: Path) -> None:
     """A bottle of fluid: told when it is opened, nothing is cut, and every result of it is red."""
     i, p, l = np.ogrid[:70, :80, :80]  # noqa: E741 - the axes' names
-    bottle = np.where(((p - 40) / 36.0) ** 2 + ((l - 40) / 36.0) ** 2 + 0 * i < 1, 100, 0).astype(np.float32)
+    grain = np.random.default_rng(0).normal(size=(70, 80, 80))  # a file of two values is taken for a mask
+    bottle = np.where(((p - 40) / 36.0) ** 2 + ((l - 40) / 36.0) ** 2 + 0 * i < 1, 100 + grain, 0).astype(
+        np.float32
+    )
     study = open_study(written(tmp_path / "phantom", t1=bottle))
     (said,) = [note for note in study.notes if note.code == "brain_not_found"]
     assert "t1.nii.gz" in said.message
