@@ -21,7 +21,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -113,19 +113,21 @@ def train_within(pack: Path, out: Path, minutes: float, work: Path, overrides: l
     return told
 
 
-def _fold(config: Config, work: Path, out: Path, deadline: float) -> dict[str, float] | str:
-    """One fold until ``deadline``, in seconds of the machine's clock; what its parts took, in minutes."""
-    began = time.monotonic()
+def _fold(
+    config: Config, work: Path, out: Path, deadline: float, clock: Callable[[], float] = time.monotonic
+) -> dict[str, float] | str:
+    """One fold until ``deadline``, in seconds of ``clock``; what its parts took, in minutes."""
+    began = clock()
     source, split = find_data(config)
     fill_cache(source, split["train"], work / "cache", workers=config.data.workers)
-    drawn = time.monotonic()
+    drawn = clock()
     left = (deadline - drawn) / 60 - KEPT
     if left < LEAST:
         return "no time left"
     config = changed(config, _within(config, left), out.name)
-    train(config, work, resume=True, report=_copying(work, out))
+    train(config, work, resume=True, report=_copying(work, out), clock=clock)
     _copy(work / "model", out)
-    return {"minutes": (time.monotonic() - began) / 60, "drawing": (drawn - began) / 60, "training": left}
+    return {"minutes": (clock() - began) / 60, "drawing": (drawn - began) / 60, "training": left}
 
 
 def _within(config: Config, minutes: float) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -13,10 +14,15 @@ from mrseg_training.data.anatomy import PACKED, Anatomy, from_template, load_pai
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import load_model
 from tools import gpu
-from tools.bundled import read_folds
+from tools.bundled import configs, read_folds
 
-MINUTES = 2.5  # three processes have to begin and draw within it, on one core beside other tests
+MINUTES = 1.0
 SHIPPED_MODEL = Path(napari_mrseg.__file__).parent / "resources" / "models" / "compact"
+SETTINGS = [
+    *("run.device=cpu", "run.precision=fp32", "data.workers=1", "fold.data.simulate.train=2"),
+    *("stages.supervised.extents=[[32, 32, 32]]", "stages.supervised.batch=1"),
+    f"a.start={SHIPPED_MODEL}",
+]
 
 
 def brains(seed: int) -> tuple[Anatomy, Anatomy]:
@@ -47,28 +53,43 @@ def test_a_packed_brain_comes_out_as_it_went_in(tmp_path: Path) -> None:
         load_pair(tmp_path / "bad.npz")
 
 
-def test_the_folds_are_trained_beside_each_other_and_the_minutes_are_kept_to(tmp_path: Path) -> None:
-    """Each fold from its own start, its model in the output; with no time left after drawing that is said."""
-    folds = read_folds()
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed brain under the name of each subject."""
+    root, folds = tmp_path_factory.mktemp("pack"), read_folds()
     free = [case for cases in folds["no_tumour"].values() for case in cases]
     for name in [*folds["base"], *(s for test in folds["test"].values() for s in test), *free]:
-        save_pair(tmp_path / "pack" / f"{name}.npz", brains(0))
-    settings = [
-        *("run.device=cpu", "run.precision=fp32", "data.workers=1", "fold.data.simulate.train=2"),
-        *("stages.supervised.extents=[[32, 32, 32]]", "stages.supervised.batch=1"),
-        f"a.start={SHIPPED_MODEL}",
-    ]
-    out = tmp_path / "out"
-    told = gpu.train_within(tmp_path / "pack", out, MINUTES, tmp_path / "work", settings)
-    assert told == json.loads((out / "told.json").read_text())
+        save_pair(root / f"{name}.npz", brains(0))
+    return root
+
+
+def test_a_fold_keeps_to_its_minutes(pack: Path, tmp_path: Path) -> None:
+    """Each from its own start, its model in the output, by a clock of the test's own."""
+    runs = configs(pack, tmp_path / "work", [*gpu.HERE, *SETTINGS])
+    begun = load_model(SHIPPED_MODEL).network.state_dict()
+    far = {}
     for name in ("a", "b"):
-        assert told[name]["training"] < MINUTES - gpu.KEPT
-        assert told[name]["minutes"] < MINUTES + 0.1
+        ticks = itertools.count()
+        told = gpu._fold(
+            runs[name],
+            tmp_path / "work" / name,
+            tmp_path / name,
+            60 * MINUTES,
+            lambda ticks=ticks: 2.0 * next(ticks),
+        )
+        assert isinstance(told, dict)
+        assert told["training"] < MINUTES - gpu.KEPT
+        assert told["minutes"] < MINUTES
         steps = json.loads((tmp_path / "work" / name / "1-supervised" / "done.json").read_text())
         assert steps["steps"] > 0
-    states = {name: load_model(out / name).network.state_dict() for name in ("a", "b")}
-    begun = load_model(SHIPPED_MODEL).network.state_dict()
-    far = {name: sum(float((v - begun[k]).abs().sum()) for k, v in states[name].items()) for name in states}
+        state = load_model(tmp_path / name).network.state_dict()
+        far[name] = sum(float((v - begun[k]).abs().sum()) for k, v in state.items())
     assert far["a"] < far["b"] / 5  # a went on from the bundled weights, b from none
-    late = gpu.train_within(tmp_path / "pack", out, 0.1, tmp_path / "again", settings)
-    assert late == dict.fromkeys(folds["test"], "no time left")
+
+
+def test_with_no_time_left_after_drawing_that_is_said(pack: Path, tmp_path: Path) -> None:
+    """Every fold in a process of its own."""
+    out = tmp_path / "out"
+    late = gpu.train_within(pack, out, 0.1, tmp_path / "work", SETTINGS)
+    assert late == dict.fromkeys(read_folds()["test"], "no time left")
+    assert late == json.loads((out / "told.json").read_text())
