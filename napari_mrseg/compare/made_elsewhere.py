@@ -18,6 +18,8 @@ from napari_mrseg.models.store import CARD
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
+_Scans = frozenset[str]
+
 
 @dataclass(frozen=True)
 class Elsewhere:
@@ -34,7 +36,8 @@ class MadeElsewhere:
     """Label files in ``folder``, answering like an engine: :meth:`combinations` and :meth:`run`.
 
     File names say subject and modalities as for ``mrseg score`` (:func:`~napari_mrseg.io.result_names.find_results`);
-    in a folder of one subject the modalities alone will do (``flair+t1ce.nii.gz``). Codes are the task's.
+    in a folder of one subject the modalities alone will do (``flair+t1ce.nii.gz``). Such names do not say whose results
+    they are: they belong to the first study that is asked for, and to no other one. Codes are the task's.
     Raises InputError if there is no label file in or below the folder.
     """
 
@@ -45,20 +48,22 @@ class MadeElsewhere:
             raise InputError(
                 f"{self.model.name} is neither a model folder (no {CARD}) nor a folder of label files; choose another."
             )
-        self._files: dict[str, Mapping[Combination, Path]] = {}
+        self._files: dict[_Scans, Mapping[Combination, Path]] = {}
+        self._unnamed: _Scans | None = None  # whose results the files are whose names say no subject
 
     def find(self, study: Study) -> None:
         """Look for the results of ``study``. Raises InputError that says how names are read, if there are none."""
-        self._files[study.case] = self._find(study)
+        self._files[_scans(study)] = self._find(study)
 
     def combinations(self, study: Study) -> tuple[Combination, ...]:
         """Combinations of the study's modalities that a label file is there for."""
-        if study.case not in self._files:
+        scans = _scans(study)
+        if scans not in self._files:
             try:
                 self.find(study)
             except InputError:
-                self._files[study.case] = {}
-        files = self._files[study.case]
+                self._files[scans] = {}
+        files = self._files[scans]
         return tuple(c for c in study.task.combinations(study.present) if c in files)
 
     def run(
@@ -74,7 +79,7 @@ class MadeElsewhere:
         wanted = study.task.combination(combination)
         if wanted not in self.combinations(study):
             raise InputError(f"{self.model.name} has no result for {'+'.join(wanted)} of {study.case}.")
-        path = self._files[study.case][wanted]
+        path = self._files[_scans(study)][wanted]
         check()
         found, _ = onto_grid(read_labels(path, study.task), study.grid, f"the scans of {study.case}")
         check()
@@ -107,7 +112,19 @@ class MadeElsewhere:
             files = {combination: path for path, combination in alone if combination is not None}
             if not files:
                 raise
+            scans = _scans(study)
+            if self._unnamed is not None and not self._unnamed & scans:
+                raise InputError(
+                    f"The names in {self.model.name} say no subject, and it was chosen for another study; choose it "
+                    f"again if its results are of {study.case}."
+                ) from None
+            self._unnamed = scans | (self._unnamed or frozenset())
             return files
+
+
+def _scans(study: Study) -> _Scans:
+    """What tells a study from all others, whatever its folder is called: the bytes of its files."""
+    return frozenset(image.source.sha256 for image in study.images.values())
 
 
 def holds_results(folder: Path, task: Task) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -82,3 +83,21 @@ def test_what_is_no_folder_of_results_is_refused(study: Study, tmp_path: Path) -
     write(tmp_path / "one" / "t1.nii.gz", study, np.zeros(study.grid.shape))
     with pytest.raises(InputError, match="one has no result for t2 of synthetic"):
         next(MadeElsewhere(tmp_path / "one", BRATS).run(study, ["t2"]))
+
+
+def test_names_without_a_subject_are_of_one_study(study: Study, tmp_path: Path) -> None:
+    """Another patient's scans get none of these results, not even where both studies have one name and grid."""
+    assert study.reference is not None
+    write(tmp_path / "theirs" / "t1.nii.gz", study, study.reference.labels)
+    theirs = MadeElsewhere(tmp_path / "theirs", BRATS)
+    assert theirs.combinations(study) == (("t1",),)
+    others = {
+        name: replace(image, source=replace(image.source, sha256=f"another {name}"))
+        for name, image in study.images.items()
+    }
+    another = replace(study, images=others, reference=None)
+    assert another.case == study.case
+    assert theirs.combinations(another) == ()
+    with pytest.raises(InputError, match="chosen for another study; choose it again if its results are of"):
+        theirs.find(another)
+    assert theirs.combinations(study.only(["t1"])) == (("t1",),)
