@@ -159,7 +159,7 @@ def hide_comparison(viewer: Viewer) -> None:
     """Put the comparison away, if it is there; it keeps what it shows."""
     bench = workbench_of(viewer)
     holder, _ = dock_widget_of(bench) if bench is not None else (None, None)
-    if holder is not None and holder.isVisible():
+    if holder is not None and not holder.isHidden():  # or behind the dock, as a tab
         holder.hide()
         _give_room_back(viewer)
 
