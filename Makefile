@@ -7,7 +7,7 @@ DEBIAN := python3-venv xvfb libgl1 libegl1 libopengl0 libglx-mesa0 libgl1-mesa-d
   libxkbcommon0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
   libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
-MRSEG_DATA ?= $(wildcard ../shared/data)
+MRSEG_DATA ?= $(abspath $(wildcard ../shared/data))
 ifneq ($(MRSEG_DATA),)
 export MRSEG_DATA
 endif
