@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import napari
 import pytest
@@ -14,11 +15,16 @@ from napari import Viewer
 from napari._qt.qt_main_window import _QtMainWindow
 from napari._qt.qt_viewer import QtViewer
 from napari._qt.threads.status_checker import StatusChecker
+from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 from waiting import Asked
 
 from napari_mrseg._qt import unsaved
+from napari_mrseg._qt.compare.workbench import workbench_of
+from napari_mrseg._qt.dock import dock_of
+from napari_mrseg._qt.dock_widget import dock_widget_of
+from napari_mrseg._qt.reading import NAPARIS
 
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     pytest.exit("tests/viewer need a display; run them with xvfb-run", returncode=2)
@@ -67,3 +73,55 @@ def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
     del viewer
     gc.collect()
     QtViewer._instances.clear()
+
+
+@pytest.fixture
+def window(one_viewer: Viewer, qtbot: QtBot) -> Iterator[Viewer]:
+    """:func:`one_viewer` for a test with a dock: dock, comparison and layers go after it, as a user closes them.
+
+    Then nothing of ours may be left in the window.
+    """
+    before = left_in(one_viewer)
+    yield one_viewer
+    for widget in (workbench_of(one_viewer), dock_of(one_viewer)):
+        holder, _ = dock_widget_of(widget) if widget is not None else (None, None)
+        if holder is not None:
+            one_viewer.window.remove_dock_widget(holder)
+    one_viewer.layers.clear()
+    one_viewer.dims.ndisplay, one_viewer.dims.order = 2, (0, 1, 2)
+    one_viewer.canvas.overlays.scale_bar.visible = False
+    qtbot.wait(20)  # what is deleted later goes now
+    assert left_in(one_viewer) == before
+
+
+def left_in(viewer: Viewer) -> dict[str, object]:
+    """What a dock could leave in a window that it was taken out of."""
+    main, view = viewer.window._qt_window, viewer.window._qt_viewer
+    emitters = (viewer.events, viewer.layers.events, viewer.dims.events, viewer.scene.camera.events)
+    mouse = (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks, viewer.mouse_wheel_callbacks)
+    return {
+        "docks": sorted((d.objectName(), d.isHidden()) for d in main.findChildren(QDockWidget)),
+        "keys": sorted(map(str, viewer.keymap)),
+        "mouse": [len(callbacks) for callbacks in mouse],
+        "listeners": [
+            f"{name} of {events.source}: {callback}"
+            for events in (*emitters, viewer.canvas.events)
+            for name in events
+            for callback in events[name].callbacks
+            if ours(callback)
+        ],
+        "words": [name for name, one in viewer.canvas.overlays.items() if one.visible],
+        "on the canvas": len(view.canvas.native.findChildren(QWidget)),
+        "pictures": len(QtViewer._instances),
+        "windows": [type(one).__name__ for one in QApplication.topLevelWidgets() if one.isVisible()],
+        "full screen": main.isFullScreen(),
+        "menus": main.menuBar().isVisible(),
+        "lists": [main.findChild(QDockWidget, name).isHidden() for name in NAPARIS],
+    }
+
+
+def ours(callback: Any) -> bool:
+    """Whether a listener is a function or a living object of this package."""
+    target = callback[0]() if isinstance(callback, tuple) else callback
+    module = getattr(target, "__module__", None) or type(target).__module__
+    return str(module).startswith("napari_mrseg")

@@ -8,31 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari import Viewer
-from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QRect
 from test_use import LEFT, canvas, dock
-from waiting import PATIENCE, Asked, MakeStudy, until_error, until_final
+from waiting import PATIENCE, MakeStudy, until_error, until_final
 
 from napari_mrseg import io
-from napari_mrseg._qt.dock import MrsegDock, dock_of
-from napari_mrseg._qt.dock_widget import dock_widget_of
-from napari_mrseg._qt.edits import copies_in
+from napari_mrseg._qt.dock import MrsegDock
 
 __all__ = ["dock"]  # the fixture
-
-
-def opened_with_an_edit(qtbot: QtBot, dock: MrsegDock, folder: Path) -> None:
-    dock.open([folder])
-    until_final(qtbot, dock)
-    dock.layers.edit_copy().paint((3, 4, 5), 3)
-
-
-def forget(request: pytest.FixtureRequest, viewer: Any) -> None:
-    """Keep napari's fixture from closing once more a window that was closed as a user does, and is deleted."""
-    request.node._viewer_weak_set.discard(viewer)
-    del viewer.window._qt_window
 
 
 def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
@@ -71,76 +55,6 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
     assert not banner.isVisible()
     gate.set()
     until_final(qtbot, dock)
-
-
-def test_the_cross_of_the_dock_asks_and_quitting_does_not_ask_again(
-    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, asked: Asked, request: pytest.FixtureRequest
-) -> None:
-    """Cancel keeps the dock; Discard closes it, and the edit is gone from the list."""
-    opened_with_an_edit(qtbot, dock, make_study())
-    viewer = dock.viewer
-    holder, window = dock_widget_of(dock)
-    assert holder is not None
-    assert window is not None
-    asked.answer = "cancel"
-    qtbot.mouseClick(holder.title.close_button, LEFT)
-    assert dock_of(viewer) is dock
-    asked.answer = "discard"
-    qtbot.mouseClick(holder.title.close_button, LEFT)
-    qtbot.waitUntil(lambda: dock_of(viewer) is None, timeout=PATIENCE)
-    assert copies_in(viewer) == []
-    assert window.close()
-    assert len(asked) == 2
-    forget(request, viewer)
-
-
-def test_quitting_asks_one_question(
-    qtbot: QtBot,
-    dock: MrsegDock,
-    make_study: MakeStudy,
-    asked: Asked,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
-    """File → Close Window with unsaved work: ours, and not napari's as well; without, napari's as ever."""
-    theirs: list[bool] = []
-    monkeypatch.setattr(ConfirmCloseDialog, "exec_", lambda self: bool(theirs.append(True)))
-    opened_with_an_edit(qtbot, dock, make_study())
-    window = dock.viewer.window._qt_window
-    asked.answer = "cancel"
-    window.close(quit_app=False, confirm_need=True)
-    assert window.isVisible()
-    assert len(asked) == 1
-    assert theirs == []
-    copy = dock.layers.copy
-    assert copy is not None
-    copy.undo()
-    window.close(quit_app=False, confirm_need=True)
-    assert len(asked) == 1
-    assert len(theirs) == 1
-    copy.redo()
-    asked.answer = "discard"
-    window.close(quit_app=False, confirm_need=True)
-    assert not window.isVisible()
-    assert len(asked) == 2
-    assert len(theirs) == 1
-    forget(request, dock.viewer)
-
-
-def test_a_window_closed_by_a_program_with_three_planes_open_says_nothing(
-    qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """``viewer.close()``: no traceback, whatever goes first."""
-    pytest.importorskip("napari_orthogonal_views")
-    dock.open([make_study()])
-    until_final(qtbot, dock)
-    dock.show_three_planes()
-    qtbot.waitUntil(lambda: dock.three_planes.shown, timeout=PATIENCE)
-    viewer = dock.viewer
-    assert isinstance(viewer, Viewer)
-    viewer.close()
-    qtbot.wait(200)
-    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_three_planes_go_on_with_the_next_study(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:

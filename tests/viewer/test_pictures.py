@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,12 +35,9 @@ def images(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Callable[..., Viewer], images: Session, qtbot: QtBot) -> MrsegDock:
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    made = open_dock(viewer, images)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return made
+def dock(window: Viewer, images: Session) -> MrsegDock:
+    window.window.resize(1280, 800)
+    return open_dock(window, images)
 
 
 def test_colour_is_colour_and_depth_has_its_scale(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
@@ -115,11 +112,9 @@ def test_toggles_keys_and_comparison_of_two_modalities(qtbot: QtBot, dock: Mrseg
     assert set(bench.state.comparison.expected) == {("rgb", "depth"), ("rgb",), ("depth",)}
 
 
-def test_the_menu_opens_a_dock_for_colour_and_depth(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
-) -> None:
+def test_the_menu_opens_a_dock_for_colour_and_depth(window: Viewer, qtbot: QtBot) -> None:
     """Without a terminal: an entry of the plugin gives a dock of two modalities, in place of that for brains."""
-    viewer = make_napari_viewer(show=True)
+    viewer = window
     viewer.window.resize(1280, 800)
     viewer.window.add_plugin_dock_widget("napari-mrseg", "MRSeg")
     brains = dock_of(viewer)

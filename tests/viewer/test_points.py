@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
@@ -52,7 +52,7 @@ def held(tiny: Model) -> Held:
 
 @pytest.fixture
 def dock(
-    make_napari_viewer: Callable[..., Viewer],
+    window: Viewer,
     held: Held,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
@@ -61,10 +61,8 @@ def dock(
     monkeypatch.setattr(io, "open_study", Reading(studies()))
     session = Session(device="cpu")
     session.set_predictor(held)
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1100, 760)
-    made = open_dock(viewer, session)
-    qtbot.waitExposed(viewer.window._qt_window)
+    window.window.resize(1100, 760)
+    made = open_dock(window, session)
     made.open(["/studies/alpha"])
     qtbot.waitUntil(lambda: made.case.text() == "alpha", timeout=PATIENCE)
     until_final(qtbot, made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -21,12 +20,9 @@ from napari_mrseg.session.state import Session
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> MrsegDock:
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1366, 768)
-    made = open_dock(viewer, session)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return made
+def dock(window: Viewer, session: Session, qtbot: QtBot) -> MrsegDock:
+    window.window.resize(1366, 768)
+    return open_dock(window, session)
 
 
 def naparis(dock: MrsegDock) -> list[bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,9 @@ pytest.importorskip("napari_orthogonal_views")
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> MrsegDock:
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1400, 900)
-    made = open_dock(viewer, session)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return made
+def dock(window: Viewer, session: Session, qtbot: QtBot) -> MrsegDock:
+    window.window.resize(1400, 900)
+    return open_dock(window, session)
 
 
 def views(dock: MrsegDock) -> tuple[QtViewer, ...]:

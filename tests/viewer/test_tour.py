@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,13 @@ from napari_mrseg.session.state import Session
 
 
 def test_the_tour_plays_stops_at_a_touch_and_goes_on(
-    qtbot: QtBot, session: Session, make_napari_viewer: Callable[..., Viewer], make_study: MakeStudy
+    qtbot: QtBot, session: Session, window: Viewer, make_study: MakeStudy
 ) -> None:
     """Every modality alone and left out, and all combinations, each page with what was found; a key or click stops it.
 
     It fills the screen without menus, and its words lie on no picture; Esc gives the window back.
     """
-    viewer = make_napari_viewer(show=True)
+    viewer = window
     viewer.window.resize(1280, 800)
     dock = open_dock(viewer, session)
     session.sweep = True
@@ -38,13 +37,13 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     used: set[tuple[str, ...]] = set()
     session.combination_changed.connect(lambda: used.add(session.combination))
     tour.start()
-    window = viewer.window._qt_window
-    assert window.isFullScreen()
-    assert not window.menuBar().isVisible()
+    main = viewer.window._qt_window
+    assert main.isFullScreen()
+    assert not main.menuBar().isVisible()
     native = viewer.window._qt_viewer.canvas.native
 
     def place(widget: QWidget) -> QRect:
-        return QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
+        return QRect(widget.mapTo(main, QPoint(0, 0)), widget.size())
 
     def played() -> bool:
         if tour.caption.isVisible() and tour.caption.text() not in said:
@@ -68,23 +67,23 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     qtbot.waitUntil(lambda: tour.playing, timeout=PATIENCE)
     qtbot.keyClick(native, Qt.Key.Key_Space)
     assert not tour.playing
-    assert not window.menuBar().isVisible()
+    assert not main.menuBar().isVisible()
     qtbot.keyClick(native, Qt.Key.Key_Escape)
-    assert window.menuBar().isVisible()
-    assert not window.isFullScreen()
+    assert main.menuBar().isVisible()
+    assert not main.isFullScreen()
 
 
 def test_a_round_of_the_tour_is_recorded(
     qtbot: QtBot,
     session: Session,
-    make_napari_viewer: Callable[..., Viewer],
+    window: Viewer,
     make_study: MakeStudy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A frame for each scene, in a file whose name says its kind; the picture has its room again at the end."""
     monkeypatch.setattr(recording, "HOLD_S", 0.05)
-    viewer = make_napari_viewer(show=True)
+    viewer = window
     viewer.window.resize(1280, 800)
     dock = open_dock(viewer, session)
     dock.open([make_study()])

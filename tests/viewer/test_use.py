@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import napari
 import nibabel as nib
 import numpy as np
 import pytest
@@ -19,18 +17,16 @@ from napari._app_model import get_app_model
 from napari.utils.shortcuts import default_shortcuts
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
-from qtpy.QtGui import QCloseEvent, QImage, QMouseEvent
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
 from tiny import model
 from waiting import PATIENCE, MakeStudy, until_error, until_final
 
-from napari_mrseg._qt.app import Keeper, launch, open_window
 from napari_mrseg._qt.compare.workbench import workbench_of
-from napari_mrseg._qt.dock import MrsegDock, dock_of
+from napari_mrseg._qt.dock import MrsegDock
 from napari_mrseg._qt.dock_widget import dock_widget_of
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.ruler import DISTANCES
-from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
 from napari_mrseg.session.restore import open_session, save_session
 from napari_mrseg.session.state import Session
@@ -39,12 +35,9 @@ LEFT, ALT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.AltModifier
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> MrsegDock:
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    made = open_dock(viewer, session)
-    qtbot.waitExposed(viewer.window._qt_window)
-    return made
+def dock(window: Viewer, session: Session, qtbot: QtBot) -> MrsegDock:
+    window.window.resize(1280, 800)
+    return open_dock(window, session)
 
 
 def canvas(dock: MrsegDock) -> QWidget:
@@ -545,96 +538,6 @@ def test_the_dock_fits_a_small_window(qtbot: QtBot, dock: MrsegDock, make_study:
         assert right <= dock.width()
         assert widget.minimumSizeHint().width() <= widget.width()
     assert dock.banner.visibleRegion().boundingRect().height() == dock.banner.height()
-
-
-def test_the_screenshot_holds_the_whole_window(
-    make_napari_viewer: Callable[..., Viewer],
-    session: Session,
-    make_study: MakeStudy,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """``launch(screenshot=...)`` saves canvas and dock of the real window and returns."""
-    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
-    session.open([make_study()])
-    out = tmp_path / "picture.png"
-    launch(session, screenshot=out)
-    picture = QImage(str(out))
-    assert picture.width() >= 1000
-    colours = {
-        picture.pixelColor(x, y).name()
-        for x in range(0, picture.width(), 3)
-        for y in range(0, picture.height(), 3)
-    }
-    assert len(colours) > 100
-    assert "#ffd54a" in colours  # a letter, on the canvas
-    assert QApplication.instance() is not None
-
-
-def test_a_window_comes_back_where_it_was(
-    make_napari_viewer: Callable[..., Viewer], session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Size and place are kept when it closes, and the next one has them."""
-    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
-    viewer, _ = open_window(session, remembering=True)
-    window = viewer.window._qt_window
-    window.setGeometry(40, 50, 1100, 760)
-    [keeper] = window.findChildren(Keeper)
-    keeper.eventFilter(window, QCloseEvent())  # and not closed: napari's fixture does that
-    other, _ = open_window(session, remembering=True)
-    kept = other.window._qt_window.geometry()
-    assert (kept.x(), kept.y(), kept.width(), kept.height()) == (40, 50, 1100, 760)
-
-
-def test_view_says_in_its_window_what_it_cannot_open(
-    make_napari_viewer: Callable[..., Viewer],
-    session: Session,
-    tmp_path: Path,
-    qtbot: QtBot,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The window comes, with the sentence in the dock; once it is closed, the same sentence ends the command."""
-    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
-    bad = tmp_path / "x_flair.nii.gz"
-    bad.write_text("not a scan")
-    seen: list[str] = []
-
-    def run() -> None:
-        dock = dock_of(napari.current_viewer())
-        assert dock is not None
-        qtbot.waitUntil(lambda: bool(dock.error.text()), timeout=PATIENCE)
-        assert dock.error.isVisible()
-        seen.append(dock.error.text())
-
-    monkeypatch.setattr(napari, "run", run)
-    with pytest.raises(InputError, match="x_flair"):
-        launch(session, paths=[str(bad)])
-    assert "x_flair.nii.gz" in seen[0]
-
-
-def test_the_screenshot_waits_for_the_dock(
-    make_napari_viewer: Callable[..., Viewer],
-    session: Session,
-    make_study: MakeStudy,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The dock is behind the canvas on a slow machine; the picture shows it with modalities on and volumes."""
-    monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
-    monkeypatch.setattr("napari_mrseg._qt.updates._PAUSE", 1500)
-    seen = []
-
-    def spy(dock: MrsegDock) -> None:
-        on = tuple(name for name, check in dock.modalities.checks.items() if check.isChecked())
-        seen.append((dock.settled, on, dock.banner.text()))
-
-    monkeypatch.setattr(MrsegDock, "jump", spy)
-    session.open([make_study()])
-    launch(session, screenshot=tmp_path / "picture.png")
-    [(settled, checked, banner)] = seen
-    assert settled
-    assert checked == ("flair", "t1", "t1ce", "t2")
-    assert "final" in banner
 
 
 @pytest.mark.real

@@ -493,7 +493,7 @@ class Config(Part):
     task: str = DEFAULT.name
     seed: int = Field(default=0, ge=0)
     start: Path | None = None
-    model: ModelPart = ModelPart()
+    model: ModelPart = Field(default_factory=ModelPart)  # made when asked for: checking it imports MONAI
     data: DataPart = DataPart()
     recipe: tuple[StageName, ...] = ("reconstruct", "contrast", "adapt")
     stages: StagesPart
