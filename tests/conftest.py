@@ -114,6 +114,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return model(tmp_path_factory.mktemp("models"))
 
 
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """As ``tiny``, without adapters: a new process loads it without MONAI, whose import takes seconds."""
+    return model(tmp_path_factory.mktemp("models"), name="plain", adapters="none")
+
+
 @pytest.fixture
 def session(tiny: Model) -> Iterator[Session]:
     """Without a sweep, so that only what is asked for is computed."""

@@ -195,28 +195,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(data: Path, out: Path, tiny: Model) -> list[str]:
-    asked = ["cohort", str(data), "-o", str(out), "--model", str(tiny.folder), "--device", "cpu"]
-    return [
-        sys.executable,
-        "-m",
-        "napari_mrseg.cli",
-        *asked,
-        "--workers",
-        "1",
-        "--threads",
-        "1",
-        "--precision",
-        "fp32",
-    ]
+def arguments(data: Path, out: Path, model: Model) -> list[str]:
+    asked = ["cohort", str(data), "-o", str(out), "--model", str(model.folder), "--device", "cpu"]
+    return [*asked, "--workers", "1", "--threads", "1", "--precision", "fp32"]
 
 
-def test_killed_and_gone_on_with(data: Path, tiny: Model, tmp_path: Path) -> None:
+def test_killed_and_gone_on_with(
+    data: Path, plain: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """kill -9 of the command and of a worker; run again: the same table as without, nothing done twice."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(data, whole, tiny), check=True, capture_output=True)
+    assert cli.main(arguments(data, whole, plain)) == 0
     process = subprocess.Popen(
-        command(data, broken, tiny),
+        [sys.executable, "-m", "napari_mrseg.cli", *arguments(data, broken, plain)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -230,9 +221,11 @@ def test_killed_and_gone_on_with(data: Path, tiny: Model, tmp_path: Path) -> Non
     process.wait()
     before = {p: p.stat().st_mtime_ns for p in studies.glob("s*/study.json")}
     assert before
-    finished = subprocess.run(command(data, broken, tiny), check=True, capture_output=True, text=True)
-    assert "5 of 6 studies" in finished.stdout
-    assert "s4: " in finished.stdout
+    capsys.readouterr()
+    assert cli.main(arguments(data, broken, plain)) == 0
+    said = capsys.readouterr().out
+    assert "5 of 6 studies" in said
+    assert "s4: " in said
     assert {p: p.stat().st_mtime_ns for p in before} == before
     for name in ("cohort.csv", "cohort.parquet"):
         assert (whole / name).read_bytes() == (broken / name).read_bytes()
@@ -263,14 +256,14 @@ def test_another_cohort_in_the_folder_is_refused(tiny: Model, tmp_path: Path) ->
         run_cohort(studies, order_of(tiny), tmp_path / "full")
 
 
-def test_two_runs_may_share_a_folder(tiny: Model, tmp_path: Path) -> None:
+def test_two_runs_may_share_a_folder(plain: Model, tmp_path: Path) -> None:
     """As in a job array: what another run is making is left alone, what a killed one left of one's own studies goes."""
     out = tmp_path / "out"
     mine, theirs = (Listed(n, (str(subject(tmp_path / n)),)) for n in ("mine", "theirs"))
     for one in (mine, theirs):
         (out / "studies" / f".{one.name}.0123abcd").mkdir(parents=True)
-    (out / "cohort.json").write_text(json.dumps({"order": order_of(tiny).record(), "studies": []}))
-    assert run_cohort([mine], order_of(tiny), out, workers=1)["done"] == 1
+    (out / "cohort.json").write_text(json.dumps({"order": order_of(plain).record(), "studies": []}))
+    assert run_cohort([mine], order_of(plain), out, workers=1)["done"] == 1
     assert sorted(p.name for p in (out / "studies").iterdir()) == [".theirs.0123abcd", "mine"]
 
 

@@ -524,7 +524,7 @@ def certified(folder: Path) -> tuple[Path, Path]:
     return folder / "c.pem", folder / "k.pem"
 
 
-def test_the_command_serves_over_tls(tiny: Model, tmp_path: Path) -> None:
+def test_the_command_serves_over_tls(plain: Model, tmp_path: Path) -> None:
     """``mrseg serve`` as a process with a certificate: answered with it, refused without; the log has no names."""
     certificate, key = certified(tmp_path)
     with socket.socket() as free:
@@ -536,7 +536,7 @@ def test_the_command_serves_over_tls(tiny: Model, tmp_path: Path) -> None:
         "napari_mrseg.cli",
         "serve",
         "--model",
-        str(tiny.folder),
+        str(plain.folder),
         "--device",
         "cpu",
     ]

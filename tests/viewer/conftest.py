@@ -68,10 +68,13 @@ def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
         patch.setattr(StatusChecker, "start", lambda self: None)
         patch.setattr(_QtMainWindow, "_save_current_window_settings", lambda self: None)
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
+        gc.freeze()
         yield viewer
         viewer.close()
     del viewer
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     QtViewer._instances.clear()
 
 
