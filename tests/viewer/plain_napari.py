@@ -1,8 +1,8 @@
 """A napari started as users start it, in a process of its own, and what they then do with mouse and keys.
 
-    python tests/viewer/plain_napari.py SCENARIO [napari's own arguments]
+    python tests/viewer/plain_napari.py SCENARIO[+SCENARIO ...] [napari's own arguments]
 
-Prints one line of JSON: what was seen. Exits with 1 if something did not come in time.
+Prints one line of JSON: what was seen, by scenario. Exits with 1 if something did not come in time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QPushButton, QRadioButton
 
+sys.modules.setdefault("transformers", None)  # type: ignore[arg-type]  # as users have it; MONAI imports it for seconds
 LEFT = Qt.MouseButton.LeftButton
 Steps = Generator[Callable[[], Any], None, dict[str, Any]]
 _PATIENCE = 90.0  # seconds
@@ -108,9 +109,20 @@ def menu() -> Steps:
     return {**seen(), "toggled": first}
 
 
+def cross() -> None:
+    """Close the dock by its own cross."""
+    from napari_mrseg._qt.dock_widget import dock_widget_of
+
+    holder, _ = dock_widget_of(dock())
+    QTest.mouseClick(holder.title.close_button, LEFT)
+
+
 def keys() -> Steps:
     """The same by the keyboard alone: Alt+P opens the menu, its letters and arrows lead on."""
     yield lambda: window().isVisible()
+    if dock() is not None:
+        cross()
+        yield lambda: dock() is None
     window().activateWindow()
     QTest.keyClick(window().windowHandle(), Qt.Key.Key_P, Qt.KeyboardModifier.AltModifier)
     plugins = next(a for a in window().menuBar().actions() if a.text().replace("&", "") == "Plugins").menu()
@@ -146,11 +158,8 @@ def again() -> Steps:
 def shut() -> Steps:
     """The dock closed by its own cross: its work ends, and the menu gives a new one."""
     yield lambda: dock() is not None and dock().isVisible()
-    from napari_mrseg._qt.dock_widget import dock_widget_of
-
     old = dock().session
-    holder, _ = dock_widget_of(dock())
-    QTest.mouseClick(holder.title.close_button, LEFT)
+    cross()
     yield lambda: dock() is None
     choose("Plugins", "MRSeg", "MRSeg")
     yield lambda: dock() is not None and dock().isVisible()
@@ -171,8 +180,12 @@ def sample() -> Steps:
 
 
 def scenes() -> Steps:
-    """File → Open Sample, again and again: each opens in a dock of its own kind."""
+    """File → Open Sample, again and again, at first without a dock: each opens in a dock of its own kind."""
     yield lambda: window().isVisible()
+    if dock() is not None:
+        cross()
+        yield lambda: dock() is None
+        viewer().layers.clear()
     found = []
     for title, overlay in (("Made-up", "Colour+Depth"), ("Simulated", "FLAIR"), ("Simulated", "FLAIR")):
         before = dock() and dock().session.study
@@ -292,15 +305,23 @@ class Runner:
         QApplication.instance().quit()
 
 
-SCENARIOS = {
+SCENARIOS: dict[str, Callable[[], Steps]] = {
     f.__name__: f for f in (refused, ready, menu, keys, again, shut, sample, scenes, adopt, write, light)
 }
 
 
+def one_after_the_other(names: list[str]) -> Steps:
+    """In one napari, which takes seconds to start."""
+    found = {}
+    for name in names:
+        found[name] = yield from SCENARIOS[name]()
+    return found
+
+
 def main() -> int:
-    scenario, sys.argv = sys.argv[1], ["napari", *sys.argv[2:]]
+    scenarios, sys.argv = sys.argv[1].split("+"), ["napari", *sys.argv[2:]]
     get_qapp()
-    runner = Runner(SCENARIOS[scenario]())
+    runner = Runner(one_after_the_other(scenarios))
     from napari.__main__ import main as napari_main
 
     napari_main()

@@ -1,4 +1,4 @@
-"""In plain napari, as its users start it: Plugins menu, -w flag, reader, writer and sample, each in its own process."""
+"""In plain napari, as its users start it: Plugins menu, -w flag, reader, writer and sample."""
 
 from __future__ import annotations
 
@@ -19,31 +19,50 @@ DRIVER = Path(__file__).with_name("plain_napari.py")
 LETTERS = {"top": "A", "bottom": "P", "left": "R", "right": "L"}
 
 
+def run(folder: Path, scenarios: str, *arguments: object, **environment: object) -> dict[str, Any]:
+    """What was seen, by scenario, in one napari whose settings lie in ``folder``. Fails on a traceback or an error."""
+    own = {
+        "NAPARI_CONFIG": str(folder / "napari.yaml"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        **{name: str(value) for name, value in environment.items()},
+    }
+    command = [sys.executable, str(DRIVER), scenarios, *map(str, arguments)]
+    done = subprocess.run(
+        command, env={**os.environ, **own}, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert "Traceback" not in done.stderr + done.stdout, done.stderr[-3000:]
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 @pytest.fixture
 def napari(tmp_path: Path) -> Any:
-    """``napari(scenario, *arguments, **environment)`` → what was seen. Fails on a traceback or a non-zero exit."""
-
-    def run(scenario: str, *arguments: object, **environment: object) -> dict[str, Any]:
-        own = {
-            "NAPARI_CONFIG": str(tmp_path / "napari.yaml"),
-            "XDG_CONFIG_HOME": str(tmp_path / "config"),
-            **{name: str(value) for name, value in environment.items()},
-        }
-        command = [sys.executable, str(DRIVER), scenario, *map(str, arguments)]
-        done = subprocess.run(
-            command, env={**os.environ, **own}, capture_output=True, text=True, timeout=150, check=False
-        )
-        assert "Traceback" not in done.stderr + done.stdout, done.stderr[-3000:]
-        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
-
-    return run
+    """``napari(scenario, *arguments, **environment)`` → what was seen."""
+    return lambda scenario, *rest, **environment: run(tmp_path, scenario, *rest, **environment)[scenario]
 
 
-def test_the_plugins_menu_opens_hides_and_shows_the_dock_and_opens_the_comparison(napari: Any) -> None:
+@pytest.fixture(scope="module")
+def by_menu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A napari without a dock at first."""
+    return run(tmp_path_factory.mktemp("menu"), "menu+keys")
+
+
+@pytest.fixture(scope="module")
+def by_flag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """``napari -w napari-mrseg MRSeg``."""
+    return run(tmp_path_factory.mktemp("flag"), "ready+again+shut", "-w", "napari-mrseg", "MRSeg")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """File → Open Sample."""
+    return run(tmp_path_factory.mktemp("samples"), "sample+scenes")
+
+
+def test_the_plugins_menu_opens_hides_and_shows_the_dock_and_opens_the_comparison(by_menu: Any) -> None:
     """By mouse: one dock, as high as its place; the comparison lies beside the picture, on the same session."""
-    seen = napari("menu")
+    seen = by_menu["menu"]
     assert seen["toggled"] == [True, False, True]
     assert seen["docks"] == 1
     assert seen["dock_size"][1] == seen["dock_room"]
@@ -52,35 +71,44 @@ def test_the_plugins_menu_opens_hides_and_shows_the_dock_and_opens_the_compariso
     assert seen["same_session"]
 
 
-def test_the_plugins_menu_opens_the_dock_by_key(napari: Any) -> None:
+def test_the_plugins_menu_opens_the_dock_by_key(by_menu: Any) -> None:
     """Alt+P and the arrows are enough."""
-    seen = napari("keys")
+    seen = by_menu["keys"]
     assert seen["dock"]
     assert seen["docks"] == 1
 
 
-@pytest.mark.parametrize("asked", [("MRSeg",), ("MRSeg comparison",), ("MRSeg comparison", "MRSeg")])
-def test_the_w_flag_opens_each_window(napari: Any, asked: tuple[str, ...]) -> None:
-    """``napari -w napari-mrseg MRSeg``, the comparison likewise, and both: there is always one dock."""
+def test_the_w_flag_opens_the_dock(by_flag: Any) -> None:
+    """``napari -w napari-mrseg MRSeg``: there is always one dock."""
+    seen = by_flag["ready"]
+    assert seen["dock"]
+    assert seen["docks"] == 1
+    assert not seen["bench"]
+    assert seen["dock_size"][1] == seen["dock_room"]
+
+
+@pytest.mark.parametrize("asked", [("MRSeg comparison",), ("MRSeg comparison", "MRSeg")])
+def test_the_w_flag_opens_the_comparison(napari: Any, asked: tuple[str, ...]) -> None:
+    """The comparison alone, and both: there is always one dock."""
     seen = napari("ready", "-w", "napari-mrseg", *asked)
     assert seen["dock"]
     assert seen["docks"] == 1
-    assert seen["bench"] == ("MRSeg comparison" in asked)
+    assert seen["bench"]
     assert seen["same_session"]
     assert seen["dock_size"][1] == seen["dock_room"]
 
 
-def test_the_menu_finds_the_dock_that_the_flag_opened(napari: Any) -> None:
+def test_the_menu_finds_the_dock_that_the_flag_opened(by_flag: Any) -> None:
     """napari names them differently; the dock moves, its session goes on."""
-    seen = napari("again", "-w", "napari-mrseg", "MRSeg")
+    seen = by_flag["again"]
     assert seen["docks"] == 1
     assert seen["dock"]
     assert seen["same"]
 
 
-def test_a_dock_closed_by_its_cross_ends_and_can_be_opened_again(napari: Any) -> None:
+def test_a_dock_closed_by_its_cross_ends_and_can_be_opened_again(by_flag: Any) -> None:
     """napari forgets a closed dock widget; nothing of it computes on unseen."""
-    seen = napari("shut", "-w", "napari-mrseg", "MRSeg")
+    seen = by_flag["shut"]
     assert seen["ended"]
     assert seen["new"]
     assert seen["dock"]
@@ -114,18 +142,18 @@ def test_a_folder_with_different_grids_says_so_in_the_window(napari: Any, tmp_pa
     assert seen["docks"] == 1
 
 
-def test_the_sample_menu_opens_the_study(napari: Any) -> None:
+def test_the_sample_menu_opens_the_study(samples: Any) -> None:
     """File → Open Sample → ours, without the dock: layers with letters; the dock takes them over."""
-    seen = napari("sample")
+    seen = samples["sample"]
     assert seen["plain"]["letters"] == LETTERS
     assert "FLAIR" in seen["plain"]["layers"]
     assert any(name.startswith("Segmentation") for name in seen["layers"])
     assert "simulated, not a patient" in " ".join(seen["text"].split())
 
 
-def test_each_sample_opens_in_the_dock_of_its_task(napari: Any) -> None:
+def test_each_sample_opens_in_the_dock_of_its_task(samples: Any) -> None:
     """The scenes open the dock for colour and depth; the study then takes the window back; nothing is there twice."""
-    scenes, *studies = napari("scenes")["found"]
+    scenes, *studies = samples["scenes"]["found"]
     assert scenes["task"] == "rgbd-sod"
     assert sorted(scenes["layers"]) == ["Colour", "Depth (mm)", "Reference", "Segmentation: Colour+Depth"]
     assert len(studies) == 2
