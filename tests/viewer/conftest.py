@@ -67,6 +67,7 @@ def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StatusChecker, "start", lambda self: None)
         patch.setattr(_QtMainWindow, "_save_current_window_settings", lambda self: None)
+        patch.setattr(unsaved, "ask", Asked())
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
         gc.freeze()
         yield viewer
@@ -79,14 +80,17 @@ def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
 
 
 @pytest.fixture
-def window(one_viewer: Viewer, qtbot: QtBot) -> Iterator[Viewer]:
-    """:func:`one_viewer` for a test with a dock: dock, comparison and layers go after it, as a user closes them.
+def window(one_viewer: Viewer, qtbot: QtBot, asked: Asked) -> Iterator[Viewer]:
+    """:func:`one_viewer` for a test with a dock: dock, comparison and layers go after it, and unsaved work with them.
 
     Then nothing of ours may be left in the window.
     """
     before = left_in(one_viewer)
     yield one_viewer
-    for widget in (workbench_of(one_viewer), dock_of(one_viewer)):
+    dock, asked.answer = dock_of(one_viewer), "discard"
+    if dock is not None:
+        dock.leave()
+    for widget in (workbench_of(one_viewer), dock):
         holder, _ = dock_widget_of(widget) if widget is not None else (None, None)
         if holder is not None:
             one_viewer.window.remove_dock_widget(holder)

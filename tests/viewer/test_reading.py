@@ -41,6 +41,7 @@ def test_one_key_folds_naparis_lists_away_and_back(qtbot: QtBot, dock: MrsegDock
     assert dock.panel.reading_button.isChecked()
     click(qtbot, dock.panel.reading_button)
     assert naparis(dock) == [False, True]
+    window.findChild(QDockWidget, NAPARIS[0]).show()  # for the next test
 
 
 def test_what_is_used_all_the_time_is_in_sight_at_small_sizes(

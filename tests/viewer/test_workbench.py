@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -37,10 +37,11 @@ def session(tiny: Model) -> Iterator[Session]:
 
 
 @pytest.fixture
-def bench(window: Viewer, session: Session, qtbot: QtBot) -> Workbench:
-    viewer = window
+def bench(make_napari_viewer: Callable[..., Viewer], session: Session, qtbot: QtBot) -> Workbench:
+    viewer = make_napari_viewer(show=True)
     viewer.window.resize(1440, 900)
     dock = open_dock(viewer, session)
+    qtbot.waitExposed(viewer.window._qt_window)
     qtbot.mouseClick(dock.panel.compare_button, LEFT)
     made = workbench_of(viewer)
     assert made is not None
