@@ -392,4 +392,4 @@ class TestRealScans:
         assert 1100 < brain_ml < 1350  # looked at as a picture
         with pytest.raises(InputError, match="study1_FLAIR"):
             open_study(folder, steps=())
-        assert open_study(folder / "study1_T1W.nii.gz").present == ("t1",)
+        assert open_study(folder / "study1_T1W.nii.gz", steps=()).present == ("t1",)

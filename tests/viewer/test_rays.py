@@ -93,14 +93,12 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_picture_is_naparis_own(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, change: str
-) -> None:
+def test_the_picture_is_naparis_own(one_viewer: Viewer, qtbot: QtBot, change: str) -> None:
     """Whatever is changed, our picture is the one napari draws, but for single pixels along edges."""
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(700, 600)
-    qtbot.waitExposed(viewer.window._qt_window)
-    qtbot.wait(300)  # for its new size
+    viewer = one_viewer
+    if viewer.window._qt_window.width() != 700:
+        viewer.window.resize(700, 600)
+        qtbot.wait(300)  # for its new size
     pictures = []
     for quickly in (False, True):
         shown = Shown(viewer, quickly)
