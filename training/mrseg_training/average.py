@@ -9,6 +9,9 @@ from torch import Tensor, nn
 class Average:
     """Of each step's weights ``1 - keep`` is taken in; at first more, so that the start is soon forgotten.
 
+    Not ``torch.optim.swa_utils.AveragedModel``: that takes the first step's weights whole, where this mixes them with
+    the start's 9 to 1, so the kept weights would differ.
+
     ``values``: float32 and other tensors by name, as in the network's ``state_dict``; ``steps``: steps taken in.
     """
 

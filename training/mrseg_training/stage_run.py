@@ -307,7 +307,10 @@ def parameter_groups(stage: nn.Module, part: StagePart) -> list[dict[str, Any]]:
 
 
 def learning_rate(part: StagePart, step: float, steps: float) -> float:
-    """Linear warm-up, then by ``schedule`` to the share ``floor``; of the step about to be made, or of seconds."""
+    """Linear warm-up, then by ``schedule`` to the share ``floor``; of the step about to be made, or of seconds.
+
+    Not one of torch's schedulers: they count steps, and a stage may be given minutes instead.
+    """
     warm = round(part.warmup * steps)
     if step < warm:
         return part.learning_rate * min(1.0, (step + 1) / warm)
