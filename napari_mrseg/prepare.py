@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,6 +80,9 @@ def measure(
         return Intensities(floor, 0.0, 1.0, method)
     if method.startswith("z-score"):
         return Intensities(floor, float(inside.mean()), float(inside.std(unbiased=False)) or 1.0, method)
+    if method == "min-max":  # centre: the 1st percentile, spread: from there to the 99th
+        low, high = np.percentile(inside.numpy(force=True), (1, 99))
+        return Intensities(floor, float(low), float(high - low) or 1.0, method)
     centre = inside.median()
     spread = 1.4826 * (inside - centre).abs().median()
     if spread <= 0:
@@ -97,6 +101,8 @@ def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Ten
     mask = volume.abs() > known.floor if mask is None else mask
     if known.method == "z-score":
         return ((volume - known.centre) / known.spread).mul_(mask)
+    if known.method == "min-max":
+        return ((volume - known.centre) / known.spread).clamp_(0.0, 1.0).mul_(mask)
     scaled = ((volume - known.centre) / known.spread).clamp_min_(-5.0)
     tail = (scaled - TAIL).clamp_min_(0.0)
     return (scaled - tail).add_(tail.log1p_()).mul_(mask)

@@ -87,7 +87,8 @@ def models_import(
         typer.Option(
             "--as",
             metavar="NETWORK",
-            help="whose published code the checkpoint is of: rfnet, mmformer or unimrseg",
+            help="whose published code the checkpoint is of: rfnet, mmformer, unimrseg, m3ae, imfuse, or "
+            "imfuse-concatenated (trained without --interleaved_tokenization)",
         ),
     ] = None,
     task: TaskName = None,

@@ -21,9 +21,11 @@ from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
-from napari_mrseg.inference.tiles import blend, nearest_first, tile
+from napari_mrseg.inference.tiles import blend, nearest_first, place_of, tile
+from napari_mrseg.models.axes import Place
 from napari_mrseg.models.blocks import Steps
 from napari_mrseg.models.store import Model, Validated
+from napari_mrseg.prepare import Frame
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination, Task
 
@@ -263,7 +265,7 @@ class Engine:
             where = self._scans.frame(group[0], spacing)
             inputs = self._scans.inputs(group, where, self.device, self._dtype, check)
             seen = None if focus is None else to_frame(focus, where)
-            found = self._network_pass(inputs, group, validated.extents_max, seen, check, progress)
+            found = self._network_pass(inputs, group, where, validated.extents_max, seen, check, progress)
             del inputs
             results = []
             for study, frame_probabilities in zip(group, found, strict=True):
@@ -321,6 +323,7 @@ class Engine:
         self,
         inputs: Tensor,
         group: Sequence[Study],
+        where: Frame,
         largest: tuple[int, ...],
         focus: tuple[float, ...] | None,
         check: Check,
@@ -345,17 +348,20 @@ class Engine:
         for i in nearest_first(windows, focus):
             part = inputs[(slice(None), slice(None), *windows[i])]
             part = part.contiguous(memory_format=torch.channels_last_3d)
-            found = self._answer(part, present, between_blocks)
+            found = self._answer(part, present, between_blocks, place_of(windows[i], where))
             outputs[i] = found.cpu() if self._ladder.join_on_cpu else found
         return blend([outputs[i] for i in range(len(windows))], windows, size, check)
 
-    def _answer(self, part: Tensor, present: Tensor, check: Check) -> Tensor:
+    def _answer(self, part: Tensor, present: Tensor, check: Check, place: Place | None = None) -> Tensor:
         """Probabilities of one window; the mean with those of its mirror image, where the card asks for it."""
-        views = [part, part.flip(-1)] if self.model.card.mirrored else [part]
-        found = [
-            probabilities(self._network(view, present, check=check).float(), self.task.output)
-            for view in views
-        ]
+        views = [(part, place)]
+        if self.model.card.mirrored:
+            views.append((part.flip(-1), place and place.turned([2])))
+        found = []
+        for view, there in views:
+            more = {"place": there} if self._network.located else {}
+            logits = self._network(view, present, check=check, **more)
+            found.append(probabilities(logits.float(), self.task.output))
         return found[0] if len(found) == 1 else (found[0] + found[1].flip(-1)) / 2
 
     def _count_checks(self, complete: bool) -> int:

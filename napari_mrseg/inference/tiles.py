@@ -9,7 +9,9 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from napari_mrseg.models.axes import Place
 from napari_mrseg.models.network import STRIDES
+from napari_mrseg.prepare import Frame
 
 OVERLAP = 0.25  # of a window's extent, where windows meet
 
@@ -36,6 +38,16 @@ def tile(
         starts = [round(i * (whole - extent) / max(1, count - 1)) for i in range(count)]
         axes.append([slice(s, s + extent) for s in starts])
     return list(product(*axes))
+
+
+def place_of(window: Sequence[slice], where: Frame) -> Place:
+    """Where a window of the frame lies in the foreground that the frame was laid over."""
+    before, after = [], []
+    for side, box, start, step in zip(window, where.box, where.start, where.step, strict=True):
+        first = side.start - round((box.start - start) / step)
+        before.append(first)
+        after.append(round((box.stop - box.start) / step) - first - (side.stop - side.start))
+    return Place(tuple(before), tuple(after))
 
 
 def nearest_first(windows: Sequence[tuple[slice, ...]], focus: Sequence[float] | None) -> list[int]:

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from torch import Tensor
 
 FORWARD = {"I": "S", "P": "A", "L": "R"}  # our axes and their opposites
 PATTERN = r"^[RLAPSI]{3}$"
+
+
+class Place(NamedTuple):
+    """Where a window lies in what the scan shows: voxels between it and the ends of the foreground, an entry an axis.
+
+    ``before``: from the first voxel of the foreground to the first of the window; ``after``: from the last of the
+    window to the last of the foreground. Negative where the window reaches beyond.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def turned(self, axes: Iterable[int]) -> Place:
+        """Of the same window when these axes run the other way."""
+        pairs = list(zip(self.before, self.after, strict=True))
+        for axis in axes:
+            pairs[axis] = pairs[axis][::-1]
+        return Place(*(tuple(side) for side in zip(*pairs, strict=True)))
+
+    def in_axes(self, axes: str) -> Place:
+        """Of the same window in arrays with ``axes``, see :func:`to_axes`."""
+        order, seen = order_of(axes), self.turned(turned_in(axes))
+        return Place(*(tuple(side[axis] for axis in order) for side in seen))
 
 
 def check_axes(axes: str) -> None:

@@ -12,7 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import TASKS, Combination, key, task_of_document
 
-NORMALISATIONS = ("robust", "z-score", "z-score whole")  # those the engine applies, see napari_mrseg.prepare
+NORMALISATIONS = (
+    "robust",
+    "z-score",
+    "z-score whole",
+    "min-max",
+)  # those the engine applies, see napari_mrseg.prepare
 
 
 class Validated(BaseModel):
@@ -68,7 +73,8 @@ class ModelCard(BaseModel):
     normalisation
         ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
         1 over the voxels that are not background, as MONAI's bundles do; ``z-score whole``: the same, but the
-        background is shifted and scaled, too, as in RFNet's family.
+        background is shifted and scaled, too, as in RFNet's family; ``min-max``: the 1st percentile of what is not
+        background becomes 0 and the 99th 1, and values beyond are cut, as in M3AE.
     validated
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on

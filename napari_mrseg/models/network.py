@@ -35,6 +35,8 @@ OWN = {
     "rfnet": "napari_mrseg.models.published.rfnet:RFNet",
     "mmformer-published": "napari_mrseg.models.published.published_mmformer:PublishedMmFormer",
     "unimrseg-published": "napari_mrseg.models.published.published_unimrseg:PublishedUniMRSeg",
+    "m3ae": "napari_mrseg.models.published.m3ae:M3ae",
+    "imfuse": "napari_mrseg.models.published.imfuse:ImFuse",
 }
 
 
@@ -51,6 +53,11 @@ class Network(nn.Module):
         Extents of its input must be multiples of this, per axis I, P, L. An axis of stride 1 may have one voxel.
     window
         Extents of its windows, always these; None: any up to the card's.
+    located
+        Whether its answer depends on where in the scan a window lies; ``forward`` then takes ``place``, a
+        :class:`~.axes.Place`, too.
+    not_exported
+        Why it cannot be written as ONNX; empty if it can.
     branching
         Whether its way may depend on which modalities are there, which saves time. False in an exported one, which
         computes all of it and leaves out by arithmetic what belongs to missing ones.
@@ -60,6 +67,8 @@ class Network(nn.Module):
     settings_type: ClassVar[type[BaseModel]]
     stride: tuple[int, int, int] = STRIDES
     window: ClassVar[tuple[int, int, int] | None] = None
+    located: ClassVar[bool] = False
+    not_exported: ClassVar[str] = ""
     memory_format: torch.memory_format = torch.channels_last_3d
     branching: bool = True
 

@@ -43,6 +43,8 @@ def export_onnx(model: Model, path: str | Path, extents: Sequence[int] | None = 
     that cannot be exported.
     """
     path = Path(path)
+    if model.network.not_exported:
+        raise InputError(f"{model.card.name} cannot be exported: {model.network.not_exported}.")
     window = window_of(model, extents)
     channels, modalities = len(model.task.channels), len(model.task.names)
     images = torch.zeros(1, channels, *window)

@@ -14,8 +14,17 @@ from napari_mrseg.models.network import find_network
 from napari_mrseg.models.published.published_network import Published
 from napari_mrseg.tasks import BRATS
 
-KINDS = {"rfnet": "rfnet", "mmformer": "mmformer-published", "unimrseg": "unimrseg-published"}
+KINDS = {
+    "rfnet": "rfnet",
+    "mmformer": "mmformer-published",
+    "unimrseg": "unimrseg-published",
+    "m3ae": "m3ae",
+    "imfuse": "imfuse",
+    "imfuse-concatenated": "imfuse",
+}
 """What ``--as`` takes, and the network each stands for."""
+UNTOLD: dict[str, dict[str, object]] = {"imfuse-concatenated": {"interleaved": False}}
+"""Settings of these that no weight tells."""
 
 
 def read_published(
@@ -31,7 +40,7 @@ def read_published(
     network_type = find_network(KINDS[kind])
     assert issubclass(network_type, Published)
     weights = without_prefix(read_weights(file), network_type.prefixes)
-    settings = network_type.settings_of(weights, axes)
+    settings = network_type.settings_of(weights, axes).model_copy(update=UNTOLD.get(kind, {}))
     with torch.device("meta"):
         expected = network_type(settings).state_dict()
     check_weights(weights, expected, file.name, kind)

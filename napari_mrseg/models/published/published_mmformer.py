@@ -6,6 +6,8 @@ enlarged, and the order in which the tokens of all modalities become channels ag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -93,14 +95,14 @@ class PublishedMmFormer(Published):
 
 
 class FusingDecoder(Up):
-    """From the joined maps (B, 4·C, ...), finest first, to logits."""
+    """From maps, finest first, to logits. ``joined``: of how many modalities each is, (B, joined · C, ...)."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, joined: Sequence[int] = (4,) * LEVELS) -> None:
         super().__init__(WIDTH, LEVELS, classes, before=True)
-        for k in range(1, LEVELS + 1):
+        for k, maps in enumerate(joined, start=1):
             c = WIDTH * 2 ** (k - 1)
             layers = (
-                ConvNorm(a, c, n, padding="zeros", before=True) for a, n in ((4 * c, 1), (c, 3), (c, 1))
+                ConvNorm(a, c, n, padding="zeros", before=True) for a, n in ((maps * c, 1), (c, 3), (c, 1))
             )
             self.add_module(f"RFM{k}", nn.ModuleDict({"fusion_layer": nn.Sequential(*layers)}))
             if k > 1:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.models.axes import PATTERN, check_axes, from_axes, to_axes
+from napari_mrseg.models.axes import PATTERN, Place, check_axes, from_axes, to_axes
 from napari_mrseg.models.blocks import Check
 from napari_mrseg.models.network import Network, asking
 
@@ -76,11 +76,22 @@ class Published(Network):
         """
         raise NotImplementedError
 
+    def placed_scores(self, x: Tensor, present: Tensor, place: Place | None) -> Tensor:
+        """:meth:`scores` of the window at ``place``, in its own axes; None: where the foreground begins."""
+        return self.scores(x, present)
+
     def regions(self, scores: Tensor) -> Tensor:
         """Logits of WT, TC and ET from what :meth:`scores` gives."""
         return region_logits(scores, nested_classes(self.settings.classes))
 
-    def forward(self, x: Tensor, available: Tensor | None = None, *, check: Check | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        available: Tensor | None = None,
+        *,
+        check: Check | None = None,
+        place: Place | None = None,
+    ) -> Tensor:
         inputs = list(self.settings.inputs)
         if x.ndim != 5 or x.shape[1] != 4:
             raise ValueError(f"Input must be (B, 4, I, P, L), not {tuple(x.shape)}.")
@@ -88,7 +99,8 @@ class Published(Network):
             available = torch.ones((len(x), 4), dtype=torch.bool, device=x.device)
         own = to_axes(x, self.settings.axes)[:, inputs]
         with asking(self, check):
-            scores = self.scores(own, available[:, inputs])
+            there = None if place is None else place.in_axes(self.settings.axes)
+            scores = self.placed_scores(own, available[:, inputs], there)
         return from_axes(self.regions(scores), self.settings.axes)
 
     @classmethod
