@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,14 +94,24 @@ def surface_dice(
 def _surface_distances(
     first: BoolArray, second: BoolArray, spacing: Sequence[float]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Distance of each surface voxel of the one mask to the nearest of the other, both ways; neither is empty."""
-    from scipy.ndimage import distance_transform_edt
+    """Distance of each surface voxel of the one mask to the nearest of the other, both ways; neither is empty.
 
-    one, other = surface(first), surface(second)
-    return (
-        distance_transform_edt(~other, sampling=spacing)[one],
-        distance_transform_edt(~one, sampling=spacing)[other],
+    By trees of the surfaces' voxels: distance maps of a large box cost up to 14 times as much.
+    """
+    from scipy.spatial import cKDTree
+
+    step = np.asarray(spacing, dtype=np.float64)
+    one, other = np.argwhere(surface(first)), np.argwhere(surface(second))
+    tree_of_one, tree_of_other = (
+        cKDTree(place * step, balanced_tree=False, compact_nodes=False) for place in (one, other)
     )
+
+    def to_nearest(place: IntArray, others: IntArray, tree: Any) -> npt.NDArray[np.float64]:
+        gap = (place - others[tree.query(place * step)[1]]) * step
+        # From whole voxels, not from the tree's distances: to the last digit what a distance map has.
+        return np.asarray(np.sqrt((gap * gap).sum(1)))
+
+    return to_nearest(one, other, tree_of_other), to_nearest(other, one, tree_of_one)
 
 
 @dataclass(frozen=True)

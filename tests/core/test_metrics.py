@@ -91,6 +91,21 @@ def test_hd95_and_dice_are_those_of_monai(seed: int) -> None:
     assert dice(a, b) == pytest.approx(float(compute_dice(ta, tb)), rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_surface_distances_are_those_of_distance_maps(seed: int) -> None:
+    """To the last digit those of SciPy's distance transform of the whole box, also of voxels that are no cubes."""
+    from scipy.ndimage import distance_transform_edt
+
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, *rng.integers(3, 20, 3))) > rng.uniform(0.3, 0.95)
+    a[1, 1, 1] = b[0, 0, 0] = True
+    spacing = (1.0, 1.0, 1.0) if seed % 2 else tuple(rng.uniform(0.4, 5, 3))
+    one, other = metrics.surface(a), metrics.surface(b)
+    there, back = metrics._surface_distances(a, b, spacing)
+    assert np.array_equal(there, distance_transform_edt(~other, sampling=spacing)[one])
+    assert np.array_equal(back, distance_transform_edt(~one, sampling=spacing)[other])
+
+
 def test_hd95_of_shifted_cubes() -> None:
     """Two single voxels lie as far apart as their centres, in mm, along the right axis."""
     a, b = np.zeros((9, 9, 9), bool), np.zeros((9, 9, 9), bool)

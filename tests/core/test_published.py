@@ -24,6 +24,7 @@ from napari_mrseg.inference.engine import Engine
 from napari_mrseg.inference.tiles import place_of, tile
 from napari_mrseg.io import open_study
 from napari_mrseg.models.axes import Place
+from napari_mrseg.models.counting import count
 from napari_mrseg.models.network import find_network
 from napari_mrseg.models.onnx_export import export_onnx
 from napari_mrseg.models.published import imfuse, m3ae, mamba
@@ -371,6 +372,18 @@ def test_checkpoints_say_what_they_were_trained_with(tmp_path: Path, monkeypatch
         assert card.normalisation["name"] == ("min-max" if "m3ae" in kind else "z-score whole")
     again, _ = read_published(file, "imfuse-concatenated")
     assert (again.settings.skips, again.settings.interleaved) == (False, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_costs_is_counted_without_computing(kind: str) -> None:
+    """Of each network that can be imported, one of its windows, complete and incomplete: what the engine asks first."""
+    network = find_network(KINDS[kind])
+    assert issubclass(network, Published)
+    settings = network.settings_type.model_validate({})
+    assert network.window is not None
+    for incomplete in (False, True):
+        counted = count(network, settings, network.window, channels=4, incomplete=incomplete)
+        assert counted.flops > 1e11
 
 
 @pytest.mark.parametrize("kind", ["m3ae", "imfuse"])

@@ -270,13 +270,15 @@ def test_dut_rgbd_is_found_with_its_split(tmp_path: Path) -> None:
 
 
 def test_two_models_are_measured_on_folders_of_frames(tmp_path: Path) -> None:
-    """Each frame is a subject under its own name, in the table of one model and in the comparison of two."""
+    """Each frame is a subject under its own name, which a list can hold, for one model and in the comparison of two."""
     root = tmp_path / "NJUD"
     for number in range(2):
         for kind, values in zip(("RGB", "depth", "GT"), frame(number), strict=True):
             written(root / kind / f"{number:06d}.png", values)
     models = [image_model(tmp_path / name, seed=seed).folder for seed, name in enumerate(("a", "b"))]
-    found = evaluate_models(models, root, tmp_path / "out", hd95=False)
+    assert list(find_folders(root, "**/", RGBD_SOD, ["NJUD__000001"])) == ["NJUD__000001"]
+    # As the command asks for them: both models on one list of ids.
+    found = evaluate_models(models, root, tmp_path / "out", hd95=False, split="run")
     assert found["subjects"] == ["NJUD__000000", "NJUD__000001"]
     assert len(found["rows"]) == 4
     names = list(found["models"])

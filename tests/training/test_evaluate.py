@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +52,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
         activations=True,
     )
     return root, document
+
+
+def test_it_starts_without_monai() -> None:
+    """MONAI takes seconds to import, and neither the bundled model nor the measures need it."""
+    code = "import sys, mrseg_training.evaluate; sys.exit('monai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_all_files_are_written(done: tuple[Path, dict]) -> None:

@@ -60,7 +60,8 @@ class M3ae(Published):
 
     def placed_scores(self, x: Tensor, present: Tensor, place: Place | None) -> Tensor:
         stands_in = self.limage[(slice(None), slice(None), *self._part(x.shape[2:], place))]
-        found: Tensor = self.unet(torch.where(present[:, :, None, None, None], x, stands_in.to(x)))
+        kept = present[:, :, None, None, None].to(x)
+        found: Tensor = self.unet(x * kept + stands_in.to(x) * (1 - kept))
         return found
 
     def _part(self, extents: torch.Size, place: Place | None) -> list[slice]:

@@ -73,6 +73,8 @@ def selective_scan(
     """
     batch, length, _ = x.shape
     at_once = STATES_AT_ONCE if x.device.type == "cpu" else STATES_AT_ONCE_GPU
+    if x.is_meta:  # only counted, not computed: all at once
+        at_once = batch * a.numel() * length
     parts = max(1, min(length // every, at_once // (batch * a.numel())))
     size = every * ceil(length / (parts * every))  # tokens of a part
     parts = ceil(length / size)
@@ -94,13 +96,20 @@ def selective_scan(
         for t in range(size):
             ends = after(ends, t)
         kept = torch.exp(steps.sum(2)[..., None] * a)
-        begins = [h[:, 0]]
-        for part in range(parts - 1):
-            begins.append(kept[:, part] * begins[-1] + ends[:, part])
-        h = torch.stack(begins, 1)
+        h = _handed_on(kept, ends)
     found = []
     for t in range(size):
         h = after(h, t)
         if t % every == every - 1:
             found.append((h @ c[:, :, t // every, :, None])[..., 0])
     return torch.stack(found, 2).flatten(1, 2)[:, : length // every]
+
+
+def _handed_on(kept: Tensor, ends: Tensor) -> Tensor:
+    """The state that each part (B, K, D, N) begins with: what is kept of the one before, and how that part ends."""
+    if kept.is_meta:
+        return kept * ends
+    begins = [torch.zeros_like(ends[:, 0])]
+    for part in range(ends.shape[1] - 1):
+        begins.append(kept[:, part] * begins[-1] + ends[:, part])
+    return torch.stack(begins, 1)

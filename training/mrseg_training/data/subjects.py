@@ -221,8 +221,8 @@ def find_folders(
     """Files of each folder under ``root`` that matches ``pattern`` and holds a recognised modality.
 
     Ids are the folders' names; where two are alike, their paths joined by two underscores; of a folder of frames (rgb/,
-    depth/, GT/ ..), each with the frame's name behind it. With ``only``, folders of
-    other ids are not looked into. Raises InputError that names every folder whose files cannot be told apart.
+    depth/, GT/ ..), each with the frame's name behind it. With ``only``, folders of other ids are not looked into.
+    Raises InputError that names every folder whose files cannot be told apart.
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; check data.path.")
@@ -237,16 +237,17 @@ def find_folders(
             continue
         alike = names.count(folder.name) > 1
         subject = "__".join(folder.relative_to(root).parts) if alike else folder.name
-        if only is not None and subject not in only:
+        asked = only is None or subject in only
+        if not asked and not any(name.startswith(f"{subject}__") for name in only or ()):
             continue
         old = _of_2015(folder)
-        if old and set(old) <= {*task.names, REFERENCE}:
+        if asked and old and set(old) <= {*task.names, REFERENCE}:
             found[subject] = old
             frames.update(path.parent for path in old.values())
             continue
         recognition = recognise(folder, task)
         roles = {name: files[0].path for name in task.names if (files := recognition.of(name))}
-        if not roles:
+        if not roles or not (asked or all(path.is_dir() for path in roles.values())):
             continue
         wrong += [f"{folder.name}: {problem}" for problem in recognition.problems(task)]
         references = recognition.of(REFERENCE)
@@ -258,7 +259,8 @@ def find_folders(
         if not wrong and all(path.is_dir() for path in roles.values()):  # frames: each is a subject
             frames.update(roles.values())
             each = paired({role: roles[role] for role in (*task.names, REFERENCE) if role in roles}, task)
-            found |= {f"{subject}__{name}": files for name, files in each.items()}
+            ids = {f"{subject}__{name}": files for name, files in each.items()}
+            found |= {name: files for name, files in ids.items() if asked or name in (only or ())}
             continue
         frames.update(path for path in roles.values() if path.is_dir())
         found[subject] = roles if wrong else {role: _single(subject, path) for role, path in roles.items()}
