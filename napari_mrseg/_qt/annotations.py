@@ -21,6 +21,7 @@ from napari_mrseg._qt.reading import window_of
 from napari_mrseg._qt.result import UNCHANGED
 from napari_mrseg._qt.style import GROUND
 from napari_mrseg._qt.text_labels import ElidedLabel
+from napari_mrseg._qt.word_box import keep_shader
 from napari_mrseg.compare.trust import MARKS
 from napari_mrseg.session.state import Session
 
@@ -61,7 +62,7 @@ class Annotation:
         fields = "text", "visible", "position", "font_size", "color", "box_color"
         self.brief: set[str] = set()
         self._said, self._stripped, self._closed = "", False, False
-        self._in_corner = False
+        self._in_corner = self._shader_kept = False
         self._strip: _Strip | None = None
         self._before = {name: getattr(self._overlay, name) for name in fields}
         self._shown: dict[str, object] = {}
@@ -122,6 +123,7 @@ class Annotation:
             for name, value in changed.items():  # each assignment redraws the canvas
                 setattr(overlay, name, value)
         self._shown = style
+        self._shader_kept = self._shader_kept or keep_shader(self._viewer, overlay)
 
     def _size_words(self, points: int) -> None:
         for overlay in (self._overlay, self._spacer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -279,28 +279,37 @@ class StudyLayers:
         if layer not in self.viewer.layers:  # deleted by the user; a new request brings it back
             self._add(layer)
             draw_quickly(self.viewer, layer)
-        if shown is None:
-            if layer.data.any() or layer.data.shape != study.grid.shape:
-                self._swap(layer, np.zeros(study.grid.shape, np.uint8))
-        else:
-            if layer.data is not shown.labels:
-                self._swap(layer, shown.labels)
-            layer.editable = False
+        if shown is not None:
             layer.metadata = {"mrseg": self._about(shown, study)}
-        self._apply_style()
+        with self._drawn_once(layer, study.grid.shape):
+            if shown is not None:
+                if layer.data is not shown.labels:
+                    layer.data = shown.labels
+            elif layer.data.any() or layer.data.shape != study.grid.shape:
+                layer.data = np.zeros(study.grid.shape, np.uint8)
+            layer.editable = False
+            self._apply_style()
+
+    @contextmanager
+    def _drawn_once(self, layer: Labels, shape: tuple[int, ...]) -> Iterator[None]:
+        """While ``layer`` takes another array of ``shape`` and other colours: napari draws it once, afterwards.
+
+        It stays not editable, of which napari's controls hear nothing: they would be disabled and faded anew. On the
+        same grid napari need not measure all layers and set all sliders.
+        """
+        before, same_grid = layer.data, layer.data.shape == shape
+        colours = layer.colormap
+        moved = layer.events.data.blocker(self.viewer._on_layers_change) if same_grid else nullcontext()
+        with layer.events.editable.blocker(), layer._block_refresh(), moved:
+            yield
+        if layer.data is not before or layer.colormap is not colours:
+            layer.refresh(extent=not same_grid)
 
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""
         layer, shown = self.prediction, self.session.shown
         if layer is not None and self._study() is not None:
             layer.name = "Segmentation: none yet" if shown is None else _overlay_name(self.session, shown)
-
-    @staticmethod
-    def _swap(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
-        """Give ``layer`` another array. It stays not editable, and napari's controls hear of no change."""
-        with layer.events.editable.blocker():  # else they are disabled and faded anew
-            layer.data = labels
-            layer.editable = False
 
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)

@@ -19,6 +19,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from vispy.visuals.shaders import Variable
 
+from napari_mrseg._qt.label_quads import follow_content
+
 _STEP = (
     1.5  # voxels between an image's samples, for napari's 0.8: the brightest one is refined afterwards anyway
 )
@@ -83,6 +85,7 @@ def draw_quickly(viewer: ViewerModel, layer: Image | Labels, canvas: Any = None)
     if isinstance(layer, Labels):
         # napari would build the shader anew for every new array, in case its type had changed.
         layer.events.data.disconnect(visual._on_colormap_change)
+        follow_content(visual, layer)
     node = visual._layer_node._volume_node
     if isinstance(layer, Image):
         node.relative_step_size = _STEP
