@@ -56,7 +56,8 @@ class Panel(QWidget):
 
     def __init__(self, task: Task, overlay_style: OverlayStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.banner, self.error, self.saved = map(WrappedLabel, ("banner", "error", "quiet"))
+        self.banner, self.error = map(WrappedLabel, ("banner", "error"))
+        self.saved = ElidedLabel("quiet", hides=True)
         self.case, self.notes = ElidedLabel("case"), Notes()
         self.banner.setMinimumHeight(_BANNER)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -135,7 +136,14 @@ class Panel(QWidget):
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, overlay_style), RunBar()
-        asked = (self.notes, self.codes_button, self.brain_button, self.error, self.which_button)
+        asked = (
+            self.notes,
+            self.codes_button,
+            self.brain_button,
+            self.error,
+            self.which_button,
+            self.saved,
+        )
         for hidden in asked:
             hidden.setVisible(False)
         scroll = self.scroll = Scroll()
@@ -209,7 +217,6 @@ class Panel(QWidget):
         column.addLayout(_row(self.measure_button, self.window_button))
         column.addWidget(self.lesions)
         column.addWidget(self.runbar.model_row)
-        column.addWidget(self.saved)
         column.addStretch(1)
         return inner
 

@@ -340,7 +340,6 @@ class Saver:
         if subject != self._dock.session.subject:
             return
         self._dock.panel.saved.setText(f"Saved {what} in {folder}")
-        self._dock.panel.saved.setToolTip(str(folder))
         self._dock.result.changed.emit()
 
     def _ask(self, title: str) -> Path | None:

@@ -32,11 +32,15 @@ class WrappedLabel(QLabel):
 
 
 class ElidedLabel(QLabel):
-    """Text in one line, cut where there is no room; the tip has all of it. ``text()`` is as it was set."""
+    """Text in one line, cut where there is no room; the tip has all of it. ``text()`` is as it was set.
 
-    def __init__(self, role: str) -> None:
+    ``hides``: takes no room while there is nothing to say.
+    """
+
+    def __init__(self, role: str, *, hides: bool = False) -> None:
         super().__init__()
         self._words = self._tipped = ""
+        self._hides = hides
         self.setProperty("role", role)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -45,6 +49,8 @@ class ElidedLabel(QLabel):
     def setText(self, words: str | None) -> None:  # noqa: N802
         self._words = words or ""
         self._fit()
+        if self._hides:
+            self.setVisible(bool(self._words))
 
     def text(self) -> str:
         return self._words

@@ -101,6 +101,11 @@ class Tour(QObject):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._tick)
 
+    @property
+    def error(self) -> str | None:
+        """Why a scene cannot come: the session's run, or the reading of a study, failed."""
+        return self._dock.session.error
+
     def start(self) -> None:
         app = QApplication.instance()
         assert app is not None

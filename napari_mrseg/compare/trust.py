@@ -40,6 +40,9 @@ _RULES: Mapping[str, tuple[Level, str]] = {
     "qform_sform_differ": ("amber", "left and right are doubtful"),
     "assumed_ras": ("amber", "left and right are assumed"),
 }
+# Nothing found says nothing where it is not sure that a whole head was looked at: 0 mL is then no measurement.
+_EMPTY, _NO_WHOLE_HEAD = "nothing_found", frozenset({"partial_head", "brain_doubtful"})
+_EMPTY_THERE: tuple[Level, str] = "red", "nothing found in what is no whole head"
 UNSEEN, DISAGREE = "not_observable", "combinations_disagree"
 ALIKE = 0.7  # median Dice with the other combinations' results below which they disagree
 
@@ -108,10 +111,13 @@ def judge(prediction: Prediction, likeness: float | None = None) -> Trust:
     (:meth:`.comparison.Comparison.likeness`).
     """
     task = prediction.task
+    rules = dict(_RULES)
+    if _NO_WHOLE_HEAD & {note.code for note in prediction.notes}:
+        rules[_EMPTY] = _EMPTY_THERE
     reasons = [
-        Reason(*_RULES[note.code], note.code, note.message)
+        Reason(*rules[note.code], note.code, note.message)
         for note in dict.fromkeys(prediction.notes)
-        if note.code in _RULES
+        if note.code in rules
     ]
     for region in task.estimated(prediction.combination):
         why = f"{region.name} {unseen(region)}"

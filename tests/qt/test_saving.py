@@ -203,3 +203,21 @@ def test_what_cannot_be_saved_is_said(qtbot: QtBot, dock: MrsegDock, out: Path) 
     dock.saver.save_seg()
     assert "needs scans read from DICOM" in until_error(qtbot, dock)
     assert not list(out.iterdir())
+
+
+def test_what_was_saved_is_in_sight_while_editing(
+    qtbot: QtBot, dock: MrsegDock, out: Path, make_study: MakeStudy
+) -> None:
+    """The tools of an edit fill what scrolls; where it was saved is said below, and takes no room before."""
+    panel = dock.panel
+    dock.resize(360, 560)
+    dock.show()
+    dock.open([make_study()])
+    until_final(qtbot, dock)
+    dock.edit()
+    assert not panel.saved.isVisible()
+    dock.saver.save_edited()
+    until_saved(qtbot, dock, "edited.nii.gz")
+    assert panel.saved.isVisible()
+    assert not panel.scroll.isAncestorOf(panel.saved)
+    qtbot.waitUntil(lambda: panel.saved.height() > 0 and panel.rect().contains(panel.saved.geometry()))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont, QFontMetrics
 from tiny import study
 from waiting import PATIENCE
 
 from napari_mrseg._qt.compare.workbench import Workbench
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg.compare import made_elsewhere
 from napari_mrseg.compare.made_elsewhere import MadeElsewhere
 from napari_mrseg.models.store import Model
 from napari_mrseg.session.state import Session
+from napari_mrseg.tasks import Task
 
 
 @pytest.fixture
@@ -64,3 +70,54 @@ def test_label_files_stand_beside_the_first_model(qtbot: QtBot, dock: MrsegDock,
     qtbot.waitUntil(lambda: bool(said), timeout=PATIENCE)
     assert "No name in strange, such as nobody.nii.gz" in said[0]
     assert MadeElsewhere(strange, shown.task).combinations(shown) == ()
+
+
+def test_a_folder_is_searched_on_a_thread_only(
+    qtbot: QtBot, dock: MrsegDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large folder on a network must not hold the window up: also another study's files are looked for elsewhere."""
+    threads: list[str] = []
+    search = made_elsewhere.label_files
+
+    def noted(folder: Path, task: Task) -> list[Path]:
+        threads.append(threading.current_thread().name)
+        return search(folder, task)
+
+    monkeypatch.setattr(made_elsewhere, "label_files", noted)
+    bench = Workbench(dock)
+    qtbot.addWidget(bench)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    first, other = study(["t1"], reference=True), replace(study(["flair"], reference=True), case="other")
+    assert first.reference is not None
+    nib.save(nib.Nifti1Image(first.reference.labels, first.grid.matrix), theirs / "t1.nii.gz")
+    bench.session.set_study(first)
+    bench.choices.second_changed.emit(str(theirs))
+    qtbot.waitUntil(lambda: bench.state.second.name == "theirs", timeout=PATIENCE)
+    searched = len(threads)
+    bench.session.set_study(other)
+    qtbot.waitUntil(lambda: len(threads) > searched and not bench.state.second.waiting, timeout=PATIENCE)
+    assert set(threads) == {"mrseg-later"}
+
+
+def test_heads_of_a_second_model_are_not_cut(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
+    """In a narrow table a column is as wide as its head; the rest is reached by scrolling."""
+    bench = Workbench(dock)
+    qtbot.addWidget(bench)
+    shown = study(["flair", "t1"], reference=True)
+    assert shown.reference is not None
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    nib.save(nib.Nifti1Image(shown.reference.labels, shown.grid.matrix), theirs / "t1.nii.gz")
+    bench.session.set_study(shown)
+    bench.choices.second_changed.emit(str(theirs))
+    model, header = bench.matrix.model, bench.matrix.table.horizontalHeader()
+    qtbot.waitUntil(lambda: any(c.kind.startswith("second") for c in model.columns), timeout=PATIENCE)
+    bench.matrix.resize(330, 300)
+    bench.matrix._lay_out()
+    font = QFont(header.font())
+    font.setPixelSize(10)  # of narrow columns' heads
+    for section in range(model.first, model.columnCount()):
+        lines = model.headerData(section, Qt.Orientation.Horizontal).split("\n")
+        needed = max(QFontMetrics(font).horizontalAdvance(line) for line in lines)
+        assert header.sectionSize(section) >= needed, lines

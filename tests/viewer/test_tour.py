@@ -15,7 +15,7 @@ from waiting import PATIENCE, MakeStudy, until_final
 from napari_mrseg._qt import recording
 from napari_mrseg._qt.dock_windows import open_dock
 from napari_mrseg._qt.tour import Tour
-from napari_mrseg.errors import InputError
+from napari_mrseg.errors import InputError, MrsegError
 from napari_mrseg.session.state import Session
 
 
@@ -100,3 +100,22 @@ def test_a_round_of_the_tour_is_recorded(
         assert picture.n_frames == 12
         assert picture.width == recording.WIDTH
     qtbot.waitUntil(lambda: dock.width() < 450, timeout=PATIENCE)
+
+
+def test_a_recording_ends_when_nothing_comes(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
+) -> None:
+    """Without a result, or when the run fails, recording stops and says why, in place of waiting without end."""
+    viewer = make_napari_viewer(show=True)
+    dock = open_dock(viewer, Session(device="cpu"))
+    recorder = recording.Recorder(viewer, Tour(viewer, dock), patience_s=0.0)
+    with qtbot.waitSignal(recorder.finished, timeout=PATIENCE):
+        pass
+    with pytest.raises(MrsegError, match="Nothing new was on screen"):
+        recorder.save(tmp_path / "tour.gif")
+    failing = recording.Recorder(viewer, Tour(viewer, dock))
+    with qtbot.waitSignal(failing.finished, timeout=PATIENCE):
+        dock.session.error = "The device is gone."
+    with pytest.raises(MrsegError, match=r"The device is gone\."):
+        failing.save(tmp_path / "tour.gif")
+    assert not (tmp_path / "tour.gif").exists()

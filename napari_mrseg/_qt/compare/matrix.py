@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QModelIndex, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QFont, QPainter, QPen
+from qtpy.QtGui import QBrush, QColor, QFont, QFontMetrics, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -28,6 +28,8 @@ ROW, HEADER = 19, 36  # pixels
 _MARK = 26
 _DOT, _CELL = (28, 41), (34, 52)  # pixels at least and at most
 _NARROW, _SMALL = 45, 11  # pixels of a column, and of the type in one that is narrower
+_HEAD, _SMALL_HEAD = 12, 10  # pixels of the type in heads, as in the style sheet
+_BESIDE = 4  # pixels beside a head
 _HATCH = QColor("#59626b")
 
 
@@ -189,11 +191,12 @@ class Matrix(QWidget):
         model = self.model
         dot, cell = self.widths()
         restyle(self.table.horizontalHeader(), "narrow", "true" if cell < _NARROW else "false")
-        for view in (self.table, self.foot):
-            for section in range(model.columnCount()):
-                view.setColumnWidth(
-                    section, _MARK if section == 0 else dot if section < model.first else cell
-                )
+        for section in range(model.columnCount()):
+            width = (
+                _MARK if section == 0 else dot if section < model.first else self._with_head(section, cell)
+            )
+            for view in (self.table, self.foot):
+                view.setColumnWidth(section, width)
         for row in range(self.foot_model.rowCount()):
             if self.foot.columnSpan(row, 0) != model.first:
                 self.foot.setSpan(row, 0, 1, model.first)
@@ -204,6 +207,13 @@ class Matrix(QWidget):
             order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
             header.setSortIndicator(section, order)
         self._follow()
+
+    def _with_head(self, section: int, width: int) -> int:
+        """``width``, or more where the column's head needs it: a second model's are long."""
+        font = QFont(self.table.horizontalHeader().font())
+        font.setPixelSize(_SMALL_HEAD if width < _NARROW else _HEAD)
+        lines = str(self.model.headerData(section, Qt.Orientation.Horizontal) or "").split("\n")
+        return max(width, max(map(QFontMetrics(font).horizontalAdvance, lines)) + _BESIDE)
 
     # -- requests -----------------------------------------------------------------------------------------
 

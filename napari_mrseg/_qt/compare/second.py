@@ -36,6 +36,9 @@ class SecondModel(QObject):
         self._engine: Engine | MadeElsewhere | None = None
         self._study: Study | None = None
         self._found: dict[Combination, Prediction] = {}
+        self._every: tuple[Combination, ...] | None = (
+            None  # that it can answer of the study; None: not known yet
+        )
         self._turn = 0  # of what is asked for: what comes from an earlier one is dropped
         self._busy = False
         self._bridge = SessionBridge(session, self)
@@ -49,7 +52,7 @@ class SecondModel(QObject):
         """An installed model's name, a model folder, or None for no second model."""
         self._turn += 1
         self.asked = asked
-        self.name, self._engine, self._found = None, None, {}
+        self.name, self._engine, self._found, self._every = None, None, {}, None
         self.changed.emit()
         if asked is not None:
             work = partial(_load, asked, self.session)
@@ -64,8 +67,11 @@ class SecondModel(QObject):
     @property
     def waiting(self) -> int:
         """How many combinations are still to come."""
-        study, engine = self.session.study, self._engine
-        return 0 if study is None or engine is None else len(engine.combinations(study)) - len(self._found)
+        return 0 if self._every is None or self.session.study is not self._study else len(self._todo)
+
+    @property
+    def _todo(self) -> list[Combination]:
+        return [c for c in self._every or () if c not in self._found]
 
     def _loaded(self, turn: int, engine: Engine | MadeElsewhere) -> None:
         if turn == self._turn:
@@ -78,10 +84,18 @@ class SecondModel(QObject):
     def _go_on(self) -> None:
         study, engine = self.session.study, self._engine
         if study is not self._study:
-            self._study, self._found = study, {}
+            self._study, self._found, self._every = study, {}, None
         if self._busy or study is None or engine is None or self.session.running is not None:
             return
-        todo = [c for c in engine.combinations(study) if c not in self._found]
+        if self._every is None:
+            self._busy = True
+            # On a thread: a folder of another program's files is searched, which may be large and on a network.
+            looking = partial(engine.combinations, study)
+            BackgroundTask(
+                looking, done=partial(self._listed, self._turn, study), failed=self._broke, parent=self
+            )
+            return
+        todo = self._todo
         if not todo:
             return
         first = self.session.combination
@@ -89,6 +103,13 @@ class SecondModel(QObject):
         self._busy = True
         work = partial(self._compute, self._turn, engine, study, combination)
         BackgroundTask(work, done=partial(self._made, self._turn, study), failed=self._broke, parent=self)
+
+    def _listed(self, turn: int, study: Study, every: tuple[Combination, ...]) -> None:
+        self._busy = False
+        if turn == self._turn and study is self._study:
+            self._every = every
+            self.changed.emit()
+        self._go_on()
 
     def _compute(
         self, turn: int, engine: Engine | MadeElsewhere, study: Study, combination: Combination
