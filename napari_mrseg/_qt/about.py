@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from napari.components import ViewerModel
 from napari.layers import Layer
 
 
@@ -35,3 +36,10 @@ def paths_of(layer: Layer) -> tuple[str, ...]:
 def belongs(layer: Layer) -> bool:
     """Whether ``layer`` goes with the open study: we made it, or it is a duplicate, a stack or a projection of ours."""
     return isinstance(about_of(layer).get("study"), _OfStudy)
+
+
+def layers_of_a_study(viewer: ViewerModel) -> list[Layer]:
+    """Layers in the window that go when another study comes; pair and maps are the comparison's to take away."""
+    return [
+        layer for layer in viewer.layers if belongs(layer) or (paths_of(layer) and "case" in about_of(layer))
+    ]

@@ -10,21 +10,20 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
 from napari_mrseg._qt.bridge import TOPICS, BackgroundTask, SessionBridge
 from napari_mrseg._qt.camera import CameraFit
-from napari_mrseg._qt.dropdowns import device_choices, model_choices
+from napari_mrseg._qt.choosing import Choosing
 from napari_mrseg._qt.edit_tools import Editing
 from napari_mrseg._qt.file_choices import files_of
-from napari_mrseg._qt.importing import ImportDialog
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
-from napari_mrseg._qt.layers import StudyLayers, warm_up
+from napari_mrseg._qt.layer_making import warm_up
+from napari_mrseg._qt.layers import StudyLayers
 from napari_mrseg._qt.measuring import Measuring
-from napari_mrseg._qt.model_info import show_card
 from napari_mrseg._qt.opener import Opener
 from napari_mrseg._qt.opening_banner import OpeningBanner
 from napari_mrseg._qt.orientation import OrientationLetters
@@ -33,7 +32,6 @@ from napari_mrseg._qt.planes import Planes
 from napari_mrseg._qt.preferences import Preferences, colours
 from napari_mrseg._qt.reader_hints import dismiss
 from napari_mrseg._qt.reading import Reading, keep_ends
-from napari_mrseg._qt.recent import RecentMenu
 from napari_mrseg._qt.result import Measures, Result
 from napari_mrseg._qt.ruler import Ruler
 from napari_mrseg._qt.saving import Saver
@@ -47,6 +45,7 @@ from napari_mrseg._qt.unsaved import guard, leave
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.user_settings import follow_style, remember, remembered, remembered_style
 from napari_mrseg._qt.window_level import WindowLevel
+from napari_mrseg._qt.wiring import connect, ending
 from napari_mrseg._qt.worklist import Worklist
 from napari_mrseg.errors import MrsegError
 from napari_mrseg.inference.allocator import release_freed_memory
@@ -128,13 +127,14 @@ class MrsegDock(QWidget):
             rest=self._show_rest,
             parent=self,
         )
-        self._connect()
+        self.choosing = Choosing(self)
+        connect(self)
         self.keys = Keys(self)
         self.bridge = SessionBridge(self.session, self)
         self.bridge.changed.connect(self._changed)
         self.bridge.failed.connect(self.say)
         self._ended: list[bool] = []
-        self.end = end = _ending(self, self._ended)
+        self.end = end = ending(self, self._ended)
         self.destroyed.connect(end)
         app = QCoreApplication.instance()
         if app is not None:
@@ -144,8 +144,8 @@ class MrsegDock(QWidget):
         self._describe()
         if self.session.error:
             self.say(self.session.error)
-        self.later(device_choices, done=lambda found: self._show_devices(found))
-        self._preferences = Preferences(self.session, self._choose_device, self._choose_engine)
+        self.choosing.list_devices()
+        self._preferences = Preferences(self.session, self.choosing.device, self.choosing.engine)
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
         self.opener.adopt(before)
@@ -375,7 +375,7 @@ class MrsegDock(QWidget):
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
         if "model" in topics:
-            self.later(lambda: model_choices(session.task), done=self._list_models)
+            self.choosing.list_models()
             self.runbar.show_device(session.device, session.elsewhere)
         if topics & OVERLAY:
             self.layers.name_prediction()
@@ -460,10 +460,6 @@ class MrsegDock(QWidget):
             layers.undelete(gone)
         layers.deleted = [layer for layer in layers.deleted if layer not in gone]
 
-    def _list_models(self, names: Sequence[str]) -> None:
-        model = self.session.model
-        self.runbar.show_models(names, None if model is None else model.info["name"])
-
     # -- opening by dropping ------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802
@@ -478,132 +474,8 @@ class MrsegDock(QWidget):
 
     # -- within -------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        panel = self.panel
-        panel.folder_button.clicked.connect(self.opener.ask_folder)
-        panel.files_button.clicked.connect(self.opener.ask_files)
-        panel.recent_button.setMenu(RecentMenu(self, self.worklist, panel))
-        panel.sample_button.clicked.connect(self.opener.open_sample)
-        panel.which_button.clicked.connect(self.opener.which)
-        panel.codes_button.clicked.connect(self.opener.codes)
-        panel.brain_button.clicked.connect(self.opener.recut)
-        panel.jump_button.clicked.connect(self.jump)
-        panel.edit_button.clicked.connect(self.edit)
-        panel.compare_button.clicked.connect(self.compare_asked)
-        panel.keys_button.clicked.connect(self.show_keys)
-        panel.planes_button.clicked.connect(self.show_three_planes)
-        panel.measure_button.toggled.connect(lambda _: self.measuring.refresh())
-        panel.reading_button.clicked.connect(self.reading.toggle)
-        panel.beside_button.clicked.connect(self.show_beside)
-        panel.save_button.clicked.connect(self.saver.save_shown)
-        panel.save_button.setMenu(self.saver.menu())
-        self.modalities.toggled.connect(self.toggle)
-        self.modalities.viewed.connect(self.layers.show_only)
-        self.modalities.assigned.connect(self.opener.assign)
-        self.runbar.run.connect(lambda: self.attempt(self.session.run))
-        self.runbar.cancel.connect(self.cancel)
-        self.opening_banner.cancelled.connect(self.opener.cancel)
-        self.runbar.model_chosen.connect(lambda name: self._choose(self.session.load_model, name))
-        self.runbar.import_asked.connect(self.import_model)
-        self.runbar.device_chosen.connect(self._choose_device)
-        self.runbar.info.connect(lambda: show_card(self, self.session.model))
-        self.overlay_style.events.connect(lambda _: self._describe())
-        self.layers.on_visible = self._seen
-        self.layers.on_deleted = lambda: QTimer.singleShot(0, self._deleted)
-        self.result.changed.connect(self._measured)
-        self.trusting.changed.connect(self._measured)
-        self.viewer.dims.events.current_step.connect(self._moved)
-
     def show_keys(self) -> QDialog:
         """List all keys, beside the viewer."""
         dialog = keys_window(self, self.keys.rows)
         dialog.show()
         return dialog
-
-    def import_model(self) -> ImportDialog:
-        """Ask for a MONAI bundle, make a model of it on a thread, and take it."""
-        dialog = ImportDialog(self.session.task, self._import, self)
-        dialog.show()
-        return dialog
-
-    def _import(self, work: Callable[[], str]) -> None:
-        self._choose(lambda: self.session.load_model(work()))
-
-    def _show_devices(self, found: Sequence[tuple[str, str]]) -> None:
-        self.runbar.show_devices(found, self.session.device, self.session.elsewhere)
-
-    def _choose_device(self, name: str) -> None:
-        self._choose(self.session.set_device, name, self.session.precision)
-
-    def _choose_engine(self, address: str) -> None:
-        """Another computer's engine, by its address; "" brings the computation back here."""
-        if address:
-            self._choose(lambda there: _connect(self.session, there), address)
-        elif self.session.elsewhere:
-            self._choose_device(self.session.device)
-
-    def _choose(self, choose: Callable[..., None], *choice: str) -> None:
-        """Take another model or device; if that fails, the drop-downs go back to what is in use."""
-
-        def work() -> None:
-            try:
-                choose(*choice)
-            finally:
-                self.session.model_changed.emit()
-
-        self.hush()
-        self.later(work)
-
-
-def _ending(dock: MrsegDock, ended: list[bool]) -> Callable[[], None]:
-    """What ends with the dock; holds no reference to the widget, which is gone by then."""
-    session, bridge, unstyle, dims, moved = (
-        dock.session,
-        dock.bridge,
-        dock._unstyle,
-        dock.viewer.dims,
-        dock._moved,
-    )
-    parts = (
-        dock.updates,
-        dock.keys,
-        dock.letters,
-        dock.scale_bar,
-        dock.annotation,
-        dock.three_planes,
-        dock.beside,
-        dock.reading,
-        dock.layers,
-        dock.planes,
-        dock.fit,
-        dock.window_level,
-        dock.ruler,
-        dock.measuring,
-        dock.editing,
-        dock.status_line,
-    )
-    banner = dock.opening_banner
-
-    def end() -> None:
-        if ended:
-            return
-        ended.append(True)
-        bridge.close()
-        unstyle()
-        dims.events.current_step.disconnect(moved)
-        for part in parts:
-            with suppress(Exception):  # with the window, the canvas is gone before the dock is
-                part.close()
-        with suppress(Exception):
-            banner.close_down()
-        session.close()
-
-    return end
-
-
-def _connect(session: Session, address: str) -> None:
-    """Ask the engine at ``address`` from now on. Raises MrsegError; then the old one stays."""
-    from napari_mrseg.remote.client import RemoteEngine
-    from napari_mrseg.remote.token import given_token
-
-    session.set_predictor(RemoteEngine(address, given_token()))

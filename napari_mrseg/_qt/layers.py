@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,82 +13,70 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_mrseg._qt.about import STUDYS, about_of, belongs, paths_of
-from napari_mrseg._qt.edits import Edits, about_edit, copies_in, edits_in, is_unsaved
+from napari_mrseg._qt.about import STUDYS, layers_of_a_study
+from napari_mrseg._qt.edits import about_edit, copies_in, is_unsaved
 from napari_mrseg._qt.finding import largest_finding
 from napari_mrseg._qt.garbage import spared
+from napari_mrseg._qt.kept_edits import KeptEdits
+from napari_mrseg._qt.layer_making import (
+    NONE_YET,
+    brain_layer,
+    check_layers,
+    copy_layer,
+    fixed_labels,
+    image_layer,
+    label_colours,
+    overlay_name,
+)
+from napari_mrseg._qt.one_draw import drawn_once, set_visible
 from napari_mrseg._qt.overlay_style import OUTLINE, OverlayStyle
+from napari_mrseg._qt.places import aim, go_to, voxel_at
+from napari_mrseg._qt.put_away import Away, look_as_before, put_away
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.display import (
-    checkerboard,
-    contrast_limits,
     estimated_codes,
     image_title,
-    label_names,
-    label_rgba,
-    model_name,
-    titles,
 )
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
-from napari_mrseg.tasks import Combination, Task, key
+from napari_mrseg.tasks import Combination, key
 
 BRAIN = "Brain mask"
 STALE_OPACITY = 0.4  # of the chosen opacity
 
 
-@dataclass(frozen=True)
-class _Away:
-    """What was in the window when another study was asked for, and how it was looked at."""
-
-    study: Study | None
-    layers: tuple[tuple[int, Layer], ...]  # place in napari's list
-    active: Layer | None
-    dims: tuple[tuple[int, ...], tuple[float, ...], int, tuple[str, ...]]  # order, point, ndisplay, labels
-    camera: tuple[float, tuple[float, ...], tuple[float, ...]]  # zoom, centre, angles
-
-
-class StudyLayers:
+class StudyLayers(KeptEdits):
     """Shows a session's study in a viewer. Only layers that belong to a study are ever changed or removed.
 
     The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
     layer of their own, which belongs to its subject and goes with it. One of them, the overlay or a copy, is in front:
     the result that is drawn, named, measured and saved. Showing another one hides it.
 
-    ``shelf``: copies that are in no window, because their study is not: those with unsaved work, until it is saved or
-    given up. ``given_up``: copies whose work the user does not want to keep, should another study come.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session, overlay_style: OverlayStyle) -> None:
-        self.viewer, self.session, self.overlay_style = viewer, session, overlay_style
+        super().__init__(viewer)
+        self.session, self.overlay_style = session, overlay_style
         self.images: dict[str, Image] = {}
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
         self.brain: Labels | None = None  # the mask by which a head lost its skull; the user may paint in it
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
-        self.on_painted: Callable[[], None] = lambda: None  # called when a copy was painted in
         self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
-        self.edits = Edits(self._painted)
-        self.shelf: list[Labels] = []
-        self.deleted: list[Labels] = []  # by the user, with work in them that is not saved
-        self.given_up: list[Labels] = []
-        self._away: _Away | None = None
         self._moving = False  # while we put layers in and out ourselves
-        self._copy: Labels | None = None  # in front, unless it is None
         self._combination: Combination = ()
         self._showing = False  # while we show and hide layers ourselves
         self._intact: Study | None = None
         self._whole = False  # all its layers are made
-        self._subject = ""  # whose layers these are; the worker may open another study before we hear of it
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._seen: set[str] = set()  # modalities whose images the user wants to see, also while they are off
         for layer in viewer.layers:  # of a dock that was closed: what is painted in them is still asked about
             if isinstance(layer, Labels) and about_edit(layer):
                 self.edits.follow(layer, about_edit(layer))
         viewer.dims.events.current_step.connect(self._report_position)
-        viewer.dims.events.ndisplay.connect(self._aim)
+        viewer.dims.events.ndisplay.connect(self._turned)
         viewer.layers.events.removed.connect(self._gone)
         viewer.layers.events.inserted.connect(self._came)
         overlay_style.events.connect(self._follow_style)
@@ -97,7 +84,7 @@ class StudyLayers:
     def close(self) -> None:
         """Follow nothing any more; the layers stay with the user, and so does what is not saved."""
         self.viewer.dims.events.current_step.disconnect(self._report_position)
-        self.viewer.dims.events.ndisplay.disconnect(self._aim)
+        self.viewer.dims.events.ndisplay.disconnect(self._turned)
         self.viewer.layers.events.removed.disconnect(self._gone)
         self.viewer.layers.events.inserted.disconnect(self._came)
         for layer in self.unsaved():
@@ -137,62 +124,35 @@ class StudyLayers:
         self._whole = False
         if study is None:
             return
-        common: dict[str, Any] = {"scale": study.grid.spacing, "units": study.task.world_unit}
         names = list(study.images)
         middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
         for name in reversed(names):  # napari draws the last on top
-            image = study.images[name]
-            low, high = contrast_limits(image.data)
-            layer = Image(
-                image.data,
-                name=image_title(study, name),
-                colormap=study.task.modality(name).colormap,
-                contrast_limits=(low, high),
-                visible=name == names[0],
-                metadata={"mrseg": {"study": STUDYS, "modality": name, "case": study.case}},
-                **common,
-            )
-            whole = min(low, float(image.data.min())), max(high, float(image.data.max()))
-            layer.contrast_limits_range = whole
-            layer.colorbar.position = "bottom_left"  # the words are above
-            layer.colorbar.visible = study.task.modality(name).colormap != "gray"
+            layer = image_layer(study, name, visible=name == names[0])
             self.images[name] = self._add(layer)
             draw_quickly(self.viewer, layer)
             layer.events.visible.connect(self._visible)
             self._seen = {names[0]}
             if len(self.images) == 1:
-                self._go_to(middle)
-                self._aim()
+                go_to(self.viewer, middle)
+                aim(self.viewer)
             yield
         if study.reference is not None:
             self.reference = self._add_labels(
-                study.reference.labels, "Reference", visible=False, source=study.reference.source, **common
+                study, study.reference.labels, "Reference", visible=False, source=study.reference.source
             )
             self.reference.contour = OUTLINE
             yield
-        for layer in self._checked(study, common):
+        for layer in check_layers(study):
             self._add(layer)
             yield
         mask = study.images[names[0]].mask
         if mask is not None:
-            source = study.images[names[0]].source
-            about = {"study": STUDYS, "task": study.task.name, "case": study.case, "source": source}
-            about |= {"key": "brain_mask", "subject": self._subject}
-            self.brain = Labels(
-                mask.astype(np.uint8),
-                name=BRAIN,
-                visible=False,
-                opacity=0.7,
-                metadata={"mrseg": about},
-                **common,
-            )
-            self.edits.follow(self.brain, about)
-            self.brain.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: (0, 0.62, 0.45, 1)})
-            self.brain.contour = OUTLINE
+            self.brain = brain_layer(study, mask, self._subject)
+            self.edits.follow(self.brain, about_edit(self.brain))
             self._add(self.brain)
             yield
         empty = np.zeros(study.grid.shape, np.uint8)
-        self.prediction = self._add_labels(empty, "Segmentation: none yet", **common)
+        self.prediction = self._add_labels(study, empty, NONE_YET)
         for copy in self._of_subject():
             self._add(copy)
         if self._copy is not None:
@@ -209,29 +169,6 @@ class StudyLayers:
         same = self._intact is session.intact and self._subject == session.subject
         return study is not None and self._whole and same
 
-    @staticmethod
-    def _checked(study: Study, common: dict[str, Any]) -> Iterator[Image]:
-        """Hidden layers by which to check what was done to the scans: moved ones as a checkerboard, the head before."""
-        common = {**common, "metadata": {"mrseg": {"study": STUDYS, "case": study.case}}}
-        for name, image in study.images.items():
-            title = study.task.modality(name).title
-            board = checkerboard(study, name)
-            if board is not None:
-                below = study.task.modality(board[0]).title
-                yield Image(
-                    board[1], name=f"Check: {title} on {below}", colormap="gray", visible=False, **common
-                )
-            if image.whole is not None and name == next(iter(study.images)):
-                limits = contrast_limits(image.data)
-                yield Image(
-                    image.whole,
-                    name=f"Check: {title} with skull",
-                    colormap="gray",
-                    contrast_limits=limits,
-                    visible=False,
-                    **common,
-                )
-
     def show_combination(self) -> None:
         """Hide and mark images of modalities that are off; while all that was seen is off, one in use stands in."""
         study, in_use = self._study(), self.session.combination
@@ -245,7 +182,7 @@ class StudyLayers:
             for name, layer in there.items():
                 title = image_title(study, name)
                 layer.name = title if name in in_use else f"{title} (off)"
-                _set_visible(layer, name in seen)
+                set_visible(layer, name in seen)
         finally:
             self._showing = False
 
@@ -281,7 +218,7 @@ class StudyLayers:
             draw_quickly(self.viewer, layer)
         if shown is not None:
             layer.metadata = {"mrseg": self._about(shown, study)}
-        with self._drawn_once(layer, study.grid.shape):
+        with drawn_once(self.viewer, layer, study.grid.shape):
             if shown is not None:
                 if layer.data is not shown.labels:
                     layer.data = shown.labels
@@ -290,26 +227,11 @@ class StudyLayers:
             layer.editable = False
             self._apply_style()
 
-    @contextmanager
-    def _drawn_once(self, layer: Labels, shape: tuple[int, ...]) -> Iterator[None]:
-        """While ``layer`` takes another array of ``shape`` and other colours: napari draws it once, afterwards.
-
-        It stays not editable, of which napari's controls hear nothing: they would be disabled and faded anew. On the
-        same grid napari need not measure all layers and set all sliders.
-        """
-        before, same_grid = layer.data, layer.data.shape == shape
-        colours = layer.colormap
-        moved = layer.events.data.blocker(self.viewer._on_layers_change) if same_grid else nullcontext()
-        with layer.events.editable.blocker(), layer._block_refresh(), moved:
-            yield
-        if layer.data is not before or layer.colormap is not colours:
-            layer.refresh(extent=not same_grid)
-
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""
         layer, shown = self.prediction, self.session.shown
         if layer is not None and self._study() is not None:
-            layer.name = "Segmentation: none yet" if shown is None else _overlay_name(self.session, shown)
+            layer.name = NONE_YET if shown is None else overlay_name(shown, stale=self.session.stale)
 
     def visible_images(self) -> tuple[str, ...]:
         return tuple(name for name, layer in self._there() if layer.visible)
@@ -340,9 +262,9 @@ class StudyLayers:
         self._showing = True
         try:
             for one in copies_in(self.viewer):
-                _set_visible(one, one is copy and self.overlay_style.visible)
+                set_visible(one, one is copy and self.overlay_style.visible)
             if self.prediction is not None:
-                _set_visible(self.prediction, copy is None and self.overlay_style.visible)
+                set_visible(self.prediction, copy is None and self.overlay_style.visible)
         finally:
             self._showing = False
         self.on_visible()
@@ -389,11 +311,6 @@ class StudyLayers:
             self._add(layer)
             if "combination" in about_edit(layer):
                 self._put_in_front(layer)
-
-    def _painted(self, layer: Labels) -> None:
-        if layer in self.given_up:
-            self.given_up.remove(layer)
-        self.on_painted()
 
     def _came(self, event: Any) -> None:
         """A duplicate of labels of ours is a copy to paint in, with a state of its own, and comes to the front."""
@@ -445,17 +362,8 @@ class StudyLayers:
         voxel = largest_finding(np.asarray(front.data)) if there and front is not None else None
         if voxel is None or front is None:
             return False
-        self._go_to(front.data_to_world(voxel)[-3:])
+        go_to(self.viewer, front.data_to_world(voxel)[-3:])
         return True
-
-    def voxel_shown(self) -> tuple[int, ...] | None:
-        """Voxel of the study's grid at the viewer's sliders."""
-        layer = self.prediction
-        if layer is None or layer not in self.viewer.layers:
-            return None
-        world = np.asarray(self.viewer.dims.point)[-layer.ndim :]
-        voxel = np.rint(layer.world_to_data(world)).astype(int)
-        return tuple(int(v) for v in np.clip(voxel, 0, np.array(layer.data.shape) - 1))
 
     def edit_copy(self) -> Labels:
         """A layer with a copy of the result on screen, to paint in; one that is in front already is gone on with.
@@ -468,16 +376,8 @@ class StudyLayers:
         study, shown = self._study(), self.session.shown
         if shown is None or study is None or shown.preview or self.session.stale:
             raise InputError("There is no finished segmentation to edit; wait for the final result first.")
-        task, about = shown.task, self._about(shown, study)
-        layer = Labels(
-            shown.labels.copy(),
-            name=f"{shown.case}, {model_name(shown.model)}: {_short(shown)} edited",
-            scale=study.grid.spacing,
-            units=task.world_unit,
-            colormap=self.colours(frozenset(), estimated_codes(shown)),
-            features=label_names(task),
-            metadata={"mrseg": about},
-        )
+        about = self._about(shown, study)
+        layer = copy_layer(shown, study, self.colours(frozenset(), estimated_codes(shown)), about)
         self.edits.follow(layer, about, shown.labels)
         added: Labels = self._add(layer)
         added.events.visible.connect(self._visible)
@@ -485,38 +385,20 @@ class StudyLayers:
         self._apply_style()
         self._put_in_front(added)  # nothing else is drawn: it would show through what is erased
         self.viewer.layers.selection.active = added
-        added.selected_label = task.labels[0].code
+        added.selected_label = shown.task.labels[0].code
         return added
 
-    def edited(self) -> Labels | None:
-        """The edited copy that is selected, or in front, else the newest one."""
-        found = copies_in(self.viewer)
-        active = self.viewer.layers.selection.active
-        if active in found:
-            return active
-        return self._copy or (found[-1] if found else None)
+    def voxel_shown(self) -> tuple[int, ...] | None:
+        """Voxel of the study's grid at the viewer's sliders."""
+        layer = self.prediction
+        there = layer is not None and layer in self.viewer.layers
+        return voxel_at(self.viewer, layer) if there and layer is not None else None
 
-    def unsaved(self) -> list[Labels]:
-        """All that the user painted and did not save, also where its study is not in the window."""
-        away = () if self._away is None else (layer for _, layer in self._away.layers)
-        found = edits_in([*self.viewer.layers, *away, *self.shelf, *self.deleted])
-        return [layer for layer in dict.fromkeys(found) if layer not in self.given_up]
-
-    def whose(self, copy: Labels) -> str:
-        """The case an edited copy is of, and whether that is another study than the one that is open."""
-        about = about_edit(copy)
-        return f"{about['case']}{'' if about['subject'] == self._subject else ' (ANOTHER STUDY)'}"
+    def _turned(self, event: Any = None) -> None:
+        aim(self.viewer)
 
     def _report_position(self, event: Any = None) -> None:
         self.session.look_at(self.voxel_shown())
-
-    def _aim(self, event: Any = None) -> None:
-        """Give the pointer a direction in 3-D: until it moves napari has none, and fails to name a label under it."""
-        viewer = self.viewer
-        if viewer.dims.ndisplay == 3 and viewer.cursor._view_direction is None:
-            viewer.cursor._view_direction = viewer.scene.camera.calculate_nd_view_direction(
-                viewer.dims.ndim, viewer.dims.displayed
-            )
 
     # -- within -------------------------------------------------------------------------------------------
 
@@ -539,20 +421,19 @@ class StudyLayers:
         }
 
     def _add_labels(
-        self, labels: npt.NDArray[np.uint8], name: str, *, source: Any = None, **options: Any
+        self,
+        study: Study,
+        labels: npt.NDArray[np.uint8],
+        name: str,
+        *,
+        source: Any = None,
+        visible: bool = True,
     ) -> Labels:
-        study = self._study()
         about = {"study": STUDYS, "source": source, "key": "reference", "subject": self._subject}
-        about |= {"task": self.session.task.name, "case": "" if study is None else study.case}
-        layer = Labels(
-            labels,
-            name=name,
-            colormap=self.colours(frozenset(), frozenset()),
-            features=label_names(self.session.task),
-            metadata={"mrseg": about},
-            **options,
+        about |= {"task": study.task.name, "case": study.case}
+        layer = fixed_labels(
+            study, labels, name, self.colours(frozenset(), frozenset()), about, visible=visible
         )
-        layer.editable = False
         layer.events.visible.connect(self._visible)
         self._add(layer)
         draw_quickly(self.viewer, layer)
@@ -562,46 +443,16 @@ class StudyLayers:
         there = self.viewer.layers
         return [(name, self.images[name]) for name in reversed(self.images) if self.images[name] in there]
 
-    def _go_to(self, world: Iterable[float]) -> None:
-        point = list(world)
-        first = self.viewer.dims.ndim - len(point)
-        self.viewer.dims.set_point(range(first, self.viewer.dims.ndim), point)
-
     def clear(self) -> None:
         """Take all layers of the study out of the window; copies that the user may have edited go to the shelf."""
-        self.shelf += [la for la in self._of_a_study() if isinstance(la, Labels) and about_edit(la)]
+        self.shelf += [
+            la for la in layers_of_a_study(self.viewer) if isinstance(la, Labels) and about_edit(la)
+        ]
         self.shelf += self.deleted
         self.deleted = []
-        self._take_out(self._of_a_study())
+        self._take_out(layers_of_a_study(self.viewer))
         self.images, self.prediction, self.reference, self.brain = {}, None, None, None
         self._seen = set()
-
-    def _of_a_study(self) -> list[Layer]:
-        """Layers in the window that go when another study comes; pair and maps are the comparison's to take away."""
-        return [
-            layer
-            for layer in self.viewer.layers
-            if belongs(layer) or (paths_of(layer) and "case" in about_of(layer))
-        ]
-
-    def _sort_shelf(self) -> None:
-        """Keep what is of the open study, and of others what is not saved, unless the user gave it up."""
-        shelf = list(dict.fromkeys(self.shelf))
-        lost, self.given_up = self.given_up, []
-        self.shelf = [la for la in shelf if self._is_ours(la) or (is_unsaved(la) and la not in lost)]
-        if self._copy not in filter(self._is_ours, self.shelf):
-            self._copy = None
-
-    def _of_subject(self) -> list[Labels]:
-        """Off the shelf: the copies of predictions of the open study."""
-        ours = list(filter(self._is_ours, self.shelf))
-        self.shelf = [layer for layer in self.shelf if layer not in ours]
-        return ours
-
-    def _is_ours(self, layer: Labels) -> bool:
-        """Whether it is a copy of a prediction of the open study."""
-        about = about_edit(layer)
-        return "combination" in about and about["subject"] == self._subject
 
     def _put_away(self) -> None:
         if self._away is not None or not self._subject:
@@ -609,30 +460,17 @@ class StudyLayers:
         if not self._whole:  # it was not through itself: it is built anew, should it come back
             self.clear()
             return
-        viewer = self.viewer
-        layers = tuple((at, la) for at, la in enumerate(viewer.layers) if la in self._of_a_study())
-        dims, camera = viewer.dims, viewer.scene.camera
-        self._away = _Away(
-            self._intact,
-            layers,
-            viewer.layers.selection.active,
-            (tuple(dims.order), tuple(dims.point), dims.ndisplay, tuple(dims.axis_labels)),
-            (camera.zoom, tuple(camera.center), tuple(camera.angles)),
-        )
-        self._take_out([layer for _, layer in layers])
+        self._away = away = put_away(self.viewer, layers_of_a_study(self.viewer), self._intact)
+        self._take_out([layer for _, layer in away.layers])
 
-    def _put_back(self, away: _Away) -> None:
+    def _put_back(self, away: Away) -> None:
         viewer = self.viewer
         with self._quietly():
             for at, layer in away.layers:
                 viewer.layers.insert(min(at, len(viewer.layers)), layer)
                 if layer in (*self.images.values(), self.reference, self.prediction):
                     draw_quickly(viewer, layer)
-        order, point, ndisplay, labels = away.dims
-        viewer.dims.ndisplay = ndisplay
-        if viewer.dims.ndim == len(order):
-            viewer.dims.order, viewer.dims.axis_labels, viewer.dims.point = order, labels, point
-        viewer.scene.camera.zoom, viewer.scene.camera.center, viewer.scene.camera.angles = away.camera
+        look_as_before(viewer, away)
         self._apply_style()
         if away.active in viewer.layers:
             viewer.layers.selection.active = away.active
@@ -658,35 +496,3 @@ class StudyLayers:
             yield
         finally:
             self._moving = before
-
-
-def _set_visible(layer: Layer, visible: bool) -> None:
-    """Show or hide. Each assignment, also of what is so already, makes napari build its scene anew."""
-    if layer.visible != visible:
-        layer.visible = visible
-
-
-def warm_up(task: Task) -> None:
-    """Do now, while nobody waits, what napari's first layers take a second for (units, imports)."""
-    nothing = np.zeros((2, 2, 2), np.uint8)
-    Image(nothing, units="mm", scale=(1, 1, 1))
-    Labels(nothing, units="mm", scale=(1, 1, 1), colormap=label_colours(task), features=label_names(task))
-
-
-def label_colours(
-    task: Task, hidden: Iterable[int] = (), estimated: Iterable[int] = ()
-) -> DirectLabelColormap:
-    """Colours by code: ``hidden`` transparent, ``estimated`` greyed."""
-    return DirectLabelColormap(color_dict=label_rgba(task, hidden, estimated))
-
-
-def _overlay_name(session: Session, shown: Prediction) -> str:
-    """The overlay's name: combination, then what is special about it. In napari's list its end is always seen."""
-    marks = (["STALE"] if session.stale else []) + (["preview"] if shown.preview else [])
-    mark = f" ({', '.join(marks)})" if marks else ""
-    return f"Segmentation: {_short(shown)}{mark}"
-
-
-def _short(shown: Prediction) -> str:
-    """The combination without spaces: napari's list has room for 25 letters."""
-    return titles(shown.task, shown.combination).replace(" + ", "+")

@@ -23,8 +23,8 @@ from napari_mrseg._qt.unsaved import leave
 from napari_mrseg._qt.user_settings import last_folder, remember_folder, remember_study
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
 from napari_mrseg.io.labels import CODES_OPTION
+from napari_mrseg.session.opened import Opened
 from napari_mrseg.session.opening import held_by, held_in_words, name_of, suggested_roles
-from napari_mrseg.session.state import Opened
 from napari_mrseg.study import Study
 
 if TYPE_CHECKING:

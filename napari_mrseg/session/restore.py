@@ -9,7 +9,8 @@ from typing import Any
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.read_options import SAVED
 from napari_mrseg.session.file import Saved, files_of, fits, read_saved, write_saved
-from napari_mrseg.session.state import Opened, Session
+from napari_mrseg.session.opened import Opened
+from napari_mrseg.session.state import Session
 
 
 def save_session(session: Session, path: Path, view: Mapping[str, Any] | None = None) -> None:

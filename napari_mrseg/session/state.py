@@ -8,50 +8,28 @@ call :meth:`Session.wait`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_mrseg.display import titles, words_of
 from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session.opening import Opening, Openings, settled
-from napari_mrseg.study import Note, Study
+from napari_mrseg.session.held import Held
+from napari_mrseg.session.opened import Before, Opened, corrected, read_study
+from napari_mrseg.session.opening import Opening, Openings
+from napari_mrseg.study import Study
 from napari_mrseg.tasks import DEFAULT, Combination, Task, key
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.predictor import Predictor
-    from napari_mrseg.models.store import About, Model
+    from napari_mrseg.models.store import Model
 
 
-@dataclass(frozen=True)
-class Opened:
-    """How a study was opened: the paths that were given, corrected roles by file, and :func:`open_study`'s options."""
-
-    paths: tuple[str, ...] = ()
-    assigned: Mapping[str, str | None] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Before:
-    """What was open when another study was asked for: it comes back if that one is refused or cancelled."""
-
-    study: Study
-    intact: Study | None
-    degradations: dict[str, tuple[str, float]]
-    combination: Combination
-    shown: Prediction | None
-    predictor: Predictor | None
-    going: bool  # a run, or the sweep
-
-
-class Session:
+class Session(Held):
     """One study under one predictor, by default the engine with a model of this computer.
 
     ``cache`` holds finished predictions, by default 2 GB of them in memory; ``PredictionCache(budget, folder)``
@@ -114,7 +92,7 @@ class Session:
         self.running: Progress | None = None
         self.error: str | None = None
         self.openings = Openings(self.opening_changed.emit, self._set_aside, self._bring_back)
-        self._before: _Before | None = None
+        self._before: Before | None = None
         self._closed = False
         self.cause: MrsegError | None = None  # of ``error``
         self._lock = RLock()
@@ -146,11 +124,6 @@ class Session:
         asked = Opened(tuple(map(str, paths)), dict(options.pop("assign", None) or {}), options)
         self.openings.later(lambda opening: self._open(opening, asked), self._broke)
 
-    @property
-    def opening(self) -> bool:
-        """True while a study is being read in the background."""
-        return self.openings.busy
-
     def cancel_opening(self) -> bool:
         """Stop reading in the background; what was open before is open again. False if nothing was being read."""
         with self._lock:  # a study that is put in place at this moment wins
@@ -166,7 +139,7 @@ class Session:
             study = self.study
             if study is None or self._before is not None:
                 return
-            self._before = _Before(
+            self._before = Before(
                 study,
                 self.intact,
                 self.degradations,
@@ -193,22 +166,7 @@ class Session:
             self.run()
 
     def _open(self, opening: Opening, asked: Opened) -> None:
-        from napari_mrseg.io import open_study
-        from napari_mrseg.session.memory import recall, remember
-
-        again = {} if asked.assigned else recall(asked.paths, self.task)
-        roles = asked.assigned or again
-        study = settled(
-            open_study(asked.paths, task=self.task, assign=roles, reading=opening.reading, **asked.options)
-        )
-        if asked.assigned:
-            remember(asked.paths, asked.assigned, self.task)
-        if again:
-            message = (
-                "The files have the roles that you gave them before; choose others beside the modalities."
-            )
-            study = replace(study, notes=(*study.notes, Note("roles_remembered", message)))
-            asked = replace(asked, assigned=again)
+        study, asked = read_study(opening, asked, self.task)
         with self._lock:
             if not opening.newest or self._closed:
                 return
@@ -303,14 +261,8 @@ class Session:
         self.open_later(asked.paths, assign=asked.assigned, **asked.options)
 
     def corrected(self, corrections: Mapping[str, str | None]) -> Opened:
-        """How to open the same with corrected roles; a reference that they choose or leave out is no other option's."""
-        opened, options = self.opened, dict(self.opened.options)
-        used = (
-            None if self.study is None or self.study.reference is None else self.study.reference.source.path
-        )
-        if "reference" in corrections.values() or (used and {str(used), used.name} & set(corrections)):
-            options.pop("reference", None)
-        return replace(opened, assigned={**opened.assigned, **corrections}, options=options)
+        """How to open the same with corrected roles."""
+        return corrected(self.opened, self.study, corrections)
 
     def load_model(self, name: str | Path | None = None) -> None:
         """Take another model (None: the bundled one). Raises MrsegError; then the old one stays."""
@@ -328,10 +280,11 @@ class Session:
         bundled one.
         """
         from napari_mrseg.models.store import Model
+        from napari_mrseg.session.engines import model_here
 
         model = self.model
         if model is not None and not isinstance(model, Model):
-            self._compute(_here(model), device, precision)  # back from another computer
+            self._compute(model_here(model), device, precision)  # back from another computer
             return
         self._compute(model, device, precision)
 
@@ -341,21 +294,6 @@ class Session:
             self.predictor = predictor
             self._live.set_predictor(predictor)
         self._renewed()
-
-    @property
-    def elsewhere(self) -> str:
-        """What computes on another computer, such as "cuda:0 on gpubox"; "" if it is this one."""
-        from napari_mrseg.models.store import Model
-
-        predictor = self.predictor
-        if predictor is None or isinstance(predictor.model, Model):
-            return ""
-        return predictor.device_name
-
-    @property
-    def model(self) -> About | None:
-        """Whose results they are: name, version, card."""
-        return None if self.predictor is None else self.predictor.model
 
     def _compute(self, model: Model | None, device: str, precision: str) -> None:
         from napari_mrseg.inference.engine import Engine
@@ -453,90 +391,17 @@ class Session:
             self.study, self.intact, self.shown, self.combination = None, None, None, ()
             self._before = None
 
-    # -- what there is to show ----------------------------------------------------------------------------
-
-    @property
-    def combinations(self) -> tuple[Combination, ...]:
-        """What can be asked of this study and this model."""
-        study, model = self.study, self.model
-        if study is None:
-            return ()
-        return (
-            study.task.combinations(study.present)
-            if model is None
-            else model.card.combinations(study.present)
-        )
-
-    @property
-    def refusal(self) -> str | None:
-        """Why what is switched on has no answer of this model: a sentence, or None if it has one."""
-        combination, model = self.combination, self.model
-        if not combination or model is None or model.card.can_do(combination):
-            return None
-        return model.card.refusal(combination)
-
-    @property
-    def stale(self) -> bool:
-        """True if what is shown is not what is switched on, of this model, on this device."""
-        with self._lock:
-            shown, study, combination = self.shown, self.study, self.combination
-        return shown is not None and (
-            study is None
-            or shown.combination != combination
-            or shown.digest != study.only(combination).digest
-            or not self._live.made_by_present_predictor(shown)
-        )
-
-    @property
-    def cache(self) -> PredictionCache:
-        """Finished predictions, kept within a budget."""
-        return self._live.cache
-
-    @property
-    def subject(self) -> str:
-        """Identity of the files that are open, degraded or not; "" if there are none."""
-        intact = self.intact
-        return "" if intact is None else intact.digest
-
-    @property
-    def predictions(self) -> dict[Combination, Prediction]:
-        study = self.study
-        return {} if study is None else self.predictions_of(study)
-
-    def predictions_of(self, study: Study) -> dict[Combination, Prediction]:
-        """Finals of ``study`` in memory: for work on another thread, which must not mix two studies' results."""
-        found = {c: self._live.cached(study, c) for c in self.task.combinations(study.present)}
-        return {c: p for c, p in found.items() if p is not None}
+    # -- results ------------------------------------------------------------------------------------------
 
     def remember(self, prediction: Prediction) -> None:
         """Keep a final that was computed before."""
         self._live.remember(prediction)
 
-    def describe(self) -> str:
-        """The line that says what is on screen. Nothing shown is ever unlabelled."""
-        with self._lock:
-            study, combination, shown, stale, running = (
-                self.study,
-                self.combination,
-                self.shown,
-                self.stale,
-                self.running is not None,
-            )
-            refusal = self.refusal
-        words = words_of(self.task, study, combination, shown, stale=stale, running=running, refusal=refusal)
-        return " · ".join(words)
-
-    def titles(self, combination: Iterable[str]) -> str:
-        return titles(self.task, combination)
-
     def save(
         self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
-        from napari_mrseg.compare import dice_to_reference
-        from napari_mrseg.compare.comparison import trust_in
-        from napari_mrseg.compare.diameters import diameters_of
-        from napari_mrseg.io.export import write_results
+        from napari_mrseg.session.results import save_results
 
         with self._lock:
             study, model, shown = self.study, self.model, self.shown
@@ -548,23 +413,7 @@ class Session:
                         f"{key(self.combination)} is not finished; wait for the final result, then save."
                     )
                 predictions = (shown,)
-        chosen = tuple(predictions)
-        for p in chosen:  # the folder was chosen in a dialog; much may have happened meanwhile
-            if p.model["sha256"] != model.sha256 or p.digest != study.only(p.combination).digest:
-                raise InputError(
-                    f"{p.key} of {p.case} is not of the study and model that are open now; save again."
-                )
-        dice = dice_to_reference(study)
-        return write_results(
-            study,
-            chosen,
-            out,
-            model=model.info,
-            dice=dice,
-            diameters=diameters_of,
-            trust=trust_in(study),
-            **options,
-        )
+        return save_results(study, model, tuple(predictions), out, **options)
 
     # -- arrivals from the worker thread --------------------------------------------------------------------
 
@@ -601,14 +450,3 @@ class Session:
             self.running = None
         self.running_changed.emit()
         self.failed.emit(str(error))
-
-
-def _here(model: About) -> Model:
-    """The model of that name on this computer, else the bundled one for its task."""
-    from napari_mrseg.errors import UnknownModelError
-    from napari_mrseg.models.store import load_model
-
-    try:
-        return load_model(model.card.name, task=model.task)
-    except UnknownModelError:
-        return load_model(task=model.task)

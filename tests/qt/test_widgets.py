@@ -16,7 +16,6 @@ from waiting import PATIENCE
 
 from napari_mrseg._qt.bridge import BackgroundTask, SessionBridge
 from napari_mrseg._qt.finding import largest_finding
-from napari_mrseg._qt.layers import contrast_limits
 from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.modalities import BLINK_MS, FileChoice, ModalityList, short_names, swapped
 from napari_mrseg._qt.model_info import card_dialog
@@ -25,6 +24,7 @@ from napari_mrseg._qt.overlay_style import OverlayStyle
 from napari_mrseg._qt.result import Measures
 from napari_mrseg._qt.text_labels import ElidedLabel, Notes
 from napari_mrseg.compare.trust import Reason, Trust
+from napari_mrseg.display import contrast_limits
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
 from napari_mrseg.session.state import Session

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 
-from napari_mrseg._qt.layers import label_colours
+from napari_mrseg._qt.layer_making import label_colours
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.tasks import BRATS
 
