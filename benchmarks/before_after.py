@@ -1,12 +1,11 @@
 """Pictures of the points of docs/window.md, at three sizes; run it in an old commit too, and join the two.
 
-    xvfb-run -a -s "-screen 0 1920x1080x24" env QT_QPA_PLATFORM=xcb \\
-        python benchmarks/before_after.py take --data ../shared/data -o AFTER
+    QT_QPA_PLATFORM=xcb python benchmarks/before_after.py take --data ../shared/data -o AFTER
     (the same with PYTHONPATH at a worktree of 53944a9, the last commit before this work) -o BEFORE
     python benchmarks/before_after.py join BEFORE AFTER -o docs/images/before-after
 
-``take`` starts a process of its own for each size, 960x540 as a screen of 1920x1080 scaled twice. A scene that a
-commit cannot play is left out, and its place in the joined picture says so. Scans: BraTS2021_01478 and _01484,
+``take`` starts a process for each size, on a virtual screen of that size; 960x540 is 1920x1080 scaled twice. A scene
+that a commit cannot play is left out, and its place in the joined picture says so. Scans: BraTS2021_01478 and _01484,
 dicom-philips-t1, rgbd-kinect; name their sources.
 """
 
@@ -225,7 +224,8 @@ def wrong_folder(stage: Stage, data: Path) -> None:
 
 def scene(stage: Stage, data: Path) -> None:
     """A photograph with depth."""
-    stage.close()
+    stage.viewer.close()
+    stage.session.close()
     from napari_mrseg._qt.app import open_window
 
     kinect = data / "rgbd-kinect"
@@ -248,14 +248,6 @@ def scene(stage: Stage, data: Path) -> None:
 SCENES: tuple[Callable[[Stage, Path], None], ...] = (
     opened, named, next_study, measured, planes, edited, wrong_folder, compared, toured, phantom, scene,
 )  # fmt: skip
-
-
-def close(stage: Stage) -> None:
-    stage.viewer.close()
-    stage.session.close()
-
-
-Stage.close = close  # type: ignore[attr-defined]
 
 
 def take(size: str, data: Path, out: Path) -> None:
@@ -310,9 +302,11 @@ def main() -> None:
         take(asked.size, asked.data, asked.out)
     else:
         for size, scale in SIZES.items():
+            width, height = (scale * int(n) for n in size.split("x"))
+            screen = ["xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24"]
             again = [sys.executable, __file__, "take", "--data", str(asked.data), "--size", size]
             subprocess.run(
-                [*again, "-o", str(asked.out)],
+                [*screen, *again, "-o", str(asked.out)],
                 check=True,
                 env={**os.environ, "QT_SCALE_FACTOR": str(scale)},
             )

@@ -33,17 +33,14 @@ from napari_mrseg._qt.overlay_style import OUTLINE, OverlayStyle
 from napari_mrseg._qt.places import aim, go_to, voxel_at
 from napari_mrseg._qt.put_away import Away, look_as_before, put_away
 from napari_mrseg._qt.rays import draw_quickly
-from napari_mrseg.display import (
-    estimated_codes,
-    image_title,
-)
+from napari_mrseg._qt.scale_bar import show_scale
+from napari_mrseg.display import estimated_codes, image_title
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, key
 
-BRAIN = "Brain mask"
 STALE_OPACITY = 0.4  # of the chosen opacity
 
 
@@ -53,7 +50,6 @@ class StudyLayers(KeptEdits):
     The overlay is not editable: its array is the cached prediction itself. :meth:`edit_copy` gives the user a
     layer of their own, which belongs to its subject and goes with it. One of them, the overlay or a copy, is in front:
     the result that is drawn, named, measured and saved. Showing another one hides it.
-
     """
 
     def __init__(self, viewer: ViewerModel, session: Session, overlay_style: OverlayStyle) -> None:
@@ -159,7 +155,7 @@ class StudyLayers(KeptEdits):
             self.prediction.visible = False
         self._apply_style()
         self.viewer.layers.selection.active = self._copy or self.prediction
-        self.viewer.canvas.overlays.scale_bar.visible = True
+        show_scale(self.viewer, True)
         self._whole = True
         gc.collect()  # the study before: its arrays are large, and held by nothing but each other
 
@@ -451,6 +447,7 @@ class StudyLayers(KeptEdits):
         self.shelf += self.deleted
         self.deleted = []
         self._take_out(layers_of_a_study(self.viewer))
+        show_scale(self.viewer, False)
         self.images, self.prediction, self.reference, self.brain = {}, None, None, None
         self._seen = set()
 
@@ -461,6 +458,7 @@ class StudyLayers(KeptEdits):
             self.clear()
             return
         self._away = away = put_away(self.viewer, layers_of_a_study(self.viewer), self._intact)
+        show_scale(self.viewer, False)
         self._take_out([layer for _, layer in away.layers])
 
     def _put_back(self, away: Away) -> None:
@@ -471,6 +469,7 @@ class StudyLayers(KeptEdits):
                 if layer in (*self.images.values(), self.reference, self.prediction):
                     draw_quickly(viewer, layer)
         look_as_before(viewer, away)
+        show_scale(self.viewer, True)
         self._apply_style()
         if away.active in viewer.layers:
             viewer.layers.selection.active = away.active

@@ -19,6 +19,13 @@ def short_length(most: float) -> float:
     return max(step * power for step in _STEPS if step * power <= most * 1.000001)
 
 
+def show_scale(viewer: ViewerModel, on: bool) -> None:
+    """Show the scale bar, or not: without a study it would have no unit."""
+    bar = viewer.canvas.overlays.scale_bar
+    if bar.visible != on:
+        bar.visible = on
+
+
 class ScaleBar:
     """Shows the scale bar, and keeps it short while its canvas is narrow."""
 

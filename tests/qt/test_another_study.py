@@ -63,12 +63,14 @@ def test_distances_and_what_was_saved_go_with_the_study(qtbot: QtBot, dock: Mrse
 
 
 def test_closing_the_study_takes_its_copies_away(qtbot: QtBot, dock: MrsegDock) -> None:
-    """With no study open, no copy is there."""
+    """With no study open, no copy is there, and no scale bar, which would have no unit."""
     opened(qtbot, dock, FIRST)
-    copy = copied(dock)
+    copy, bar = copied(dock), dock.viewer.canvas.overlays.scale_bar
+    assert bar.visible
     dock.session.set_study(None)
     qtbot.waitUntil(lambda: dock.layers.prediction is None, timeout=PATIENCE)
     assert copy not in dock.viewer.layers
+    assert not bar.visible
 
 
 def test_an_edited_copy_stays_while_its_study_does(qtbot: QtBot, dock: MrsegDock) -> None:
