@@ -575,7 +575,7 @@ def test_a_monai_bundle_is_imported_by_a_form(
 
 def test_a_bundle_that_is_none_is_said(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
     """The form's answer is one sentence in the dock, and the model stays."""
-    dialog = dock.import_model()
+    dialog = dock.choosing.import_model()
     dialog.form.folder.value = tmp_path
     dialog.form.call_button.native.click()
     assert "is no MONAI bundle" in until_error(qtbot, dock)
