@@ -148,6 +148,7 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.screen("keys")
     keys.close()
     inspect(tour)
+    dock.jump()  # a click into one of four panes moved the others to the border
     dock.viewer.dims.roll()
     tour.picture("sagittal")
     dock.viewer.dims.roll()
