@@ -401,7 +401,7 @@ class Session(Held):
         self, out: Path, predictions: Iterable[Prediction] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Write predictions (default: the one shown) as label files and result.json into ``out``."""
-        from napari_mrseg.session.results import save_results
+        from napari_mrseg.session.save_results import save_results
 
         with self._lock:
             study, model, shown = self.study, self.model, self.shown

@@ -102,11 +102,9 @@ def test_a_round_of_the_tour_is_recorded(
     qtbot.waitUntil(lambda: dock.width() < 450, timeout=PATIENCE)
 
 
-def test_a_recording_ends_when_nothing_comes(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, tmp_path: Path
-) -> None:
+def test_a_recording_ends_when_nothing_comes(qtbot: QtBot, window: Viewer, tmp_path: Path) -> None:
     """Without a result, or when the run fails, recording stops and says why, in place of waiting without end."""
-    viewer = make_napari_viewer(show=True)
+    viewer = window
     dock = open_dock(viewer, Session(device="cpu"))
     recorder = recording.Recorder(viewer, Tour(viewer, dock), patience_s=0.0)
     with qtbot.waitSignal(recorder.finished, timeout=PATIENCE):
