@@ -25,9 +25,9 @@ from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import BRATS, key
 
 
-def masked(folder: Path, out: Path) -> list[str]:
-    """Write the scans with everything outside ``brain`` 0; returns them as ``modality=file``."""
-    brain = np.asarray(nib.load(folder / "brain.nii.gz").dataobj) > 0
+def masked(folder: Path, mask: Path, out: Path) -> list[str]:
+    """Write the scans with everything outside ``mask`` 0; returns them as ``modality=file``."""
+    brain = np.asarray(nib.load(mask).dataobj) > 0
     pairs = [f"reference={folder / 'seg.nii.gz'}"]
     for name in BRATS.names:
         path = folder / f"{name}.nii.gz"
@@ -45,16 +45,21 @@ def main() -> None:
     )
     parser.add_argument("model", help="a model folder or the name of an installed model")
     parser.add_argument("--heads", type=Path, default=Path("../shared/scans/heads"))
+    parser.add_argument(
+        "--masks", type=Path, help="a folder with NAME.nii.gz in place of each head's own brain"
+    )
+    parser.add_argument("--complete", action="store_true", help="only all contrasts of a head together")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
     engine, whole = Engine(load_model(args.model)), BRATS.regions[0]
     found: dict[str, dict[str, float]] = {}
     for folder in sorted(path for path in args.heads.iterdir() if path.is_dir()):
         with tempfile.TemporaryDirectory() as temporary:
-            study = open_study(masked(folder, Path(temporary)), brain="none")
+            mask = args.masks / f"{folder.name}.nii.gz" if args.masks else folder / "brain.nii.gz"
+            study = open_study(masked(folder, mask, Path(temporary)), brain="none")
             assert study.reference is not None
             truth = study.reference.labels > 0
-            for combination in engine.combinations(study):
+            for combination in [study.present] if args.complete else engine.combinations(study):
                 labels = engine.predict(study, combination).labels
                 value = dice(region_mask(labels, whole), truth)
                 found.setdefault(key(combination), {})[folder.name] = value

@@ -77,7 +77,7 @@ def main() -> None:
     for case in args.cases:
         study = open_study(args.data / case)
         assert study.reference is not None
-        head = take(with_skull(study), (BrainMask("template"),))
+        head = take(with_skull(study), (BrainMask(),))
         both: list[npt.NDArray[np.bool_]] = [
             region_mask(engine.predict(s, study.present).labels, region) for s in (study, head)
         ]

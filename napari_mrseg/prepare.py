@@ -72,8 +72,11 @@ def measure(
     measured as one, so that colours keep their proportions.
 
     The spread is 1.4826 × the median absolute deviation, or the standard deviation if that is zero. ``method``
-    "z-score" and "z-score whole": mean and standard deviation instead.
+    "z-score" and "z-score whole": mean and standard deviation instead; "level": centre 0, spread :func:`level`, of
+    heads with their skull, in which background is dark but not 0, and stays so.
     """
+    if method == "level":
+        return Intensities(NO_FLOOR, 0.0, level(volume), method)
     floor = foreground_floor(volume) if holes else NO_FLOOR
     inside = volume[volume.abs() > floor if mask is None else mask]
     if inside.numel() == 0:
@@ -90,14 +93,24 @@ def measure(
     return Intensities(floor, float(centre), float(spread) or 1.0)  # units do not matter, however small
 
 
+def level(volume: Tensor) -> float:
+    """How bright tissue is in a scan with air around it: the mean of what is brighter than the mean, or 1."""
+    size = volume[::2, ::2, ::2].abs().reshape(-1).float()
+    rank = max(1, int(0.995 * size.numel()))
+    size = size.clamp_max(torch.kthvalue(size, rank).values)
+    return float(size[size > size.mean()].mean().nan_to_num()) or 1.0
+
+
 def scale(volume: Tensor, known: Intensities, mask: Tensor | None = None) -> Tensor:
     """``volume``, or a part of it, with zero median and unit spread; background 0.
 
     Values are cut at −5 and compressed logarithmically above 3, so that vessels and outliers do not drown the
-    rest; z-scores stay as they are, and "z-score whole" shifts and scales the background, too.
+    rest; z-scores and shares of a level stay as they are, and "z-score whole" shifts and scales the background, too.
     """
     if known.method == "z-score whole":
         return (volume - known.centre) / known.spread
+    if known.method == "level":
+        return volume / known.spread
     mask = volume.abs() > known.floor if mask is None else mask
     if known.method == "z-score":
         return ((volume - known.centre) / known.spread).mul_(mask)

@@ -295,6 +295,7 @@ class MrsegDock(QWidget):
         self.panel.planes_button.setVisible(self.session.task.ndim == 3)
         has_mask = study is not None and any(image.mask is not None for image in study.images.values())
         self.panel.brain_button.setVisible(has_mask)
+        self.opener.offer_brain()
         another = not reading and session.subject != self._subject
         if reading or another:
             self.runbar.say_opening(reading or ("" if study is None else f"Opening {study.case} …"))

@@ -87,7 +87,7 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
             "Say which file is which, or what a reference's codes mean, where it is asked",
             _if_there(panel.which_button, panel.codes_button),
         ),
-        Shortcut(key("brain"), "Use the brain mask as edited", _if_there(panel.brain_button)),
+        Shortcut(key("brain"), "Use mask as edited", _if_there(panel.brain_button)),
         Shortcut(key("keys"), "All keys", panel.keys_button.click),
     )
 

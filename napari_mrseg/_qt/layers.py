@@ -36,6 +36,7 @@ from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg._qt.scale_bar import show_scale
 from napari_mrseg.display import estimated_codes, image_title
 from napari_mrseg.errors import InputError
+from napari_mrseg.inference.mask_border import AT_BORDER
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
@@ -59,6 +60,7 @@ class StudyLayers(KeptEdits):
         self.prediction: Labels | None = None
         self.reference: Labels | None = None
         self.brain: Labels | None = None  # the mask by which a head lost its skull; the user may paint in it
+        self._bordered: Labels | None = None  # the mask whose border a finding brought up
         self.on_visible: Callable[[], None] = lambda: None  # called when the user shows or hides a layer
         self.on_deleted: Callable[[], None] = lambda: None  # called when the user deleted unsaved work
         self._moving = False  # while we put layers in and out ourselves
@@ -222,6 +224,16 @@ class StudyLayers(KeptEdits):
                 layer.data = np.zeros(study.grid.shape, np.uint8)
             layer.editable = False
             self._apply_style()
+        if shown is not None:
+            self._show_touched_border(shown)
+
+    def _show_touched_border(self, shown: Prediction) -> None:
+        """Show the brain mask's border, once for each mask, where a finding reaches it."""
+        mask = self.brain
+        if mask is None or mask is self._bordered or not any(n.code == AT_BORDER for n in shown.notes):
+            return
+        self._bordered = mask
+        mask.visible = True
 
     def name_prediction(self) -> None:
         """Name the overlay in napari's list after what it shows."""

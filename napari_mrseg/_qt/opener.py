@@ -22,6 +22,7 @@ from napari_mrseg._qt.panel import CHOOSE, CODES, WHICH
 from napari_mrseg._qt.unsaved import leave
 from napari_mrseg._qt.user_settings import last_folder, remember_folder, remember_study
 from napari_mrseg.errors import InputError, LabelCodesError, MrsegError, NotAlignedError
+from napari_mrseg.io.brain import OF_A_CUT, How
 from napari_mrseg.io.labels import CODES_OPTION
 from napari_mrseg.session.opened import Opened
 from napari_mrseg.session.opening import held_by, held_in_words, name_of, suggested_roles
@@ -236,6 +237,20 @@ class Opener:
         dialog = AssignDialog(task, files_at(asked.paths, task), self._dock, suggested)
         if dialog.exec():
             self._read(replace(asked, assigned=dialog.roles()))
+
+    def offer_brain(self) -> None:
+        """The button for how the brain is cut out: where it was, was sought in vain, or was asked for."""
+        session = self._dock.session
+        study = session.study
+        how: How = session.opened.options.get("brain") or "auto"
+        told = study is not None and any(note.code in OF_A_CUT for note in study.notes)
+        self._dock.panel.brain_choice.show_how(how)
+        self._dock.panel.brain_choice.setVisible(told or (study is not None and how != "auto"))
+
+    def cut_by(self, how: How) -> None:
+        """Open the same once more, the brain cut out by ``how``."""
+        opened = self._dock.session.opened
+        self._read(replace(opened, options={**opened.options, "brain": how}))
 
     def recut(self) -> None:
         """Cut the brain out anew, by the mask as it was painted."""

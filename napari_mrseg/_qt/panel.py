@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mrseg._qt.annotations import shortened
+from napari_mrseg._qt.brain_choice import BrainChoice
 from napari_mrseg._qt.edit_panel import EditPanel
 from napari_mrseg._qt.in_sight import Scroll
 from napari_mrseg._qt.key_names import with_key
@@ -114,11 +115,12 @@ class Panel(QWidget):
         )
         self.beside_button.setCheckable(True)
         self.brain_button = _button(
-            "Use the brain mask as edited",
+            "Use mask as edited",
             with_key(
                 "Cut the brain out anew by the layer “Brain mask”, as painted; all is computed again", "brain"
             ),
         )
+        self.brain_choice = BrainChoice()
         self.save_button = QToolButton()
         self.save_button.setText("Save")
         self.save_button.setObjectName("save")
@@ -139,12 +141,12 @@ class Panel(QWidget):
         asked = (
             self.notes,
             self.codes_button,
-            self.brain_button,
             self.error,
             self.which_button,
             self.saved,
         )
-        for hidden in asked:
+        brain = (self.brain_choice, self.brain_button)
+        for hidden in (*asked, *brain):
             hidden.setVisible(False)
         scroll = self.scroll = Scroll()
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -180,6 +182,7 @@ class Panel(QWidget):
         # Between: when they come and go, what scrolls gives or takes the room, and no button moves under the pointer.
         for widget in asked:
             column.addWidget(widget)
+        column.addLayout(_row(*brain))
         column.addWidget(_line())
         column.addWidget(self.legend)
         column.addLayout(_row(self.jump_button, self.edit_button, self.save_button))

@@ -87,9 +87,8 @@ Onto = Annotated[
 
 class BrainOption(StrEnum):
     auto = "auto"
-    template = "template"
-    synthstrip = "synthstrip"
     hd_bet = "hd-bet"
+    synthstrip = "synthstrip"
     none = "none"
 
 
@@ -97,7 +96,7 @@ Brain = Annotated[
     BrainOption,
     typer.Option(
         "--brain",
-        help="How the brain is cut out where scans show a skull; auto: a tool if installed, else a template.",
+        help="How the brain is cut out where scans show a skull; auto: by the bundled network.",
     ),
 ]
 Depth = Annotated[

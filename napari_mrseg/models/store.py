@@ -168,7 +168,7 @@ def save_model(folder: str | Path, network: Network, card: ModelCard) -> Path:
             )
     weights = format_tensors(tensors, metadata={"format": "pt"})
     architecture = Architecture(name=network.architecture, settings=network.settings.model_dump(mode="json"))
-    update = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
+    update: dict[str, object] = {"architecture": architecture, "sha256": hashlib.sha256(weights).hexdigest()}
     if card.task not in TASKS.built_in:
         update["task_definition"] = document_of(get_task(card.task))
     text = json.dumps(card.model_copy(update=update).model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -307,7 +307,7 @@ def _check_extents(path: Path, card: ModelCard, network: Network) -> None:
 def _compare(
     path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], stored: torch.dtype
 ) -> None:
-    """Names, shapes, dtypes and finiteness of the weights against the network the card describes."""
+    """Names, shapes, dtypes and finiteness of the weights against the network and the precision of the card."""
     for name in expected:
         if name not in tensors:
             _damaged(path, f"the tensor “{name}” is missing")

@@ -1,4 +1,4 @@
-"""Files that come with the package: the bundled models and the sample study."""
+"""Files that come with the package: the bundled models, the network that finds the brain, and the sample study."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import BRATS, DEFAULT, RGBD_SOD, Task
 
 HERE = Path(__file__).parent
+BRAIN_MODEL = HERE / "brain"
 SAMPLES = {BRATS.name: HERE / "sample", RGBD_SOD.name: HERE / "sample-scene"}
 
 

@@ -160,7 +160,8 @@ def _options(found: Mapping[str, Any]) -> dict[str, Any]:
     """``found`` if it holds nothing but :data:`~.read_options.SAVED`; else ValueError."""
     if any(type(value) is not SAVED.get(name) for name, value in found.items()):
         raise ValueError
-    return dict(found)
+    # Up to version 0.1 a template could be fitted; the bundled network took its place.
+    return {name: value for name, value in found.items() if (name, value) != ("brain", "template")}
 
 
 def _relative(path: str) -> str:

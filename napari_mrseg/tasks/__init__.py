@@ -1,6 +1,7 @@
 """What can be asked of a model: modalities, regions, labels. A task is data; nothing else names a modality."""
 
 from napari_mrseg.tasks.brats import BRATS
+from napari_mrseg.tasks.head import BRAIN
 from napari_mrseg.tasks.palette import PALETTES, use_palette
 from napari_mrseg.tasks.registry import DEFAULT, GROUP, TASKS, get_task
 from napari_mrseg.tasks.scenes import RGBD_SOD, RGBT_SOD, SUNRGBD
@@ -8,6 +9,7 @@ from napari_mrseg.tasks.schema import Combination, Label, Modality, Output, Regi
 from napari_mrseg.tasks.task_file import document_of, task_of_document
 
 __all__ = [
+    "BRAIN",
     "BRATS",
     "DEFAULT",
     "GROUP",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks.brats import BRATS
+from napari_mrseg.tasks.head import BRAIN
 from napari_mrseg.tasks.scenes import RGBD_SOD, RGBT_SOD, SUNRGBD
 from napari_mrseg.tasks.schema import Task
 from napari_mrseg.tasks.task_file import fault_of, read_task
@@ -109,7 +110,7 @@ def _decisive(task: Task) -> tuple[object, ...]:
     return modalities, regions, task.nested, task.output, task.ndim, task.fill
 
 
-TASKS = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD)
+TASKS = _Tasks(BRATS, RGBD_SOD, RGBT_SOD, SUNRGBD, BRAIN)
 DEFAULT = BRATS
 """The task where nothing says which one is meant."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import stat
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from napari_mrseg.errors import InputError
 from napari_mrseg.io import open_study, write_labels
 from napari_mrseg.io.align import Align, find_motion, sample, stated_pose
 from napari_mrseg.io.background import ZeroBackground
-from napari_mrseg.io.brain import BrainMask, GivenMask, find_brain
+from napari_mrseg.io.brain import BrainMask, GivenMask
 from napari_mrseg.steps import take
 from napari_mrseg.study import Grid, Image, Source, Study
 from napari_mrseg.tasks import BRATS
@@ -201,33 +199,6 @@ def test_a_brain_without_skull_stays_as_it_is(real_data: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_tool_that_is_installed_finds_the_brain(
-    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its mask is taken as it is; a tool that fails ends in a sentence, one that is not there too."""
-    study = open_study(real_data / "ms-longitudinal-01-raw" / "study1_T1W.nii.gz", steps=(ZeroBackground(),))
-    image = study.images["t1"]
-    script = tmp_path / "bin" / "mri_synthstrip"
-    script.parent.mkdir()
-    script.write_text(
-        f"#!{sys.executable}\nimport sys\nimport nibabel as nib\nimport numpy as np\n"
-        "scan = nib.load(sys.argv[2])\nmask = np.zeros(scan.shape, np.uint8)\nmask[9:20, 20:200, 20:200] = 1\n"
-        "nib.save(nib.Nifti1Image(mask, scan.affine), sys.argv[4])\n"
-    )
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(script.parent))
-    mask, by, _ = find_brain(image)
-    assert by == "synthstrip"
-    assert mask[9:20, 20:200, 20:200].all()
-    assert mask.sum() == mask[9:20, 20:200, 20:200].size
-    script.write_text(f"#!{sys.executable}\nraise SystemExit(1)\n")
-    with pytest.raises(InputError, match="mri_synthstrip did not find the brain"):
-        find_brain(image, "synthstrip")
-    with pytest.raises(InputError, match="hd-bet is not installed"):
-        find_brain(image, "hd-bet")
-
-
-@pytest.mark.real
 def test_a_mask_by_hand_is_part_of_the_study(real_data: Path) -> None:
     """Another mask, another digest; the voxels outside are 0 in every modality."""
     study = open_study(real_data / "ms-longitudinal-01-raw", use=["t1"], steps=(ZeroBackground(),))
@@ -236,7 +207,7 @@ def test_a_mask_by_hand_is_part_of_the_study(real_data: Path) -> None:
     by_hand = [take(study, [GivenMask(mask)]) for mask in masks]
     assert len({study.digest, *(s.digest for s in by_hand)}) == 3
     assert not by_hand[0].images["t1"].data[~masks[0]].any()
-    cut = take(study, [BrainMask("template")])
+    cut = take(study, [BrainMask()])
     assert cut.images["t1"].mask is not None
     assert not cut.images["t1"].data[~cut.images["t1"].mask].any()
 

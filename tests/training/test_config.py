@@ -26,6 +26,7 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         "bundled": "supervised",
         "scenes": "supervised",
         "lite": "supervised",
+        "brain": "extract",
         "cmc": "collaborate",
         "smml": "mutual",
         "mmformer": "mutual",
@@ -177,7 +178,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     """Missing, not YAML, not settings: a sentence with the file's name."""
     with pytest.raises(
         InputError,
-        match="shipped configuration; those are ablation, benchmark-compact, cmc-compact, cmc-paper",
+        match="shipped configuration; those are ablation, benchmark-compact, brain, cmc-compact, cmc-paper",
     ):
         load_config("papre")
     for text, match in (("a: [", "not YAML near line 1"), ("- a", "no settings but a list"), ("", "stages")):

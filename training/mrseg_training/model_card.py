@@ -19,6 +19,7 @@ def model_card(
         else f"generated scenes of seed {config.data.simulate.seed}",
         "brats": "subjects of a BraTS data set",
         "folders": "subjects of the user's own folders",
+        "heads": f"samples of seed {config.data.heads.seed} drawn from heads with their brain mask",
     }
     limits = {
         "reconstruct": "Stage 1 only: it brings back modalities and has no segmentation head, so it finds nothing. ",
@@ -38,7 +39,7 @@ def model_card(
         modalities=task.names,
         regions=tuple(region.name for region in task.regions),
         mirrored=config.model.mirrored,
-        normalisation={"name": "robust"},
+        normalisation={"name": "level" if config.data.source == "heads" else "robust"},
         validated=_validated(config, part, task),
         trained_on=(f"{len(data.subjects)} {kinds[config.data.source]}{_beside(unlabelled)}",),
         intended_use="Research only. Not a medical device; not for diagnosis or treatment.",

@@ -170,6 +170,23 @@ class SimulatePart(Part):
         return self.brains + self.tumour_free
 
 
+class HeadsPart(Part):
+    """Heads drawn from folders of scans with their brain mask, ``brain.nii.gz``, below ``data.path``.
+
+    ``each``: samples of every head but those in ``leave_out``; ``brains``: folders of folders with scans cut to one:
+    put into a share of the heads in place of their own brain, and seen as they are in ``alone`` samples. ``things``:
+    samples that hold no head. ``mild``: share of the samples of heads that keep their contrast, and show fewer faults.
+    """
+
+    each: int = Field(default=16, ge=1)
+    alone: int = Field(default=40, ge=0)
+    things: int = Field(default=80, ge=0)
+    mild: Share = Field(default=0.0, ge=0, le=1)
+    seed: int = Field(default=1, ge=0)
+    brains: tuple[Path, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+
 class UnlabelledPart(Part):
     """Further subjects whose segmentations, if there are any, are not read: folders under ``path``."""
 
@@ -181,17 +198,18 @@ class DataPart(Part):
     """Where subjects come from and how they are prepared.
 
     ``brats``: a BraTS folder as distributed; ``folders``: every folder that ``pattern`` matches under ``path``;
-    ``simulated``: drawn by the generator. ``split``: a folder with train.txt, validation.txt, test.txt; without it the
-    data set's own (:mod:`.data.distributed`), else a seeded one is drawn with ``proportions`` (subjects, or shares of
-    them). ``folds``: so many runs, each with another ``fold`` (from 0) of the subjects as its test list, so that each
-    is tested once; the first two ``proportions`` divide the others. ``workers``: processes that prepare subjects.
-    ``labels``: the scheme of the segmentations' codes, as ``--labels``; by default the task's own, and a data set that
-    looks like another is refused. ``unlabelled``: what stages get beside the labelled samples, as many a step.
-    ``labelled_share``: how many of the training subjects keep their segmentation; the others are unlabelled subjects,
-    too, or with a stage that looks at none, not seen at all.
+    ``simulated``: drawn by the generator; ``heads``: drawn from heads with their brain mask. ``split``: a folder
+    with train.txt, validation.txt, test.txt; without it the data set's own (:mod:`.data.distributed`), else a
+    seeded one is drawn with ``proportions`` (subjects, or shares of them). ``folds``: so many runs, each with
+    another ``fold`` (from 0) of the subjects as its test list, so that each is tested once; the first two
+    ``proportions`` divide the others. ``workers``: processes that prepare subjects. ``labels``: the scheme of the
+    segmentations' codes, as ``--labels``; by default the task's own, and a data set that looks like another is
+    refused. ``unlabelled``: what stages get beside the labelled samples, as many a step. ``labelled_share``: how
+    many of the training subjects keep their segmentation; the others are unlabelled subjects, too, or with a stage
+    that looks at none, not seen at all.
     """
 
-    source: Literal["brats", "folders", "simulated"] = "simulated"
+    source: Literal["brats", "folders", "simulated", "heads"] = "simulated"
     path: Path | None = None
     pattern: str = "*"
     spacing: float = Field(default=1.0, gt=0.2, le=10)
@@ -200,6 +218,7 @@ class DataPart(Part):
     folds: int | None = Field(default=None, ge=2)
     fold: int = Field(default=0, ge=0)
     simulate: SimulatePart = SimulatePart()
+    heads: HeadsPart = HeadsPart()
     labels: str | None = None
     unlabelled: UnlabelledPart | None = None
     labelled_share: Share = Field(default=1.0, gt=0, le=1)
@@ -391,6 +410,24 @@ class SupervisedPart(StagePart):
     truth: TruthPart = TruthPart()
 
 
+class ExtractPart(SupervisedPart):
+    """No stage of the paper: the network ``brain`` learns the brain's mask, and whether a volume shows a brain at all.
+
+    ``presence``: weight of the latter.
+    """
+
+    presence: float = Field(default=0.2, ge=0)
+
+
+class JudgePart(StagePart):
+    """After ``extract``: the network's second output alone, whether a volume shows a brain; the mask stays as it is.
+
+    ``none``: weight of samples that show no brain, since most do.
+    """
+
+    none: float = Field(default=4.0, gt=0)
+
+
 class JointPart(AdaptPart):
     """All losses of the three stages at once, from scratch; the paper says this does not converge."""
 
@@ -446,12 +483,16 @@ class StagesPart(Part):
     contrast: ContrastPart | None = None
     adapt: AdaptPart | None = None
     supervised: SupervisedPart | None = None
+    extract: ExtractPart | None = None
+    judge: JudgePart | None = None
     joint: JointPart | None = None
     mutual: MutualPart | None = None
     collaborate: CollaboratePart | None = None
 
 
-StageName = Literal["reconstruct", "contrast", "adapt", "supervised", "joint", "mutual", "collaborate"]
+StageName = Literal[
+    "reconstruct", "contrast", "adapt", "supervised", "extract", "judge", "joint", "mutual", "collaborate"
+]
 
 
 class RunPart(Part):

@@ -302,6 +302,10 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
         return Simulated(part.simulate, task, part.spacing, part.path)
     assert part.path is not None
     root = part.path.expanduser()
+    if part.source == "heads":
+        from mrseg_training.data.heads import Heads
+
+        return Heads(part.heads, task, part.spacing, root)
     found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
     report(f"{len(found)} subjects under {root.name}")
     files = Files(found, task, part.spacing, labels=part.labels)
