@@ -14,7 +14,7 @@ endif
 # The tests' tensors are tiny: more threads only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo docs test test-full lint core qt viewer training setup system clean
+.PHONY: demo docs test test-full lint core qt viewer training coverage setup system clean
 
 demo: setup
 	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
@@ -47,6 +47,10 @@ viewer: setup
 
 training: setup
 	$(TEST) tests/training
+
+# Which lines the tests that need no display run through. What runs in a process of its own is not counted.
+coverage: setup
+	$(TEST) --cov=napari_mrseg --cov=mrseg_training --cov-report=term tests/core tests/training
 
 # The site, in site/; a broken link or reference is an error. To look at it: python -m http.server -d site
 docs: setup

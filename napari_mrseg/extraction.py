@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 LOOKED_MM = 230.0  # from the top of the head downwards: what lies below is neck and trunk
 TOP_CM2 = 4.0  # of tissue in the first slice that counts as head
 TISSUE = 0.15  # of the level of tissue: what is darker is air
-SURE_ENOUGH = (
-    0.4  # probability of brain from which on a voxel is kept: a tumour that is cut away cannot be found
-)
+GREY = 0.25  # of the brightest tissue: air from here on is no noise
+SURE_ENOUGH = 0.4  # probability from which on a voxel is kept: a tumour that is cut away cannot be found
 LEAST_EXTENTS = (64, 72, 64)  # voxels (I, P, L) of what the network is shown, as in training
 LEAST_ML = 100.0  # of brain; less is none
 LEAST_THERE = 0.5  # probability that the scans show a brain at all
@@ -99,8 +98,8 @@ def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | 
     asked = cast("BrainNet", model.network)
     wanted = model.card.validated[0].spacing_mm
     shape = scans[0].shape
-    # Magnitudes: some inversion recovery images have signs, and air in the middle of them.
-    volumes = [torch.from_numpy(np.abs(scan, dtype=np.float32)) for scan in scans]
+    scans = [_magnitude(scan) for scan in scans]
+    volumes = [torch.from_numpy(scan) for scan in scans]
     known = [measure(volume, method="level") for volume in volumes]
     boxes = [_shown(scan, TISSUE * float(k.spread), spacing) for scan, k in zip(scans, known, strict=True)]
     full = [box for box in boxes if box is not None]
@@ -156,6 +155,16 @@ def _answered(network: BrainNet, inputs: Tensor, mirrored: bool) -> tuple[Tensor
 
 def _nothing(shape: Sequence[int]) -> Brain:
     return Brain(np.zeros(shape, bool), 0.0, 0.0, 0.0, (0, 0, 0), ())
+
+
+def _magnitude(scan: Array) -> Array:
+    """``scan`` without signs, as the network knows scans. Some inversion recovery images keep theirs, and have air in
+    the middle of their values: grey at the sides of the volume, with tissue darker and brighter than it."""
+    sides = np.concatenate([scan.take(end, axis).ravel() for axis in (1, 2) for end in (0, -1)])
+    air, noise = float(np.median(sides)), 1.4826 * float(np.median(np.abs(sides - np.median(sides))))
+    low, high = (float(value) for value in np.percentile(scan[::2, ::2, ::2], [0.5, 99.5]))
+    signed = air > GREY * high and 6 * noise < min(air - low, high - air)
+    return np.abs(scan - np.float32(air if signed else 0), dtype=np.float32)
 
 
 def _shown(scan: Array, floor: float, spacing: Sequence[float]) -> list[tuple[int, int]] | None:

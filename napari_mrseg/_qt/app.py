@@ -80,7 +80,7 @@ def launch(
         return
     try:
         _wait_for_final(session, dock)
-        dock.layers.jump_to_largest()
+        dock.jump(asked=False)
         _settle()
         picture = viewer.window._screenshot(flash=False, canvas_only=False)
         if not picture.save(str(screenshot)):

@@ -192,11 +192,12 @@ class MrsegDock(QWidget):
             self.layers.show_only(in_use[at % len(in_use)])
             self.modalities.show_views(self.layers.visible_images())
 
-    def jump(self) -> None:
+    def jump(self, asked: bool = True) -> None:
+        """Show the largest finding; where there is none, say so if the user has ``asked`` for it."""
         if self.opener.reading:
             return
         self._found = True
-        if not self.layers.jump_to_largest():
+        if not self.layers.jump_to_largest() and asked:
             self.say("There is no finding to jump to: the segmentation on screen is empty or not there yet.")
 
     def show_three_planes(self) -> None:

@@ -26,7 +26,7 @@ def connect(dock: Any) -> None:
     panel.codes_button.clicked.connect(dock.opener.codes)
     panel.brain_button.clicked.connect(dock.opener.recut)
     panel.brain_choice.chosen = dock.opener.cut_by
-    panel.jump_button.clicked.connect(dock.jump)
+    panel.jump_button.clicked.connect(lambda: dock.jump())
     panel.edit_button.clicked.connect(dock.edit)
     panel.compare_button.clicked.connect(dock.compare_asked)
     panel.keys_button.clicked.connect(dock.show_keys)

@@ -63,10 +63,8 @@ def find_background(volume: Volume) -> Background | None:
     """What lies outside the head in (I, P, L), or None: it is 0, or the faces do not tell."""
     faces = _faces(volume)
     inner = volume[::2, ::2, ::2]
-    level = float(np.median(faces))
-    low, high = (float(value) for value in np.percentile(inner, [0.5, 99.5]))
-    # In images with signs, as inversion recovery gives them, fluid is darker than air.
-    span = high - min(low, level)
+    level, high = float(np.median(faces)), float(np.percentile(inner, 99.5))
+    span = high - level
     if abs(level) <= LOW * float(np.percentile(np.abs(inner), 99)) or span <= 0:
         return None
     if np.mean(np.abs(faces - level) <= SAME * span) >= CONSTANT:

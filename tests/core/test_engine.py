@@ -138,7 +138,7 @@ def test_out_of_memory_is_a_sentence(engine: Engine, monkeypatch: pytest.MonkeyP
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(engine, "_network", full)
+    monkeypatch.setattr(engine._network, "forward", full)
     with pytest.raises(DeviceError, match="out of memory for synthetic"):
         engine.predict(study())
 

@@ -111,6 +111,17 @@ def test_scans_that_cover_different_parts_count_where_they_cover() -> None:
     assert dice(found.mask, brain) > 0.93
 
 
+def test_air_in_the_middle_of_an_image_with_signs_is_told() -> None:
+    """Inversion recovery with its sign, shifted to be positive: the brain as without the shift."""
+    scan, brain = head("t1")
+    rng = np.random.default_rng(0)
+    signs = np.where(ndimage.gaussian_filter(scan, 3) > np.median(scan[brain]), 1, -1)
+    shifted = 3 * scan.max() + signs * scan + rng.normal(0, 0.01 * scan.max(), scan.shape)
+    found = find_brain([shifted.astype(np.float32)], SPACING)
+    assert found.is_one
+    assert dice(found.mask, brain) > 0.9
+
+
 def test_a_scan_without_a_brain_does_not_count_beside_one() -> None:
     """T1 beside a scan of noise, as a damaged file holds it: the brain that T1 shows."""
     t1, brain = head("t1")

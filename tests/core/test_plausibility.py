@@ -273,8 +273,8 @@ def test_warnings_reach_result_json(blind: Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli.main(["predict", str(tmp_path / "case"), "-o", str(out), "--model", str(blind.folder)]) == 0
     warnings = json.loads((out / "result.json").read_text())["warnings"]
-    assert [w["code"] for w in warnings] == ["small_head", "nothing_found"]
-    assert "case_flair.nii.gz" in warnings[0]["message"]
+    assert [w["code"] for w in warnings] == ["brain_not_found", "small_head", "nothing_found"]
+    assert "case_flair.nii.gz" in warnings[1]["message"]
     assert str(tmp_path) not in json.dumps(warnings)
 
 

@@ -194,7 +194,7 @@ def test_the_screenshot_waits_for_the_dock(
     monkeypatch.setattr("napari_mrseg._qt.updates._PAUSE", 1500)
     seen = []
 
-    def spy(dock: MrsegDock) -> None:
+    def spy(dock: MrsegDock, asked: bool) -> None:
         on = tuple(name for name, check in dock.modalities.checks.items() if check.isChecked())
         seen.append((dock.settled, on, dock.banner.text()))
 
