@@ -164,7 +164,8 @@ def _magnitude(scan: Array) -> Array:
     air, noise = float(np.median(sides)), 1.4826 * float(np.median(np.abs(sides - np.median(sides))))
     low, high = (float(value) for value in np.percentile(scan[::2, ::2, ::2], [0.5, 99.5]))
     signed = air > GREY * high and 6 * noise < min(air - low, high - air)
-    return np.abs(scan - np.float32(air if signed else 0), dtype=np.float32)
+    shifted: Array = np.abs(scan - np.float32(air if signed else 0), dtype=np.float32)
+    return shifted
 
 
 def _shown(scan: Array, floor: float, spacing: Sequence[float]) -> list[tuple[int, int]] | None:
