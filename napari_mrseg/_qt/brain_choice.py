@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 from napari_mrseg.io.brain import How, installed
 
 WORDS: dict[How, str] = {
-    "auto": "bundled network",
+    "auto": "built-in",
     "hd-bet": "HD-BET",
     "synthstrip": "SynthStrip",
-    "none": "not cut out",
+    "none": "none",
 }
 
 
@@ -32,7 +32,7 @@ class BrainChoice(QToolButton):
 
     def show_how(self, how: How) -> None:
         self._how: How = how
-        self.setText(f"Brain: {WORDS[how]}")
+        self.setText(f"Brain mask: {WORDS[how]}")
 
     def _offer(self) -> None:
         menu = self.menu()

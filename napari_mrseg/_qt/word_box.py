@@ -1,7 +1,7 @@
 """The ground behind words on the canvas: vispy would build its shader anew whenever the words change their width.
 
 That takes longer than drawing them. vispy has no public way to this: what is used of it lies in this module alone, and
-``tests/viewer/test_letter_ground.py`` looks at the pictures.
+``tests/viewer/test_word_box.py`` looks at the pictures.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from napari_mrseg.errors import DeviceError, InputError, MrsegError
 from napari_mrseg.inference.cache import PredictionCache
 from napari_mrseg.inference.live import Live, Progress
 from napari_mrseg.inference.prediction import Prediction
-from napari_mrseg.session.held import Held
+from napari_mrseg.session.facts import SessionFacts
 from napari_mrseg.session.opened import Before, Opened, corrected, read_study
 from napari_mrseg.session.opening import Opening, Openings
 from napari_mrseg.study import Study
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_mrseg.models.store import Model
 
 
-class Session(Held):
+class Session(SessionFacts):
     """One study under one predictor, by default the engine with a model of this computer.
 
     ``cache`` holds finished predictions, by default 2 GB of them in memory; ``PredictionCache(budget, folder)``

@@ -15,7 +15,7 @@ def test_the_button_says_how_and_offers_the_others(qtbot: QtBot, monkeypatch: py
     button, chosen = BrainChoice(), []
     qtbot.addWidget(button)
     button.chosen = chosen.append
-    assert button.text() == "Brain: bundled network"
+    assert button.text() == "Brain mask: built-in"
     menu = button.menu()
     assert menu is not None
     menu.aboutToShow.emit()
@@ -27,4 +27,4 @@ def test_the_button_says_how_and_offers_the_others(qtbot: QtBot, monkeypatch: py
     none.trigger()
     assert chosen == ["hd-bet", "none"]
     button.show_how("none")
-    assert button.text() == "Brain: not cut out"
+    assert button.text() == "Brain mask: none"

@@ -31,16 +31,22 @@ def session(tiny: Model) -> Session:
     return made
 
 
-def test_label_files_stand_beside_the_first_model(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
-    """Chosen as a folder: columns with its name and the Dice of its files; what fits no name is said."""
+def with_files(qtbot: QtBot, dock: MrsegDock, folder: Path) -> tuple[Workbench, Path]:
+    """A comparison of a study that is open, and a folder with its reference as another program's result for T1."""
     bench = Workbench(dock)
     qtbot.addWidget(bench)
     shown = study(["flair", "t1"], reference=True)
     assert shown.reference is not None
-    theirs = tmp_path / "theirs"
+    theirs = folder / "theirs"
     theirs.mkdir()
     nib.save(nib.Nifti1Image(shown.reference.labels, shown.grid.matrix), theirs / "t1.nii.gz")
     bench.session.set_study(shown)
+    return bench, theirs
+
+
+def test_label_files_stand_beside_the_first_model(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
+    """Chosen as a folder: columns with its name and the Dice of its files; what fits no name is said."""
+    bench, theirs = with_files(qtbot, dock, tmp_path)
     qtbot.waitUntil(
         lambda: bench.state.comparison is not None and bench.state.comparison.complete, timeout=PATIENCE
     )
@@ -69,7 +75,7 @@ def test_label_files_stand_beside_the_first_model(qtbot: QtBot, dock: MrsegDock,
     bench.choices.second_changed.emit(str(strange))
     qtbot.waitUntil(lambda: bool(said), timeout=PATIENCE)
     assert "No name in strange, such as nobody.nii.gz" in said[0]
-    assert MadeElsewhere(strange, shown.task).combinations(shown) == ()
+    assert MadeElsewhere(strange, bench.session.task).combinations(bench.session.study) == ()
 
 
 def test_a_folder_is_searched_on_a_thread_only(
@@ -102,14 +108,7 @@ def test_a_folder_is_searched_on_a_thread_only(
 
 def test_heads_of_a_second_model_are_not_cut(qtbot: QtBot, dock: MrsegDock, tmp_path: Path) -> None:
     """In a narrow table a column is as wide as its head; the rest is reached by scrolling."""
-    bench = Workbench(dock)
-    qtbot.addWidget(bench)
-    shown = study(["flair", "t1"], reference=True)
-    assert shown.reference is not None
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    nib.save(nib.Nifti1Image(shown.reference.labels, shown.grid.matrix), theirs / "t1.nii.gz")
-    bench.session.set_study(shown)
+    bench, theirs = with_files(qtbot, dock, tmp_path)
     bench.choices.second_changed.emit(str(theirs))
     model, header = bench.matrix.model, bench.matrix.table.horizontalHeader()
     qtbot.waitUntil(lambda: any(c.kind.startswith("second") for c in model.columns), timeout=PATIENCE)

@@ -11,10 +11,14 @@ from typing import Any
 
 import napari
 import pytest
+from app_model import Application
 from napari import Viewer
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
 from napari._qt.qt_main_window import _QtMainWindow
 from napari._qt.qt_viewer import QtViewer
 from napari._qt.threads.status_checker import StatusChecker
+from napari.plugins import _initialize_plugins
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
@@ -62,9 +66,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
     """A window for all tests of a module that leave nothing in it but layers: making one takes seconds.
 
-    None of them may ask for ``make_napari_viewer`` as well, which wants to find no window.
+    None of them may ask for ``make_napari_viewer`` as well, which wants to find no window. As napari's own fixture, it
+    has an application of its own: an application refuses plugins that it knows already.
     """
+    app = NapariApplication("one_viewer")
+    app.injection_store.namespace = _napari_names
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariApplication, "get_app_model", lambda *_: app)
+        _initialize_plugins.cache_clear()
+        init_qactions.cache_clear()
         patch.setattr(StatusChecker, "start", lambda self: None)
         patch.setattr(_QtMainWindow, "_save_current_window_settings", lambda self: None)
         patch.setattr(unsaved, "ask", Asked())
@@ -77,6 +87,9 @@ def one_viewer(qapp: QApplication) -> Iterator[Viewer]:
     gc.collect()
     gc.freeze()
     QtViewer._instances.clear()
+    Application.destroy("one_viewer")
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
 
 
 @pytest.fixture

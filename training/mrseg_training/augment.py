@@ -87,7 +87,7 @@ def _turned(image: Tensor, label: Tensor, angles: Sequence[float]) -> tuple[Tens
     extents = torch.tensor(image.shape[1:], dtype=torch.float32)
     # Sampling positions are in units of half an extent: a turn must act on voxels.
     scale = torch.diag(extents)
-    turn = torch.linalg.inv(scale) @ _rotation(angles) @ scale
+    turn = torch.linalg.inv(scale) @ rotation(angles) @ scale
     order = [2, 1, 0]  # grid_sample wants L, P, I
     theta = torch.zeros(1, 3, 4)
     theta[0, :, :3] = turn[order][:, order]
@@ -97,7 +97,8 @@ def _turned(image: Tensor, label: Tensor, angles: Sequence[float]) -> tuple[Tens
     return turned.to(image.dtype), codes.round().to(label.dtype)
 
 
-def _rotation(angles: Sequence[float]) -> Tensor:
+def rotation(angles: Sequence[float]) -> Tensor:
+    """(3, 3): turns about axes 0, 1 and 2 one after the other, radians."""
     matrix = torch.eye(3)
     for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3

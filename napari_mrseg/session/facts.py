@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_mrseg.models.store import About
 
 
-class Held:
+class SessionFacts:
     """The attributes are described at :class:`.state.Session`, which sets them."""
 
     task: Task
