@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QTimer
 
 from napari_mrseg._qt.model_info import show_card
 from napari_mrseg._qt.recent import RecentMenu
 
-if TYPE_CHECKING:
-    from napari_mrseg._qt.dock import MrsegDock
 
-
-def connect(dock: MrsegDock) -> None:
+def connect(dock: Any) -> None:
     """Give each control its request, and let the dock follow its parts."""
     panel = dock.panel
     panel.folder_button.clicked.connect(dock.opener.ask_folder)
