@@ -23,6 +23,7 @@ from napari_mrseg.prepare import (
     measure_frames,
     on_frame,
     resample,
+    scale,
 )
 from napari_mrseg.study import Image, Study
 from napari_mrseg.tasks import Modality, Task
@@ -106,6 +107,16 @@ class Scans:
             return found
         kept = torch.tensor([[name in study.images for name in task.names] for study in group])
         return fill(found, kept, task)
+
+    def normalised(self, study: Study, where: Frame) -> Tensor:
+        """(C, i, p, l) float32: the scans' own voxels in ``where.box``, normalised; missing modalities 0."""
+        task = study.task
+        size = [side.stop - side.start for side in where.box]
+        found = torch.zeros(len(task.channels), *size)
+        for name, image in study.images.items():
+            known = self._known_image(image, task.modality(name)).intensities
+            found[task.span(name)] = scale(torch.from_numpy(image.data[where.box].copy()), known)
+        return found
 
     def _prepare(
         self, image: Image, modality: Modality, where: Frame, device: torch.device, dtype: torch.dtype

@@ -38,6 +38,7 @@ OWN = {
     "m3ae": "napari_mrseg.models.published.m3ae:M3ae",
     "imfuse": "napari_mrseg.models.published.imfuse:ImFuse",
     "brain": "napari_mrseg.models.brain_network:BrainNet",
+    "unimrseg-imagining": "napari_mrseg.models.imagining_network:ImaginingNet",
 }
 
 
@@ -57,6 +58,8 @@ class Network(nn.Module):
     located
         Whether its answer depends on where in the scan a window lies; ``forward`` then takes ``place``, a
         :class:`~.axes.Place`, too.
+    segments
+        Whether its outputs are the task's regions.
     not_exported
         Why it cannot be written as ONNX; empty if it can.
     branching
@@ -69,6 +72,7 @@ class Network(nn.Module):
     stride: tuple[int, int, int] = STRIDES
     window: ClassVar[tuple[int, int, int] | None] = None
     located: ClassVar[bool] = False
+    segments: ClassVar[bool] = True
     not_exported: ClassVar[str] = ""
     memory_format: torch.memory_format = torch.channels_last_3d
     branching: bool = True

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError
 from napari_mrseg.models.card import Architecture, ModelCard, Validated
-from napari_mrseg.models.network import Network, find_network
+from napari_mrseg.models.network import OWN, Network, find_network
 from napari_mrseg.tasks import TASKS, Task, document_of, get_task
 
 CARD = "model.json"
@@ -101,16 +101,22 @@ def _is_for(folder: Path, task: Task) -> bool:
 def _tasks(folder: Path) -> tuple[str, ...]:
     """Those that the card says it answers."""
     card = _read_card(folder)
+    if card.architecture.name in OWN and not find_network(card.architecture.name).segments:
+        return ()
     return (card.task, *card.also)
 
 
-def load_model(name_or_path: str | Path | None = None, *, task: Task | None = None) -> Model:
+def load_model(
+    name_or_path: str | Path | None = None, *, task: Task | None = None, segments: bool = True
+) -> Model:
     """The model of that name, or in that folder; None: the bundled one for ``task`` (default: any task).
 
-    Raises UnknownModelError if there is none, ModelError if it is damaged or is for another task, InputError
-    for a file of another format.
+    ``segments``: whether it must be one that segments. Raises UnknownModelError if there is none, ModelError if it is
+    damaged, is for another task or does not do what it must, InputError for a file of another format.
     """
     model = _load(_find(name_or_path, task))
+    if segments and not model.network.segments:
+        raise ModelError(f"{model.card.name} imagines modalities and segments nothing; choose another model.")
     if task is not None and task.name in model.card.also:
         return replace(model, card=model.card.for_task(task.name))
     if task is not None and model.card.task != task.name:
@@ -123,7 +129,7 @@ def load_model(name_or_path: str | Path | None = None, *, task: Task | None = No
 
 def verify_model(folder: str | Path) -> None:
     """Raises what :func:`load_model` raises, if the folder cannot be used; else returns."""
-    load_model(Path(folder))
+    load_model(Path(folder), segments=False)
 
 
 def add_model(folder: str | Path, overwrite: bool = False) -> Path:

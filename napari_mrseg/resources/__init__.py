@@ -1,4 +1,4 @@
-"""Files that come with the package: the bundled models, the network that finds the brain, and the sample study."""
+"""Files that come with the package: the bundled models, the networks that find the brain and imagine, the samples."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from napari_mrseg.tasks import BRATS, DEFAULT, RGBD_SOD, Task
 
 HERE = Path(__file__).parent
 BRAIN_MODEL = HERE / "brain"
+IMAGINING_MODEL = HERE / "imagining"
 SAMPLES = {BRATS.name: HERE / "sample", RGBD_SOD.name: HERE / "sample-scene"}
 
 

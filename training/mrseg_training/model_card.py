@@ -23,6 +23,7 @@ def model_card(
     }
     limits = {
         "reconstruct": "Stage 1 only: it brings back modalities and has no segmentation head, so it finds nothing. ",
+        "imagine": "It imagines modalities and segments nothing. ",
         "contrast": "Stages 1 and 2 only: no adapters yet. ",
     }
     if isinstance(part, MutualPart) and part.refine and part.prior is None and config.model.network == "smml":

@@ -204,7 +204,8 @@ class DataPart(Part):
     another ``fold`` (from 0) of the subjects as its test list, so that each is tested once; the first two
     ``proportions`` divide the others. ``workers``: processes that prepare subjects. ``labels``: the scheme of the
     segmentations' codes, as ``--labels``; by default the task's own, and a data set that looks like another is
-    refused. ``unlabelled``: what stages get beside the labelled samples, as many a step. ``labelled_share``: how
+    refused. ``references`` "optional": for stages that learn from no truth; a subject without a segmentation is used,
+    too. ``unlabelled``: what stages get beside the labelled samples, as many a step. ``labelled_share``: how
     many of the training subjects keep their segmentation; the others are unlabelled subjects, too, or with a stage
     that looks at none, not seen at all.
     """
@@ -220,6 +221,7 @@ class DataPart(Part):
     simulate: SimulatePart = SimulatePart()
     heads: HeadsPart = HeadsPart()
     labels: str | None = None
+    references: Literal["needed", "optional"] = "needed"
     unlabelled: UnlabelledPart | None = None
     labelled_share: Share = Field(default=1.0, gt=0, le=1)
     cache: Path | None = None
@@ -337,6 +339,20 @@ class ReconstructPart(StagePart):
     perturb: PerturbPart = PerturbPart()
     l1: float = Field(default=1.0, ge=0)
     ssim: float = Field(default=1.0, ge=0)
+    ssim_window: int = Field(default=7, ge=3, le=11)
+
+
+class ImaginePart(StagePart):
+    """Stage 1 as the network ``unimrseg-imagining`` learns it: every number of given modalities alike often.
+
+    ``given``: weight of the modalities that it was shown; ``finer``: share of the steps in which what it is shown is
+    also out of order and masked as ``perturb`` says, whose dropout is not used.
+    """
+
+    given: float = Field(default=0.1, ge=0)
+    finer: Share = Field(default=0.1, ge=0, le=1)
+    perturb: PerturbPart = PerturbPart()
+    ssim: float = Field(default=0.3, ge=0)
     ssim_window: int = Field(default=7, ge=3, le=11)
 
 
@@ -485,13 +501,14 @@ class StagesPart(Part):
     supervised: SupervisedPart | None = None
     extract: ExtractPart | None = None
     judge: JudgePart | None = None
+    imagine: ImaginePart | None = None
     joint: JointPart | None = None
     mutual: MutualPart | None = None
     collaborate: CollaboratePart | None = None
 
 
 StageName = Literal[
-    "reconstruct", "contrast", "adapt", "supervised", "extract", "judge", "joint", "mutual", "collaborate"
+    "reconstruct", "contrast", "adapt", "supervised", "extract", "judge", "imagine", "joint", "mutual", "collaborate"
 ]
 
 

@@ -51,7 +51,7 @@ def examine(source: Files, subject: str) -> tuple[list[Problem], Study | None]:
         for name in task.names
         if name not in roles
     ]
-    if REFERENCE not in roles and source.labelled:
+    if REFERENCE not in roles and source.needed:
         problems.append(Problem(subject, "has no segmentation", True))
     try:
         study = open_study(

@@ -62,7 +62,8 @@ class Source(Protocol):
 class Files:
     """Subjects in files. ``found``: per subject, the file of each role (a modality's name, or reference).
 
-    Not ``labelled``: references are not read, and all labels are 0. ``labels``: the scheme of their codes.
+    Not ``labelled``: references are not read, and all labels are 0. ``labels``: the scheme of their codes. Not
+    ``needed``: a subject may come without a reference; its labels are 0.
     """
 
     split: Mapping[str, Sequence[str]] | None = None
@@ -75,6 +76,7 @@ class Files:
         *,
         labelled: bool = True,
         labels: str | None = None,
+        needed: bool = True,
     ) -> None:
         if not labelled:
             found = {
@@ -82,13 +84,14 @@ class Files:
                 for subject, roles in found.items()
             }
         self.found, self.task, self.spacing = found, task, spacing
-        self.labelled, self.labels = labelled, labels
+        self.labelled, self.labels, self.needed = labelled, labels, labelled and needed
         self.ids: Sequence[str] = tuple(found)
 
     def only(self, subjects: Sequence[str]) -> Files:
         """The same with some of its subjects, in their order."""
         some = {subject: self.found[subject] for subject in subjects}
-        return Files(some, self.task, self.spacing, labelled=self.labelled, labels=self.labels)
+        kinds = {"labelled": self.labelled, "needed": self.needed}
+        return Files(some, self.task, self.spacing, labels=self.labels, **kinds)
 
     def fingerprint(self, subject: str) -> str:
         digest = hashlib.sha256(f"{PREPARATION} {self.task.name} {self.spacing}{self.labels or ''}".encode())
@@ -106,7 +109,7 @@ class Files:
         """The subject's study with its reference."""
         files = [f"{role}={path}" for role, path in self.found[subject].items()]
         study = open_study(files, task=self.task, labels=self.labels)
-        if study.reference is None and self.labelled:
+        if study.reference is None and self.needed:
             raise InputError(
                 f"{subject} has no segmentation to learn from; add one, or leave the subject out."
             )
@@ -308,6 +311,6 @@ def open_source(part: DataPart, task: Task, report: Callable[[str], None] = lamb
         return Heads(part.heads, task, part.spacing, root)
     found = find_brats(root) if part.source == "brats" else find_folders(root, part.pattern, task)
     report(f"{len(found)} subjects under {root.name}")
-    files = Files(found, task, part.spacing, labels=part.labels)
+    files = Files(found, task, part.spacing, labels=part.labels, needed=part.references == "needed")
     files.split = distributed_split(found, root)
     return files

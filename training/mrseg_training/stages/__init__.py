@@ -10,12 +10,13 @@ from mrseg_training.stages.base import Batch, Stage
 from mrseg_training.stages.collaborate import Collaborate
 from mrseg_training.stages.contrast import Contrast
 from mrseg_training.stages.extract import Extract, Judge
+from mrseg_training.stages.imagine import Imagine
 from mrseg_training.stages.joint import Joint
 from mrseg_training.stages.mutual import Mutual
 from mrseg_training.stages.reconstruct import Reconstruct
 from mrseg_training.stages.supervised import Supervised
 
-_KINDS = (Reconstruct, Contrast, Adapt, Supervised, Extract, Judge, Joint, Mutual, Collaborate)
+_KINDS = (Reconstruct, Contrast, Adapt, Supervised, Extract, Judge, Imagine, Joint, Mutual, Collaborate)
 STAGES: dict[str, Any] = {stage.name: stage for stage in _KINDS}
 
 __all__ = ["STAGES", "Batch", "Stage", "check_stage", "make_stage"]

@@ -1,0 +1,181 @@
+"""What the network thinks a scan that is missing, or switched off, would look like, and how sure it is of that.
+
+An imagined scan is shown and saved as such. Nothing here makes an image of a study of it, so that no prediction can be
+made from one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_mrseg.errors import InputError, ModelError
+from napari_mrseg.forks import forked_with_torch
+from napari_mrseg.inference.device import resolve_device, resolve_precision
+from napari_mrseg.inference.scans import Scans, to_scan
+from napari_mrseg.models.imagining_network import ImaginingNet, mix_one, of_modality
+from napari_mrseg.models.store import Model, load_model
+from napari_mrseg.resources import IMAGINING_MODEL
+from napari_mrseg.study import Source, Study
+from napari_mrseg.tasks import Combination, Task, key
+
+INTERVAL = 0.8  # share of voxels that lie between low and high
+UNSURE = 2.0  # width of the interval, in spreads of the brain's intensities, from which on nothing can be said
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """One modality of a study as the network imagines it. Arrays are (I, P, L) float32, read-only, 0 outside the brain.
+
+    Attributes
+    ----------
+    target
+        The modality imagined.
+    given
+        What it was imagined from.
+    middle, low, high
+        Intensities in spreads of the brain's around its median, as the network sees scans: the median of what is
+        possible, and the ends of the interval that holds 80 % of it.
+    inside
+        (I, P, L) bool: where any of the given scans shows something.
+    source
+        The file whose grid this lies on.
+    """
+
+    task: Task
+    case: str
+    target: str
+    given: Combination
+    middle: Array
+    low: Array
+    high: Array
+    inside: npt.NDArray[np.bool_]
+    model: dict[str, str]
+    device: str
+    precision: str
+    seconds: float
+    source: Source
+
+    def __post_init__(self) -> None:
+        for array in (self.middle, self.low, self.high, self.inside):
+            array.setflags(write=False)
+
+    @property
+    def title(self) -> str:
+        """What every picture, layer and file of it is called: "T1ce imagined from FLAIR + T2"."""
+        names = " + ".join(self.task.modality(name).title for name in self.given)
+        return f"{self.task.modality(self.target).title} imagined from {names}"
+
+    @property
+    def mark(self) -> str:
+        """The sentence that goes with every picture and file."""
+        return f"{self.title}: not a scan"
+
+    @property
+    def width(self) -> Array:
+        """(I, P, L) float32: how wide the interval is."""
+        return self.high - self.low
+
+    @property
+    def unsure(self) -> npt.NDArray[np.bool_]:
+        """(I, P, L) bool: where the interval is so wide that the network cannot know."""
+        found: npt.NDArray[np.bool_] = self.width > UNSURE
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Imagined {self.case}: {self.target} from {key(self.given)}>"
+
+
+@lru_cache(maxsize=1)
+def imagining_model() -> Model:
+    """The bundled network. Raises ModelError if it is damaged."""
+    return load_model(IMAGINING_MODEL, segments=False)
+
+
+class Imaginer:
+    """The network that imagines, ready to run on a device; default: the bundled one.
+
+    Raises InputError or DeviceError for a device that cannot be had, ModelError for a model that imagines nothing.
+    """
+
+    def __init__(self, model: Model | None = None, *, device: str = "auto", precision: str = "auto") -> None:
+        self.model = model or imagining_model()
+        if not isinstance(self.model.network, ImaginingNet):
+            raise ModelError(f"{self.model.card.name} imagines no modalities; choose another model.")
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self._network = self.model.network.for_inference(self._dtype).to(self.device)
+        self._scans = Scans(self.model.card.normalisation["name"], self.model.network.stride)
+        self._threads = torch.get_num_threads()
+
+    def targets(self, study: Study) -> Combination:
+        """The modalities that can be imagined for this study: all of them if it has two, else all but its one."""
+        return tuple(name for name in study.task.names if set(study.present) - {name})
+
+    def imagine(
+        self,
+        study: Study,
+        target: str,
+        given: str | Iterable[str] | None = None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Imagined:
+        """``target`` imagined from ``given`` (default: every other modality that is there).
+
+        ``check`` is called between the network's blocks and may raise to stop. Raises InputError for a modality that
+        the study has not or that the task does not know, ModelError for a study of another task.
+        """
+        began = time.perf_counter()
+        task = study.task
+        if task.name != self.model.card.task:
+            raise ModelError(
+                f"{self.model.card.name} imagines modalities of {self.model.card.task}, and {study.case} is of "
+                f"{task.name}; nothing is imagined there."
+            )
+        (target,) = task.combination((target,))
+        names = [name for name in study.present if name != target] if given is None else given
+        if not names:
+            raise InputError(f"{study.case} has nothing but {target}, of which {target} cannot be imagined.")
+        seen = study.only(names)
+        if target in seen.present:
+            raise InputError(f"{target} is among the scans that it is to be imagined from; leave it out there.")
+        torch.set_num_threads(1 if forked_with_torch() else self._threads)
+        with torch.inference_mode():
+            where = self._scans.frame(seen, self.model.card.validated[0].spacing_mm)
+            inputs = self._scans.inputs([seen], where, self.device, self._dtype, check)
+            outputs = self._network(inputs, check=check).float()
+            if self.model.card.mirrored:
+                outputs = (outputs + self._network(inputs.flip(-1), check=check).float().flip(-1)) / 2
+            check()
+            own = of_modality(outputs, task.names.index(target))[0]
+            fine = to_scan(own, where)
+            scans = self._scans.normalised(seen, where).to(fine.device)
+            low, middle, high = mix_one(fine[None], scans[None])[0].cpu()
+            inside = (scans != 0).any(0).cpu()
+        whole = [np.zeros(study.grid.shape, np.float32) for _ in range(3)]
+        for array, found in zip(whole, (middle, low, high), strict=True):
+            array[where.box] = torch.where(inside, found, 0.0).numpy()
+        brain = np.zeros(study.grid.shape, bool)
+        brain[where.box] = inside.numpy()
+        source = seen.images[seen.present[0]].source
+        return Imagined(
+            task, study.case, target, seen.present, *whole, brain, self.model.info, str(self.device),
+            self.precision, time.perf_counter() - began, source,
+        )  # fmt: skip
+
+    def real(self, study: Study, name: str) -> Array:
+        """(I, P, L) float32: a scan that is there, in the units of :class:`Imagined`, to compare with."""
+        only = study.only((name,))
+        where = self._scans.frame(only, self.model.card.validated[0].spacing_mm)
+        found = np.zeros(study.grid.shape, np.float32)
+        found[where.box] = self._scans.normalised(only, where)[study.task.names.index(name)].numpy()
+        return found
