@@ -19,8 +19,9 @@ from napari_mrseg.errors import InputError, ModelError
 from napari_mrseg.forks import forked_with_torch
 from napari_mrseg.inference.device import resolve_device, resolve_precision
 from napari_mrseg.inference.scans import Scans, to_scan
-from napari_mrseg.models.imagining_network import ImaginingNet, mix_one, of_modality
+from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one, of_modality
 from napari_mrseg.models.store import Model, load_model
+from napari_mrseg.prepare import Frame
 from napari_mrseg.resources import IMAGINING_MODEL
 from napari_mrseg.study import Source, Study
 from napari_mrseg.tasks import Combination, Task, key
@@ -157,7 +158,7 @@ class Imaginer:
                 outputs = (outputs + self._network(inputs.flip(-1), check=check).float().flip(-1)) / 2
             check()
             own = of_modality(outputs, task.names.index(target))[0]
-            fine = to_scan(own, where)
+            fine = to_scan(own, _coarser(where))
             scans = self._scans.normalised(seen, where).to(fine.device)
             low, middle, high = mix_one(fine[None], scans[None])[0].cpu()
             inside = (scans != 0).any(0).cpu()
@@ -179,3 +180,9 @@ class Imaginer:
         found = np.zeros(study.grid.shape, np.float32)
         found[where.box] = self._scans.normalised(only, where)[study.task.names.index(name)].numpy()
         return found
+
+
+def _coarser(where: Frame) -> Frame:
+    """The frame of the network's outputs."""
+    step = tuple(COARSER * s for s in where.step)
+    return Frame(where.box, where.start, step, tuple(n // COARSER for n in where.size))

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from napari_mrseg.models.blocks import Check
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
 
+COARSER = 2  # times the scans' spacing is that of the outputs
 BESIDE = 3  # outputs of a modality beside a share of each channel: what is added, and the widths below and above
 LEAST_WIDTH, MOST_WIDTH = -5.0, 3.0  # logarithms of the widths are kept between these
 FIRST_WIDTH = -0.5
@@ -27,19 +29,30 @@ def outputs_for(channels: int) -> int:
 
 
 class ImaginingNet(UniMRSeg):
-    """``forward`` gives (B, M (M + 3), I, P, L); :func:`mixed` makes intensities of them. It segments nothing."""
+    """``forward`` gives (B, M (M + 3), I / 2, P / 2, L / 2); :func:`mix_one` makes intensities of them, a modality at a
+    time. It segments nothing."""
 
     architecture: ClassVar[str] = "unimrseg-imagining"
     segments: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.head: nn.Conv3d
+        self.stride = self.training_stride
+        self.finest = None
+        self.head = nn.Conv3d(settings.channels[0], settings.regions, 1)
         with torch.no_grad():
             # At first every modality is the same everywhere, and the interval two thirds of a spread to each side.
             nn.init.normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
-            widths(self.head.bias[None, :, None])[:] = FIRST_WIDTH
+            _by_modality(self.head.bias[None])[:, :, -2:] = FIRST_WIDTH
+
+    def outputs(
+        self, features: list[Tensor], x: Tensor, *, check: Check | None = None, deep: bool = True
+    ) -> list[Tensor]:
+        y = features[4]
+        for step, skip in zip(self.decoder, reversed(features[:4]), strict=True):
+            y = step(y, skip, check)
+        return [self.head(y)]
 
     @classmethod
     def configured(
@@ -47,7 +60,7 @@ class ImaginingNet(UniMRSeg):
     ) -> Self:
         own = dict(arguments)
         size = SIZES[own.pop("size", "compact")].model_dump()
-        shape = {"in_channels": channels, "regions": outputs_for(channels), "adapters": "none", "deep": 0}
+        shape = {"in_channels": channels, "regions": outputs_for(channels), "adapters": "none", "deep": 0, "stem": COARSER}
         return cls(Settings.model_validate(size | own | shape))
 
     @classmethod
@@ -60,21 +73,12 @@ class ImaginingNet(UniMRSeg):
         )
 
 
-def widths(outputs: Tensor) -> Tensor:
-    """(B, M (M + 3), ...) -> the view (B, M, 2, ...) of the logarithms of the widths below and above."""
-    return _by_modality(outputs)[:, :, -2:]
-
-
-def mixed(outputs: Tensor, scans: Tensor) -> Tensor:
-    """(B, M (M + 3), ...) outputs and (B, M, ...) scans, normalised, missing ones 0 -> (B, M, 3, ...) in the same units:
-
-    the value from which on a tenth of what is possible lies below, the middle one, and that above which a tenth lies.
-    """
-    return torch.stack([mix_one(one, scans) for one in _by_modality(outputs).unbind(1)], 1)
-
-
 def mix_one(outputs: Tensor, scans: Tensor) -> Tensor:
-    """(B, M + 3, ...) of one modality and (B, M, ...) scans -> (B, 3, ...), as :func:`mixed`."""
+    """(B, M + 3, ...) outputs of one modality and (B, M, ...) scans, normalised, missing ones 0 -> (B, 3, ...).
+
+    In the same units: the value below which a tenth of what is possible lies, the middle one, and the value above which
+    a tenth lies.
+    """
     shares, added = outputs[:, :-BESIDE], outputs[:, -BESIDE]
     middle = (shares * scans).sum(1) + added
     below, above = outputs[:, -2:].clamp(LEAST_WIDTH, MOST_WIDTH).exp().unbind(1)

@@ -93,5 +93,5 @@ def _claim(out: Path, names: list[str], resume: bool) -> None:
 def _copy_model(model: Path, target: Path, config: Config) -> None:
     from napari_mrseg.models.store import load_model
 
-    loaded = load_model(model)
+    loaded = load_model(model, segments=False)
     save_model(target, loaded.network, loaded.card)

@@ -345,11 +345,10 @@ class ReconstructPart(StagePart):
 class ImaginePart(StagePart):
     """Stage 1 as the network ``unimrseg-imagining`` learns it: every number of given modalities alike often.
 
-    ``given``: weight of the modalities that it was shown; ``finer``: share of the steps in which what it is shown is
-    also out of order and masked as ``perturb`` says, whose dropout is not used.
+    ``finer``: share of the steps in which what it is shown is also out of order and masked as ``perturb`` says, whose
+    dropout is not used.
     """
 
-    given: float = Field(default=0.1, ge=0)
     finer: Share = Field(default=0.1, ge=0, le=1)
     perturb: PerturbPart = PerturbPart()
     ssim: float = Field(default=0.3, ge=0)

@@ -23,6 +23,7 @@ ADDED = (
     ("over_combinations", "mean"),
     ("backbone_rate", 1.0),
     ("adapters", False),
+    ("references", "needed"),
 )
 
 
@@ -39,7 +40,7 @@ class Start:
         if self.path.is_dir():
             from napari_mrseg.models.store import load_model
 
-            return load_model(self.path).network.state_dict()
+            return load_model(self.path, segments=False).network.state_dict()
         return load_weights(self.path)
 
 
@@ -53,7 +54,9 @@ def fingerprint(config: Config, index: int, start: Start | None) -> str:
         "task": config.task,
         "seed": config.seed,
         "data": {
-            k: v for k, v in values["data"].items() if k not in ("cache", "in_memory", "prefetch", "workers")
+            name: value
+            for name, value in values["data"].items()
+            if name not in ("cache", "in_memory", "prefetch", "workers") and (name, value) not in ADDED
         },
         "model": {k: v for k, v in values["model"].items() if k not in OF_ANY_NETWORK},
         "stage": [index, config.recipe[index], stage],
@@ -81,7 +84,7 @@ def given_start(config: Config) -> Start | None:
     from napari_mrseg.models.store import load_model
 
     path = config.start.expanduser()
-    return Start(path, True, f"model {load_model(path).sha256}")
+    return Start(path, True, f"model {load_model(path, segments=False).sha256}")
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

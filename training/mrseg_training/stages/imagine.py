@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, ImaginePart
 from mrseg_training.stages.base import Batch, Stage, Terms
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.fill import fill
-from napari_mrseg.models.imagining_network import ImaginingNet, mixed
+from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one, of_modality
 from napari_mrseg.models.network import Network
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -18,7 +21,7 @@ LOWEST, RANGE = -4.0, 8.0  # normalised intensities that structural similarity t
 
 
 class Imagine(Stage):
-    """Quantiles of every modality against the scan that is there, above all of those the network was not shown."""
+    """Quantiles of a modality that the network was not shown, one for each sample, against the scan that is there."""
 
     name = "imagine"
     segments = False
@@ -47,26 +50,36 @@ class Imagine(Stage):
                 seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, batch.draws)
             elif how.mask == "voxels":
                 seen = perturb.mask_voxels(seen, how.mask_ratio, batch.draws)
+        targets = one_of(batch.available & ~given, batch.available, batch.draws)
+        outputs = self.network(seen)
         with torch.autocast(seen.device.type, enabled=False):
-            imagined = mixed(self.network(seen).float(), seen.float())
-        target, inside = batch.images.float(), batch.images != 0
-        missing = batch.available & ~given
-        weight = torch.where(missing, 1.0, torch.where(batch.available, self.part.given, 0.0))
-        each = pinball(imagined, target)
-        shares = weight.to(each.device)[:, :, None, None, None] * inside
-        terms = {"quantiles": (each * shares).sum() / shares.sum().clamp_min(1)}
-        if self.part.ssim:
-            which = missing if bool(missing.any()) else batch.available
-            both = [torch.where(inside, (x - LOWEST) / RANGE, 0.0) for x in (imagined[:, :, 1], target)]
-            terms["ssim"] = losses.ssim(*both, which, self.part.ssim_window)
+            own = torch.stack([of_modality(outputs, k)[row] for row, k in enumerate(targets)]).float()
+            own = F.interpolate(own, scale_factor=COARSER, mode="trilinear", align_corners=False)
+            imagined = mix_one(own, seen.float())
+            target = torch.stack([batch.images[row, k] for row, k in enumerate(targets)]).float()
+            inside = target != 0
+            each = pinball(imagined, target)
+            terms = {"quantiles": each[inside].mean() if bool(inside.any()) else each.mean()}
+            if self.part.ssim:
+                both = [torch.where(inside, (x - LOWEST) / RANGE, 0.0)[:, None] for x in (imagined[:, 1], target)]
+                which = torch.ones(len(target), 1, dtype=torch.bool)
+                terms["ssim"] = losses.ssim(*both, which, self.part.ssim_window)
         return terms
 
 
+def one_of(missing: Tensor, available: Tensor, draws: Sequence[Generator]) -> list[int]:
+    """The number of one modality of each sample: drawn from the ``missing`` (B, M), or if there is none from all."""
+    chosen = []
+    for row, draw in enumerate(draws):
+        among = torch.nonzero(missing[row] if bool(missing[row].any()) else available[row]).flatten()
+        chosen.append(int(among[torch.randint(len(among), (), generator=draw)]))
+    return chosen
+
+
 def pinball(quantiles: Tensor, target: Tensor) -> Tensor:
-    """(B, M, 3, ...) of :data:`QUANTILES` and (B, M, ...) -> (B, M, ...): the loss that each quantile makes least
-    (Koenker and Bassett 1978), summed over them; twice, so that the middle one counts as an absolute difference."""
+    """(B, 3, ...) of :data:`QUANTILES` and (B, ...) -> (B, ...): the loss that each quantile makes least (Koenker and Bassett 1978), summed over them; twice, so that the middle one counts as an absolute difference."""
     loss = torch.zeros_like(target)
     for number, quantile in enumerate(QUANTILES):
-        below = target - quantiles[:, :, number]
+        below = target - quantiles[:, number]
         loss = loss + 2 * torch.maximum(quantile * below, (quantile - 1) * below)
     return loss
