@@ -15,6 +15,7 @@ from napari_mrseg.forks import watch_forks
 if TYPE_CHECKING:
     from napari_mrseg.errors import MrsegError
     from napari_mrseg.inference.engine import Engine, predict
+    from napari_mrseg.inference.imagining import Imagined, imagine
     from napari_mrseg.inference.prediction import Prediction
     from napari_mrseg.io import open_study
     from napari_mrseg.models.store import Model, load_model
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Engine",
+    "Imagined",
     "Model",
     "MrsegError",
     "Prediction",
@@ -34,6 +36,7 @@ __all__ = [
     "Task",
     "__version__",
     "get_task",
+    "imagine",
     "load_model",
     "open_study",
     "predict",
@@ -47,6 +50,8 @@ _HOMES = {
     "Model": "models.store",
     "load_model": "models.store",
     "Engine": "inference.engine",
+    "Imagined": "inference.imagining",
+    "imagine": "inference.imagining",
     "Prediction": "inference.prediction",
     "predict": "inference.engine",
     "Session": "session.state",

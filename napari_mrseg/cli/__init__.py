@@ -12,7 +12,18 @@ from typing import Any
 
 import typer
 
-from napari_mrseg.cli import cohort, machine, models, scoring, serve, subject, training, watch, window
+from napari_mrseg.cli import (
+    cohort,
+    imagine,
+    machine,
+    models,
+    scoring,
+    serve,
+    subject,
+    training,
+    watch,
+    window,
+)
 from napari_mrseg.cli.options import one_line, say
 from napari_mrseg.errors import Cancelled, DeviceError, InputError, MrsegError
 
@@ -24,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (window, watch, subject, cohort, serve, training, scoring, machine):
+for part in (window, watch, subject, imagine, cohort, serve, training, scoring, machine):
     app.add_typer(part.app)
 app.add_typer(models.app, name="models")
 

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from napari_mrseg.errors import InputError, ModelError
 from napari_mrseg.forks import forked_with_torch
@@ -27,7 +29,9 @@ from napari_mrseg.study import Source, Study
 from napari_mrseg.tasks import Combination, Task, key
 
 INTERVAL = 0.8  # share of voxels that lie between low and high
-UNSURE = 2.0  # width of the interval, in spreads of the brain's intensities, from which on nothing can be said
+UNSURE = (
+    2.0  # width of the interval, in spreads of the brain's intensities, from which on nothing can be said
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -64,6 +68,7 @@ class Imagined:
     precision: str
     seconds: float
     source: Source
+    interval: ClassVar[float] = INTERVAL
 
     def __post_init__(self) -> None:
         for array in (self.middle, self.low, self.high, self.inside):
@@ -148,7 +153,9 @@ class Imaginer:
             raise InputError(f"{study.case} has nothing but {target}, of which {target} cannot be imagined.")
         seen = study.only(names)
         if target in seen.present:
-            raise InputError(f"{target} is among the scans that it is to be imagined from; leave it out there.")
+            raise InputError(
+                f"{target} is among the scans that it is to be imagined from; leave it out there."
+            )
         torch.set_num_threads(1 if forked_with_torch() else self._threads)
         with torch.inference_mode():
             where = self._scans.frame(seen, self.model.card.validated[0].spacing_mm)
@@ -161,25 +168,51 @@ class Imaginer:
             fine = to_scan(own, _coarser(where))
             scans = self._scans.normalised(seen, where).to(fine.device)
             low, middle, high = mix_one(fine[None], scans[None])[0].cpu()
-            inside = (scans != 0).any(0).cpu()
-        whole = [np.zeros(study.grid.shape, np.float32) for _ in range(3)]
-        for array, found in zip(whole, (middle, low, high), strict=True):
-            array[where.box] = torch.where(inside, found, 0.0).numpy()
-        brain = np.zeros(study.grid.shape, bool)
-        brain[where.box] = inside.numpy()
-        source = seen.images[seen.present[0]].source
+            inside = self._scans.shown(seen, where)
         return Imagined(
-            task, study.case, target, seen.present, *whole, brain, self.model.info, str(self.device),
-            self.precision, time.perf_counter() - began, source,
-        )  # fmt: skip
+            task=task,
+            case=study.case,
+            target=target,
+            given=seen.present,
+            middle=_on_grid(torch.where(inside, middle, 0.0), study, where),
+            low=_on_grid(torch.where(inside, low, 0.0), study, where),
+            high=_on_grid(torch.where(inside, high, 0.0), study, where),
+            inside=_on_grid(inside, study, where).astype(bool),
+            model=self.model.info,
+            device=str(self.device),
+            precision=self.precision,
+            seconds=time.perf_counter() - began,
+            source=seen.images[seen.present[0]].source,
+        )
 
     def real(self, study: Study, name: str) -> Array:
         """(I, P, L) float32: a scan that is there, in the units of :class:`Imagined`, to compare with."""
         only = study.only((name,))
         where = self._scans.frame(only, self.model.card.validated[0].spacing_mm)
-        found = np.zeros(study.grid.shape, np.float32)
-        found[where.box] = self._scans.normalised(only, where)[study.task.names.index(name)].numpy()
-        return found
+        return _on_grid(self._scans.normalised(only, where)[study.task.names.index(name)], study, where)
+
+    def shown(self, study: Study, name: str) -> npt.NDArray[np.bool_]:
+        """(I, P, L) bool: where a scan that is there shows something."""
+        only = study.only((name,))
+        where = self._scans.frame(only, self.model.card.validated[0].spacing_mm)
+        return _on_grid(self._scans.shown(only, where), study, where).astype(bool)
+
+
+def imagine(
+    study: Study, target: str, given: str | Iterable[str] | None = None, *, device: str = "auto"
+) -> Imagined:
+    """``target`` of ``study`` as the bundled network imagines it from ``given`` (default: all others that are there).
+
+    Raises InputError for modalities that are not there or not known, and for a device that cannot be had.
+    """
+    return Imaginer(device=device).imagine(study, target, given)
+
+
+def _on_grid(boxed: Tensor, study: Study, where: Frame) -> Array:
+    """(I, P, L) float32 of the whole study from the voxels of its box; 0 elsewhere."""
+    found = np.zeros(study.grid.shape, np.float32)
+    found[where.box] = boxed.numpy()
+    return found
 
 
 def _coarser(where: Frame) -> Frame:

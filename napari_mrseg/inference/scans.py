@@ -118,6 +118,14 @@ class Scans:
             found[task.span(name)] = scale(torch.from_numpy(image.data[where.box].copy()), known)
         return found
 
+    def shown(self, study: Study, where: Frame) -> Tensor:
+        """(i, p, l) bool: the voxels of ``where.box`` at which any of the scans shows something."""
+        found = torch.zeros([side.stop - side.start for side in where.box], dtype=torch.bool)
+        for name, image in study.images.items():
+            floor = self._known_image(image, study.task.modality(name)).intensities.floor
+            found |= torch.from_numpy(image.data[where.box].copy()).abs() > floor
+        return found
+
     def _prepare(
         self, image: Image, modality: Modality, where: Frame, device: torch.device, dtype: torch.dtype
     ) -> Tensor:

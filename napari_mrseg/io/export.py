@@ -224,7 +224,7 @@ def write_results(
     check_outputs(out, study=study, overwrite=overwrite, extra=extra_files, case=case)
     done: list[Prediction] = []
     entries: list[dict[str, Any]] = []
-    with nullcontext() if held else only_writer(out), _aside(out) as temporary:
+    with nullcontext() if held else only_writer(out), set_aside(out) as temporary:
         for prediction in predictions:
             if prediction.preview:
                 raise ValueError("A preview is not a result; wait for the final one.")
@@ -273,7 +273,7 @@ def write_results(
             for name in (_earlier_of(out, case) if named else _earlier(out, study.task))
             if name not in names and not any(_same_file(out / name, source) for source in sources)
         ]
-        _move_in(temporary, names, out, stale)
+        move_in(temporary, names, out, stale)
     return document
 
 
@@ -365,7 +365,7 @@ def _grid_of(combination: Combination, grid: str | None, task: Task) -> str:
 
 
 @contextmanager
-def _aside(out: Path) -> Iterator[Path]:
+def set_aside(out: Path) -> Iterator[Path]:
     """A hidden folder on the same file system as ``out``, gone afterwards."""
     base = Path(os.path.abspath(out))
     while not base.is_dir():
@@ -381,7 +381,7 @@ def _aside(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _move_in(temporary: Path, names: Sequence[str], out: Path, stale: Sequence[str] = ()) -> None:
+def move_in(temporary: Path, names: Sequence[str], out: Path, stale: Sequence[str] = ()) -> None:
     """Move ``names`` into ``out``, the last one last, and ``stale`` out; on any failure all is put back."""
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     moved: list[str] = []

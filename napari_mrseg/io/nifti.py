@@ -33,6 +33,8 @@ GEOMETRY = (
     "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
 
+IMAGINED = b"IMAGINED"  # the intent's name of imagined scans
+
 Notes = tuple[Note, ...]
 
 
@@ -56,6 +58,7 @@ def parse(
     """:func:`read` of a file with this content."""
     body = _Body(path, raw)
     header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
+    _check_not_imagined(path, header)
     shape, doubt = _shape(path, header)
     dtype = _dtype(path, header)
     affine, notes = _affine(path, header, shape, assume_ras)
@@ -121,6 +124,15 @@ def _header(path: Path, block: bytes) -> Any:
             f"{path.name} is not a NIfTI file (Analyze, or damaged); convert the scan to .nii.gz."
         )
     return header
+
+
+def _check_not_imagined(path: Path, header: Any) -> None:
+    """Raises InputError for a file that :func:`~.nifti_format.encode_imagined` wrote, whatever it is called now."""
+    if bytes(header["intent_name"]).startswith(IMAGINED):
+        what = bytes(header["descrip"]).rstrip(b"\0").decode("latin-1")
+        raise InputError(
+            f"{path.name} is no scan: a network imagined it ({what}); give the scan itself, or leave it out."
+        )
 
 
 def _shape(path: Path, header: Any) -> tuple[tuple[int, int, int], Note | None]:

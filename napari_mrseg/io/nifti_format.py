@@ -51,19 +51,31 @@ class Nifti(Format):
 
     def encode(self, labels: npt.NDArray[np.uint8], source: Source, path: Path) -> bytes:
         """qform, sform, their codes, pixdim and units are copied field by field from the source's header."""
-        content = io.BytesIO()
-        _header(source, labels.shape).write_to(content)
-        content.write(labels.tobytes(order="F"))
-        data = content.getvalue()
+        data = _file(_header(source, labels.shape, np.uint8), labels)
         return gzip.compress(data, compresslevel=6, mtime=0) if path.name.lower().endswith(".gz") else data
 
 
-def _header(source: Source, shape: tuple[int, ...]) -> Any:
+def encode_imagined(voxels: npt.NDArray[np.float32], source: Source, mark: str) -> bytes:
+    """Packed content of a ``.nii.gz`` with the source's geometry, whose header says that it is no scan: ``mark``."""
+    header = _header(source, voxels.shape, np.float32)
+    header["intent_name"] = nifti.IMAGINED
+    header["descrip"] = mark.encode("ascii", "replace")[:79]
+    return gzip.compress(_file(header, voxels), compresslevel=6, mtime=0)
+
+
+def _file(header: Any, voxels: npt.NDArray[Any]) -> bytes:
+    content = io.BytesIO()
+    header.write_to(content)
+    content.write(voxels.tobytes(order="F"))
+    return content.getvalue()
+
+
+def _header(source: Source, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
     fields = source.header
     kind = nib.Nifti2Header if fields.get("sizeof_hdr") == 540 else nib.Nifti1Header
     header = kind()
     header.set_data_shape(shape)
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(dtype)
     header["scl_slope"], header["scl_inter"] = 1, 0
     if all(name in fields for name in nifti.GEOMETRY):
         for name in nifti.GEOMETRY:

@@ -26,6 +26,7 @@ from napari_mrseg.io.subject_names import Several, several_subjects
 from napari_mrseg.study import Note
 from napari_mrseg.tasks import DEFAULT, Task
 
+IMAGINED = "imagined"  # is in the name of files of imagined scans, before "-" and the modality
 OURS = "_mrseg"  # ends the names of label files that also name their case
 REFERENCE = "reference"
 UNSURE = "contrast_unsure"  # the note's code
@@ -511,7 +512,7 @@ class _Sidecar:
 
 def _looks_like_output(path: Path, task: Task) -> bool:
     name = stem(path).lower()
-    if name.endswith(("_edited", OURS)):
+    if name.endswith(("_edited", OURS)) or f"{IMAGINED}-" in name:
         return True
     parts = name.split("+")
     return len(parts) > 1 and all(part in task.names for part in parts)

@@ -18,7 +18,9 @@ from napari_mrseg.models.blocks import Check
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
 
 COARSER = 2  # times the scans' spacing is that of the outputs
-BESIDE = 3  # outputs of a modality beside a share of each channel: what is added, and the widths below and above
+BESIDE = (
+    3  # outputs of a modality beside a share of each channel: what is added, and the widths below and above
+)
 LEAST_WIDTH, MOST_WIDTH = -5.0, 3.0  # logarithms of the widths are kept between these
 FIRST_WIDTH = -0.5
 
@@ -43,8 +45,9 @@ class ImaginingNet(UniMRSeg):
         with torch.no_grad():
             # At first every modality is the same everywhere, and the interval two thirds of a spread to each side.
             nn.init.normal_(self.head.weight, std=0.02)
-            nn.init.zeros_(self.head.bias)
-            _by_modality(self.head.bias[None])[:, :, -2:] = FIRST_WIDTH
+            bias = torch.zeros(1, settings.regions)
+            _by_modality(bias)[:, :, -2:] = FIRST_WIDTH
+            self.head.bias = nn.Parameter(bias[0])
 
     def outputs(
         self, features: list[Tensor], x: Tensor, *, check: Check | None = None, deep: bool = True
@@ -60,7 +63,13 @@ class ImaginingNet(UniMRSeg):
     ) -> Self:
         own = dict(arguments)
         size = SIZES[own.pop("size", "compact")].model_dump()
-        shape = {"in_channels": channels, "regions": outputs_for(channels), "adapters": "none", "deep": 0, "stem": COARSER}
+        shape = {
+            "in_channels": channels,
+            "regions": outputs_for(channels),
+            "adapters": "none",
+            "deep": 0,
+            "stem": COARSER,
+        }
         return cls(Settings.model_validate(size | own | shape))
 
     @classmethod
@@ -93,4 +102,5 @@ def of_modality(outputs: Tensor, number: int) -> Tensor:
 def _by_modality(outputs: Tensor) -> Tensor:
     """(B, M (M + 3), ...) -> (B, M, M + 3, ...)."""
     count = next(m for m in range(1, outputs.shape[1] + 1) if outputs_for(m) == outputs.shape[1])
-    return outputs.unflatten(1, (count, count + BESIDE))
+    found: Tensor = outputs.unflatten(1, (count, count + BESIDE))
+    return found

@@ -507,7 +507,16 @@ class StagesPart(Part):
 
 
 StageName = Literal[
-    "reconstruct", "contrast", "adapt", "supervised", "extract", "judge", "imagine", "joint", "mutual", "collaborate"
+    "reconstruct",
+    "contrast",
+    "adapt",
+    "supervised",
+    "extract",
+    "judge",
+    "imagine",
+    "joint",
+    "mutual",
+    "collaborate",
 ]
 
 

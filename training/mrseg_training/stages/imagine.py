@@ -1,4 +1,4 @@
-"""Stage 1 (paper: modality-level compensation) for showing: the missing modalities from the given ones, with intervals."""
+"""Stage 1 (paper: modality-level compensation) to be shown: missing modalities from the given ones, with intervals."""
 
 from __future__ import annotations
 
@@ -61,9 +61,11 @@ class Imagine(Stage):
             each = pinball(imagined, target)
             terms = {"quantiles": each[inside].mean() if bool(inside.any()) else each.mean()}
             if self.part.ssim:
-                both = [torch.where(inside, (x - LOWEST) / RANGE, 0.0)[:, None] for x in (imagined[:, 1], target)]
-                which = torch.ones(len(target), 1, dtype=torch.bool)
-                terms["ssim"] = losses.ssim(*both, which, self.part.ssim_window)
+                x, y = (
+                    torch.where(inside, (v - LOWEST) / RANGE, 0.0)[:, None] for v in (imagined[:, 1], target)
+                )
+                all_there = torch.ones(len(x), 1, dtype=torch.bool)
+                terms["ssim"] = losses.ssim(x, y, all_there, self.part.ssim_window)
         return terms
 
 
@@ -77,7 +79,10 @@ def one_of(missing: Tensor, available: Tensor, draws: Sequence[Generator]) -> li
 
 
 def pinball(quantiles: Tensor, target: Tensor) -> Tensor:
-    """(B, 3, ...) of :data:`QUANTILES` and (B, ...) -> (B, ...): the loss that each quantile makes least (Koenker and Bassett 1978), summed over them; twice, so that the middle one counts as an absolute difference."""
+    """(B, 3, ...) of :data:`QUANTILES` and (B, ...) -> (B, ...): the loss that each quantile makes least, summed.
+
+    Koenker and Bassett 1978; twice, so that the middle one counts as an absolute difference.
+    """
     loss = torch.zeros_like(target)
     for number, quantile in enumerate(QUANTILES):
         below = target - quantiles[:, number]

@@ -1,0 +1,100 @@
+"""Files of imagined scans, which say in name and header that they are none, and are refused where scans are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mrseg.errors import InputError
+from napari_mrseg.io.export import in_file_name, move_in, set_aside, versions
+from napari_mrseg.io.lock import only_writer
+from napari_mrseg.io.nifti_format import encode_imagined
+from napari_mrseg.io.recognise import IMAGINED
+from napari_mrseg.tasks import key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_mrseg.inference.imagining import Imagined
+
+IMAGINE = "imagine.json"
+UNITS = "spreads of the brain's intensities around its median"
+PARTS = ("", "_low", "_high")
+
+
+def imagined_file(imagined: Imagined, part: str = "") -> str:
+    """Name of a file, e.g. ``CASE_imagined-t1ce_from_flair+t2.nii.gz``; ``part``: one of :data:`PARTS`."""
+    case = in_file_name(imagined.case)
+    return f"{case}_{IMAGINED}-{imagined.target}_from_{key(imagined.given)}{part}.nii.gz"
+
+
+def write_imagined(
+    imagined: Sequence[Imagined],
+    out: str | os.PathLike[str],
+    *,
+    likeness: Mapping[str, Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write each imagined scan, the ends of its interval, and ``CASE_imagine.json`` into ``out``; return its content.
+
+    Files lie on the grid of the first given scan, float32, in spreads of the brain's intensities. ``likeness``: by
+    target, how like the real scan it is, where there is one. Everything is written, or nothing. Raises InputError if a
+    file is there already and ``overwrite`` is not set, or ``out`` cannot be written.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out.name} is a file; give a folder to write into.")
+    first = imagined[0]
+    listing = f"{in_file_name(first.case)}_{IMAGINE}"
+    names = [imagined_file(one, part) for one in imagined for part in PARTS]
+    there = [name for name in [*names, listing] if (out / name).exists()]
+    if there and not overwrite:
+        raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")
+    document = {
+        "task": first.task.name,
+        "model": first.model,
+        "case": first.case,
+        "device": first.device,
+        "precision": first.precision,
+        "versions": versions(),
+        "units": UNITS,
+        "interval": first.interval,
+        "imagined": [
+            {
+                "target": one.target,
+                "given": list(one.given),
+                "file": imagined_file(one),
+                "low": imagined_file(one, "_low"),
+                "high": imagined_file(one, "_high"),
+                "mark": one.mark,
+                "unsure": round(float(one.unsure.sum() / max(1, one.inside.sum())), 4),
+                "seconds": round(one.seconds, 3),
+                "likeness": (likeness or {}).get(one.target),
+            }
+            for one in imagined
+        ],
+    }
+    with only_writer(out), set_aside(out) as temporary:
+        for one in imagined:
+            for part, array in zip(PARTS, (one.middle, one.low, one.high), strict=True):
+                own = np.ascontiguousarray(one.source.from_ipl(array), dtype=np.float32)
+                (temporary / imagined_file(one, part)).write_bytes(encode_imagined(own, one.source, one.mark))
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (temporary / listing).write_text(text, encoding="utf-8")
+        stale = [name for name in _earlier(out / listing) if name not in names and (out / name).is_file()]
+        move_in(temporary, [*names, listing], out, stale)
+    return document
+
+
+def _earlier(listing: Path) -> list[str]:
+    """The files of imagined scans that an earlier run listed there."""
+    try:
+        entries = json.loads(listing.read_text(encoding="utf-8"))["imagined"]
+        names = [str(entry[part]) for entry in entries for part in ("file", "low", "high")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if f"_{IMAGINED}-" in name and Path(name).name == name]
