@@ -139,6 +139,7 @@ def predict(
     from napari_mrseg.compare.case_report import case_files
     from napari_mrseg.compare.comparison import trust_in
     from napari_mrseg.compare.diameters import diameters_of
+    from napari_mrseg.compare.worth import worth_by
     from napari_mrseg.inference.engine import Engine
     from napari_mrseg.io.export import LESIONS, REPORT_PDF, check_outputs, versions, write_results
     from napari_mrseg.models.store import load_model
@@ -183,6 +184,7 @@ def predict(
         diameters=diameters_of,
         extra_files=extra,
         trust=trust_in(study),
+        worth=worth_by(engine.model.card, study.task),
         seg=seg,
     )
     if seg:
@@ -267,6 +269,7 @@ def compare(
         grid=grid,
         overwrite=overwrite,
         pdf=pdf,
+        card=engine.model.card,
     )
     answer(result, as_json, lambda: f"{_written(result, out, study)}\nReport: {out / 'report.html'}")
 

@@ -20,13 +20,18 @@ from napari_mrseg.compare.sufficient import EXPLANATION as ENOUGH
 from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.compare.table import by_headline
 from napari_mrseg.compare.trust import EXPLANATION, MARKS, Trust
+from napari_mrseg.compare.worth import sentences, worth_of_missing
+from napari_mrseg.models.card import ModelCard
 from napari_mrseg.tasks import Combination
 
 
-def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: str) -> str:
+def report_html(
+    comparison: Comparison, document: Mapping[str, Any], *, date: str, card: ModelCard | None = None
+) -> str:
     """The report as one HTML text.
 
-    ``document`` is the content of ``table.json``, whose provenance and warnings are shown.
+    ``document`` is the content of ``table.json``, whose provenance and warnings are shown. ``card``: the model's, by
+    which is said what the scans that are missing would change.
     """
     study = comparison.study
     title = f"{study.case}: what each modality adds"
@@ -41,7 +46,7 @@ def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: st
         trust_explained=EXPLANATION,
         warnings=document["warnings"],
         doubted=_doubted(comparison),
-        short=_short(comparison),
+        short=[*_short(comparison), *_worth(comparison, card)],
         **_matrix(comparison),
         footnote=footnote(comparison),
         sheet=_sheet(comparison),
@@ -89,6 +94,14 @@ def _short(comparison: Comparison) -> list[str]:
     lines = [Agreement(comparison).summary().sentence] if comparison.predictions else []
     lines += [line.text for line in default_lines(comparison)]
     return lines + _diameters(comparison)
+
+
+def _worth(comparison: Comparison, card: ModelCard | None) -> list[str]:
+    """What the modalities that the study has not would change."""
+    task, present = comparison.task, comparison.study.present
+    if card is None or not card.measured:
+        return []
+    return sentences(task, present, worth_of_missing(card, task, present))
 
 
 def _diameters(comparison: Comparison) -> list[str]:

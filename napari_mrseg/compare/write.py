@@ -15,6 +15,7 @@ from napari_mrseg.compare.comparison_report import report_html
 from napari_mrseg.compare.diameters import diameters_of
 from napari_mrseg.compare.figures import write_bytes
 from napari_mrseg.compare.table import notes_of, table_csv, table_document
+from napari_mrseg.compare.worth import worth_by
 from napari_mrseg.errors import InputError
 from napari_mrseg.io.export import (
     LESIONS,
@@ -32,6 +33,7 @@ from napari_mrseg.tasks import Combination
 
 if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
+    from napari_mrseg.models.card import ModelCard
 
 __all__ = ["MODELS", "REPORT", "TABLE_CSV", "TABLE_JSON", "write_comparison", "write_models"]
 
@@ -51,6 +53,7 @@ def write_comparison(
     hd95: bool = True,
     date: str | None = None,
     pdf: bool = False,
+    card: ModelCard | None = None,
 ) -> dict[str, Any]:
     """Write the label files and ``result.json``, and beside them table.csv, table.json and report.html.
 
@@ -81,7 +84,7 @@ def write_comparison(
         files: dict[str, str | bytes] = {
             TABLE_CSV: table_csv(comparison),
             TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            REPORT: report_html(comparison, document, date=date),
+            REPORT: report_html(comparison, document, date=date, card=card),
         }
         if pdf:
             files |= case_files(study, done, date=date, versions=versions())
@@ -96,6 +99,7 @@ def write_comparison(
             dice=dice_to_reference(study),
             diameters=diameters_of,
             trust=trust_in(study),
+            worth=None if card is None else worth_by(card, study.task),
             extra_files=files,
             held=True,
         )

@@ -198,6 +198,7 @@ def write_results(
     dice: Dice | None = None,
     diameters: Measured | None = None,
     trust: Judged | None = None,
+    worth: Callable[[Combination], Sequence[Mapping[str, Any]]] | None = None,
     extra_files: Mapping[str, str | bytes] = MappingProxyType({}),
     seg: bool = False,
     held: bool = False,
@@ -208,7 +209,8 @@ def write_results(
     ``predictions`` may be a generator that is still computing: files are gathered aside and moved in when the
     last one is there, so an error or a cancel leaves ``out`` as it was. Label files lie on the grid of the
     first used modality in the task's order, or on that of ``grid``. ``dice`` gives a prediction's Dice per
-    region, or None; ``diameters`` the two of each; ``trust`` how far one may be believed beside all of them.
+    region, or None; ``diameters`` the two of each; ``trust`` how far one may be believed beside all of them; ``worth``
+    what each scan that a combination has not would change.
     ``seg``: DICOM SEG instead of the task's label files. ``named``: the case is in all names, for a folder that holds
     results of several. ``extra_files``: texts, or contents, by file name that move in together with the rest. With
     ``overwrite``, what else the earlier run left (label files that its ``result.json`` lists, its table and
@@ -248,6 +250,10 @@ def write_results(
         reports = [name for name in extra_files if name in (REPORT_PDF, LESIONS)]
         if trust is not None:
             entries = [{**entry, "trust": trust(p, done)} for entry, p in zip(entries, done, strict=True)]
+        if worth is not None:
+            entries = [
+                {**entry, "worth": list(worth(p.combination))} for entry, p in zip(entries, done, strict=True)
+            ]
         document = {
             "task": study.task.name,
             "model": {field: model.get(field) for field in ("name", "version", "sha256")},

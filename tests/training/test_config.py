@@ -27,6 +27,7 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         "scenes": "supervised",
         "lite": "supervised",
         "brain": "extract",
+        "imagine": "imagine",
         "cmc": "collaborate",
         "smml": "mutual",
         "mmformer": "mutual",

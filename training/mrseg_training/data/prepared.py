@@ -53,7 +53,7 @@ def fill_cache(
     folder.mkdir(parents=True, exist_ok=True)
     cached: list[Cached] = []
     problems: list[Problem] = []
-    survey = Survey(source) if isinstance(source, Files) and source.labelled else None
+    survey = Survey(source) if isinstance(source, Files) and source.needed else None
     for number, (one, found, codes) in enumerate(_each(source, wanted, folder, workers), start=1):
         problems += found
         if survey is not None:
