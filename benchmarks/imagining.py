@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import zoom
 
-from napari_mrseg.compare.likeness import likeness
+from napari_mrseg.compare.likeness import Likeness, likeness
 from napari_mrseg.inference.imagining import Imaginer
 from napari_mrseg.io import open_study
 from napari_mrseg.models.store import load_model
@@ -112,44 +112,47 @@ def mixed(weights: npt.NDArray[np.float64], scans: list[Array]) -> Array:
 def rows(imaginer: Imaginer, simple: Simple, study: Study) -> list[dict[str, Any]]:
     scans = {name: imaginer.real(study, name) for name in study.present}
     shown = {name: imaginer.shown(study, name) for name in study.present}
+    inside = np.any(list(shown.values()), 0)
     found = []
     for target in study.present:
+        parts = {"brain": shown[target]}
+        if study.reference is not None:
+            parts["tumour"] = shown[target] & (study.reference.labels > 0)
+
+        def compared(
+            array: Array, target: str = target, parts: dict[str, Any] = parts
+        ) -> dict[str, Likeness]:
+            return likeness(np.where(inside, array, np.float32(0)), scans[target], shown[target], parts)
+
+        average = np.zeros_like(scans[target])
+        average[box(inside)] = fitted(simple.means[target], average[box(inside)].shape)
+        always = {"mean": compared(average)}
+        nearest = {
+            near: compared(mixed(simple.fit((near,), target), [scans[near]]))
+            for near in scans
+            if near != target
+        }
         others = [name for name in study.present if name != target]
-        for number in range(1, len(others) + 1):
-            for given in combinations(others, number):
-                made = imaginer.imagine(study, target, given)
-                brain = made.inside & shown[target]
-                parts = {"brain": brain}
-                if study.reference is not None:
-                    parts["tumour"] = brain & (study.reference.labels > 0)
-                sides = box(made.inside)
-                average = np.zeros_like(made.middle)
-                average[sides] = fitted(simple.means[target], made.middle[sides].shape)
-                near = simple.nearest(given, target)
-                ways = {
-                    "ours": made.middle,
-                    "mean": average,
-                    "regression": mixed(simple.fit(given, target), [scans[name] for name in given]),
-                    "nearest": mixed(simple.fit((near,), target), [scans[near]]),
-                }
-                for way, array in ways.items():
-                    array = np.where(made.inside, array, np.float32(0))
-                    for part, like in likeness(array, scans[target], brain, parts).items():
-                        row = {
-                            "case": study.case,
-                            "target": target,
-                            "given": key(given),
-                            "number": number,
-                            "way": way,
-                            "part": part,
-                        }
-                        row |= {"psnr": like.psnr, "ssim": like.ssim}
-                        if way == "ours":
-                            real, mask = scans[target][parts[part]], parts[part]
-                            row["held"] = float(((real >= made.low[mask]) & (real <= made.high[mask])).mean())
-                            row["unsure"] = float(made.unsure[mask].mean())
-                            row["seconds"] = made.seconds
-                        found.append(row)
+        for given in (c for number in range(1, len(others) + 1) for c in combinations(others, number)):
+            made = imaginer.imagine(study, target, given)
+            straight = mixed(simple.fit(given, target), [scans[name] for name in given])
+            alike = {
+                "ours": compared(made.middle),
+                "regression": compared(straight),
+                "nearest": nearest[simple.nearest(given, target)],
+                **always,
+            }
+            for way, scores in alike.items():
+                for part, like in scores.items():
+                    row = {"case": study.case, "target": target, "given": key(given), "number": len(given)}
+                    row |= {"way": way, "part": part, "psnr": like.psnr, "ssim": like.ssim}
+                    if way == "ours":
+                        mask = parts[part] & made.inside
+                        real = scans[target][mask]
+                        row["held"] = float(((real >= made.low[mask]) & (real <= made.high[mask])).mean())
+                        row["unsure"] = float(made.unsure[mask].mean())
+                        row["seconds"] = made.seconds
+                    found.append(row)
     return found
 
 
