@@ -20,7 +20,7 @@ import torch
 
 from napari_mrseg.inference.imagining import INTERVAL, Imaginer
 from napari_mrseg.io import open_study
-from napari_mrseg.models.imagining_network import BESIDE, ImaginingNet
+from napari_mrseg.models.imagining_network import ImaginingNet, outputs_each
 from napari_mrseg.models.store import WEIGHTS, Model, load_model, save_model
 from napari_mrseg.resources import IMAGINING_MODEL
 from napari_mrseg.tasks import BRATS
@@ -64,7 +64,7 @@ def factors(model: Model, folders: list[Path]) -> dict[str, float]:
 
 def widened(network: ImaginingNet, by: dict[str, float]) -> None:
     """Multiply the widths of each modality's intervals, whose logarithms the network gives."""
-    each = len(BRATS.names) + BESIDE
+    each = outputs_each(len(BRATS.names))
     with torch.no_grad():
         assert network.head.bias is not None
         for number, name in enumerate(BRATS.names):

@@ -1,9 +1,10 @@
 """The network that imagines modalities: UniMRSeg's trunk, whose outputs say how to mix the given scans into each one.
 
 Stage 1 of UniMRSeg (arXiv 2509.16170, modality-level compensation) gives every modality's intensities as the outputs of
-a convolution. Here the outputs are, for each voxel and each modality, the share of every given scan, a value added to
-their sum, and how far the truth may lie below and above it. They vary slowly, so they may be computed at a coarse
-spacing and applied to the scans at their own, whose detail is kept.
+a convolution. Here the outputs are, for each voxel and each modality, a curve for every given scan, which says what its
+intensities mean there, a value added to their sum, and how far the truth may lie below and above it. They vary slowly,
+so they may be computed at a coarse spacing and applied to the scans at their own, whose detail is kept. A curve is
+straight between :data:`BENDS`.
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ from napari_mrseg.models.blocks import Check
 from napari_mrseg.models.unimrseg import SIZES, Settings, UniMRSeg
 
 COARSER = 2  # times the scans' spacing is that of the outputs
-BESIDE = (
-    3  # outputs of a modality beside a share of each channel: what is added, and the widths below and above
-)
+BENDS = (-1.0, 1.0)  # normalised intensities
+SLOPES = 1 + len(BENDS)  # outputs for each given scan
+BESIDE = 3  # outputs beside those: what is added, and the logarithms of the widths below and above
 LEAST_WIDTH, MOST_WIDTH = -5.0, 3.0  # logarithms of the widths are kept between these
 FIRST_WIDTH = -0.5
 
 
 def outputs_for(channels: int) -> int:
     """How many outputs the network has for so many modalities."""
-    return channels * (channels + BESIDE)
+    return channels * outputs_each(channels)
+
+
+def outputs_each(channels: int) -> int:
+    """How many of them are for one modality."""
+    return SLOPES * channels + BESIDE
 
 
 class ImaginingNet(UniMRSeg):
-    """``forward`` gives (B, M (M + 3), I / 2, P / 2, L / 2); :func:`mix_one` makes intensities of them, a modality at a
-    time. It segments nothing."""
+    """``forward`` gives (B, M (3 M + 3), I / 2, P / 2, L / 2); :func:`mix_one` makes intensities of a modality of them.
+
+    It segments nothing.
+    """
 
     architecture: ClassVar[str] = "unimrseg-imagining"
     segments: ClassVar[bool] = False
@@ -83,24 +91,25 @@ class ImaginingNet(UniMRSeg):
 
 
 def mix_one(outputs: Tensor, scans: Tensor) -> Tensor:
-    """(B, M + 3, ...) outputs of one modality and (B, M, ...) scans, normalised, missing ones 0 -> (B, 3, ...).
+    """(B, 3 M + 3, ...) outputs of one modality and (B, M, ...) scans, normalised, missing ones 0 -> (B, 3, ...).
 
     In the same units: the value below which a tenth of what is possible lies, the middle one, and the value above which
     a tenth lies.
     """
-    shares, added = outputs[:, :-BESIDE], outputs[:, -BESIDE]
-    middle = (shares * scans).sum(1) + added
+    low, high = BENDS
+    bent = torch.cat([scans, (scans - high).clamp_min(0), (low - scans).clamp_min(0)], 1)
+    middle = (outputs[:, :-BESIDE] * bent).sum(1) + outputs[:, -BESIDE]
     below, above = outputs[:, -2:].clamp(LEAST_WIDTH, MOST_WIDTH).exp().unbind(1)
     return torch.stack([middle - below, middle, middle + above], 1)
 
 
 def of_modality(outputs: Tensor, number: int) -> Tensor:
-    """(B, M (M + 3), ...) -> (B, M + 3, ...), the outputs of the modality of that number."""
+    """(B, M (3 M + 3), ...) -> (B, 3 M + 3, ...), the outputs of the modality of that number."""
     return _by_modality(outputs)[:, number]
 
 
 def _by_modality(outputs: Tensor) -> Tensor:
-    """(B, M (M + 3), ...) -> (B, M, M + 3, ...)."""
+    """(B, M (3 M + 3), ...) -> (B, M, 3 M + 3, ...)."""
     count = next(m for m in range(1, outputs.shape[1] + 1) if outputs_for(m) == outputs.shape[1])
-    found: Tensor = outputs.unflatten(1, (count, count + BESIDE))
+    found: Tensor = outputs.unflatten(1, (count, outputs_each(count)))
     return found

@@ -16,7 +16,7 @@ from napari_mrseg.errors import InputError, ModelError
 from napari_mrseg.inference.imagining import Imagined, Imaginer, imagining_model
 from napari_mrseg.io import inspect, open_study
 from napari_mrseg.io.imagined import imagined_file, write_imagined
-from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one, of_modality, outputs_for
+from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one, outputs_for
 from napari_mrseg.models.store import load_model, save_model
 from napari_mrseg.resources import IMAGINING_MODEL, sample_study
 from napari_mrseg.study import Study
@@ -37,21 +37,23 @@ def imagined(imaginer: Imaginer, study: Study) -> Imagined:
     return imaginer.imagine(study, "t2", ["flair", "t1"])
 
 
-def test_outputs_say_how_to_mix_the_given_scans() -> None:
-    """Shares times the scans, plus what is added; the interval lies around it, and missing scans take no part."""
-    outputs = torch.zeros(1, outputs_for(2), 2, 2, 2)
-    own = of_modality(outputs, 1)
-    own[:, 0], own[:, 1], own[:, 2], own[:, 3:] = 2.0, 5.0, 1.0, 0.0
-    scans = torch.zeros(1, 2, 2, 2, 2)
-    scans[:, 0] = 3.0
+def test_outputs_say_what_each_intensity_of_the_given_scans_means() -> None:
+    """A curve with two bends for each scan, plus what is added; missing scans take no part."""
+    own = torch.zeros(1, outputs_for(2) // 2, 1, 1, 3)
+    slope, above, below, added, width = 0, 2, 4, 6, 7
+    own[:, slope], own[:, above], own[:, below], own[:, added] = 2.0, -1.0, 3.0, 1.0
+    own[:, slope + 1], own[:, above + 1], own[:, below + 1] = 5.0, 5.0, 5.0
+    own[:, width:] = 0.0
+    scans = torch.zeros(1, 2, 1, 1, 3)
+    scans[:, 0] = torch.tensor([-3.0, 0.5, 2.0])
     low, middle, high = mix_one(own, scans)[0]
-    assert (middle == 7).all()
+    assert middle.flatten().tolist() == [2 * -3 + 3 * 2 + 1, 2 * 0.5 + 1, 2 * 2 - 1 + 1]
     assert torch.equal(low, middle - 1)
     assert torch.equal(high, middle + 1)
 
 
 def test_outputs_are_half_as_fine_as_the_scans() -> None:
-    """The network gives (B, M (M + 3), I / 2, P / 2, L / 2), which are laid over the scans' own voxels."""
+    """The network gives (B, M (3 M + 3), I / 2, P / 2, L / 2), which are laid over the scans' own voxels."""
     network = ImaginingNet.configured({}, channels=4, outputs=3).eval()
     with torch.inference_mode():
         found = network(torch.zeros(1, 4, 32, 48, 32))

@@ -71,7 +71,7 @@ def test_the_loss_counts_the_brain_alone() -> None:
     images[:, :, 8:24, 8:24, 8:24] = torch.randn(1, 4, 16, 16, 16)
     with torch.no_grad():
         stage.network.head.weight.zero_()
-        stage.network.head.bias.view(4, 7)[:, 4] = 3.0  # every modality is 3 everywhere
+        stage.network.head.bias.view(4, 15)[:, 12] = 3.0  # every modality is 3 everywhere
     available = torch.ones(1, 4, dtype=torch.bool)
     draws = [torch.Generator().manual_seed(1)]
     with torch.no_grad():
