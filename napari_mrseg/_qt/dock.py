@@ -393,6 +393,8 @@ class MrsegDock(QWidget):
             self._computed = len(session.predictions), len(every)
         if topics & {"predictions", "shown"}:
             self.trusting.refresh()
+        for panel in self.panel.listed:
+            panel.refresh(None if self.opener.reading else session)
         self._describe()
         # Last: a bar that moves paints the window at once, and must find no word of the old study.
         self._show_opening()  # the name first: what was read may be there, or given up, since it was written

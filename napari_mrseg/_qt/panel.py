@@ -27,6 +27,7 @@ from napari_mrseg._qt.legend import Legend
 from napari_mrseg._qt.lesion_panel import LesionPanel
 from napari_mrseg._qt.modalities import ModalityList
 from napari_mrseg._qt.overlay_style import OverlayStyle
+from napari_mrseg._qt.panels import make_panels
 from napari_mrseg._qt.runbar import RunBar
 from napari_mrseg._qt.text_labels import ElidedLabel, Notes, WrappedLabel
 from napari_mrseg._qt.window_button import WindowButton
@@ -137,6 +138,7 @@ class Panel(QWidget):
         self.lesions = LesionPanel(task)
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
+        self.listed = make_panels(task)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, overlay_style), RunBar()
         asked = (
             self.notes,
@@ -219,6 +221,8 @@ class Panel(QWidget):
         column.addLayout(_row(self.compare_button, self.beside_button))
         column.addLayout(_row(self.measure_button, self.window_button))
         column.addWidget(self.lesions)
+        for panel in self.listed:
+            column.addWidget(panel)
         column.addWidget(self.runbar.model_row)
         column.addStretch(1)
         return inner

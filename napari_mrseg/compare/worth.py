@@ -102,9 +102,9 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
         title = task.modality(worth.missing).title
         parts = []
         for gain in sorted(worth.gains, key=lambda gain: -gain.mean):
-            region = next(region for region in task.regions if region.name == gain.region)
-            if gain.mean < LITTLE or not set(region.needs) <= {*combination, worth.missing}:
+            if not _is_told(gain, worth, task, combination):
                 continue
+            region = next(region for region in task.regions if region.name == gain.region)
             parts.append(
                 f"the Dice of the {region.title} from about {gain.now:.2f} to {gain.then:.2f} (80 % interval of the "
                 f"change {gain.low:+.2f} to {gain.high:+.2f})"
@@ -121,6 +121,30 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
         f"As the model's scores on {subjects} subjects go that it had not seen; this patient may be unlike them."
     )
     return lines
+
+
+def headline(task: Task, combination: Combination, worths: Sequence[Worth]) -> str:
+    """The scan that would change most, in a line: "With T1ce: ET about 0.15 → 0.71, TC 0.57 → 0.71"; "" for none."""
+    if not worths:
+        return UNKNOWN if len(combination) < len(task.names) else ""
+    worth = worths[0]
+    parts = [
+        f"{gain.region} {gain.now:.2f} → {gain.then:.2f}"
+        for gain in sorted(worth.gains, key=lambda gain: -gain.mean)
+        if _is_told(gain, worth, task, combination)
+    ]
+    title = task.modality(worth.missing).title
+    return (
+        f"With {title} probably: Dice {', '.join(parts)}"
+        if parts
+        else "Other scans would probably change little"
+    )
+
+
+def _is_told(gain: Gain, worth: Worth, task: Task, combination: Combination) -> bool:
+    """Whether it is worth a word, and of a region that the scan lets one see."""
+    region = next(region for region in task.regions if region.name == gain.region)
+    return gain.mean >= LITTLE and set(region.needs) <= {*combination, worth.missing}
 
 
 def document(worths: Sequence[Worth]) -> list[dict[str, Any]]:
