@@ -109,6 +109,33 @@ class Stage:
     def picture(self, name: str) -> None:
         """What is on the screen where the window was asked to be, so that what lies off it is missed."""
         self.wait(500)
+        self._grab(name)
+
+    def question(self, name: str, request: Callable[[], Any]) -> None:
+        """What ``request`` asks, in a window of its own, as a picture of the screen; nothing is answered to it."""
+        from qtpy.QtCore import QTimer
+        from qtpy.QtWidgets import QApplication
+
+        asked: list[bool] = []
+
+        def look() -> None:
+            dialog: Any = QApplication.activeModalWidget()
+            if dialog is not None:
+                if not asked:
+                    self._grab(name)
+                asked.append(True)
+                dialog.reject()
+
+        timer = QTimer()
+        timer.timeout.connect(look)
+        timer.start(1500)
+        request()
+        self.wait(2500)
+        timer.stop()
+        if not asked:
+            raise LookupError(f"nothing was asked for {name}")
+
+    def _grab(self, name: str) -> None:
         path = self.out / f"{name}-{self.size[0]}x{self.size[1]}.png"
         self.window.screen().grabWindow(0, 0, 0, *self.size).save(str(path))
         print(path.name, flush=True)
@@ -165,6 +192,104 @@ def edited(stage: Stage, data: Path) -> None:
     stage.dock.panel.edit_button.click()
     stage.wait(1000)
     stage.picture("edit")
+
+
+def names(stage: Stage, data: Path) -> None:
+    """Layers with long names in napari's list."""
+    with suppress(AttributeError):  # where the list is folded away
+        stage.dock.reading.set(False)
+    stage.wait(800)
+    stage.picture("names")
+
+
+def menu(stage: Stage, data: Path) -> None:
+    from qtpy.QtCore import QPoint
+
+    button = stage.dock.panel.save_button
+    shown = button.menu()
+    place = button.mapToGlobal(QPoint(0, 0))
+    shown.popup(QPoint(place.x() - 60, place.y() - shown.sizeHint().height()))
+    stage.picture("menu")
+    shown.close()
+
+
+def asked(stage: Stage, data: Path) -> None:
+    """A save that would replace, and quitting with work that is not saved."""
+    from qtpy.QtWidgets import QFileDialog
+
+    copy = stage.dock.layers.copy
+    copy.brush_size = 25
+    place = tuple(round(float(v)) for v in copy.world_to_data(stage.viewer.dims.point))
+    copy.paint(place, 3)
+    stage.wait(800)
+    given = QFileDialog.getExistingDirectory
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        results.mkdir()
+        QFileDialog.getExistingDirectory = lambda *_, **__: str(results)  # type: ignore[method-assign]
+        try:
+            stage.dock.saver.save_edited()
+            stage.until(lambda: any(results.iterdir()) and stage.dock.settled)
+            stage.question("replace", stage.dock.saver.save_edited)
+        finally:
+            QFileDialog.getExistingDirectory = given  # type: ignore[method-assign]
+    copy.paint(tuple(n - 8 for n in place), 3)
+    stage.wait(800)
+    stage.question("quit", lambda: stage.window.close(quit_app=False, confirm_need=True))
+
+
+def focused(stage: Stage, data: Path) -> None:
+    """Some steps by Tab from the first button of the dock."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    QApplication.setActiveWindow(stage.window)  # no window manager does it on a virtual screen
+    stage.dock.panel.folder_button.setFocus(Qt.FocusReason.TabFocusReason)
+    for _ in range(5):
+        stage.until(lambda: QApplication.focusWidget() is not None)
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        stage.wait(100)
+    stage.picture("focus")
+
+
+def attributed(stage: Stage, data: Path) -> None:
+    """What a scan adds, over the segmentation; the comparison is there already."""
+    from qtpy.QtWidgets import QCheckBox
+
+    from napari_mrseg._qt.compare.workbench import workbench_of
+
+    bench = workbench_of(stage.viewer)
+    bench.tabs.setCurrentIndex(2)
+    check = next(one for one in bench.maps_panel.findChildren(QCheckBox) if "Attribution" in one.text())
+    check.click()
+    stage.until(lambda: "attribution" in bench.maps.layers)
+    stage.wait(1500)
+    stage.picture("attribution")
+    check.click()
+
+
+def restarted(stage: Stage, data: Path) -> None:
+    """A new window on the same study, after the outline was chosen in one that was closed."""
+    from napari_mrseg._qt.app import open_window
+
+    stage.key("outline")
+    stage.dock.layers.given_up = (
+        list(stage.dock.layers.unsaved()) if hasattr(stage.dock.layers, "given_up") else []
+    )
+    for layer in [layer for layer in stage.viewer.layers if "edited" in layer.name]:
+        with suppress(Exception):
+            stage.viewer.layers.remove(layer)
+    session = type(stage.session)(sweep=False)
+    session.load_model(None)
+    stage.viewer.close()
+    stage.session.close()
+    stage.session = session
+    stage.viewer, stage.dock = open_window(session)
+    stage.window = stage.viewer.window._qt_window
+    stage.window.resize(*stage.size)
+    stage.open(data / "BraTS2021_01478")
+    stage.picture("restart")
 
 
 def compared(stage: Stage, data: Path) -> None:
@@ -246,14 +371,17 @@ def scene(stage: Stage, data: Path) -> None:
 
 
 SCENES: tuple[Callable[[Stage, Path], None], ...] = (
-    opened, named, next_study, measured, planes, edited, wrong_folder, compared, toured, phantom, scene,
+    opened, named, next_study, measured, planes, edited, menu, asked, focused, names, wrong_folder, compared,
+    attributed, toured, phantom, restarted, scene,
 )  # fmt: skip
 
 
-def take(size: str, data: Path, out: Path) -> None:
+def take(size: str, data: Path, out: Path, only: list[str]) -> None:
     width, height = map(int, size.split("x"))
     stage = Stage((width, height), out)
     for play in SCENES:
+        if only and play.__name__ not in only:
+            continue
         try:
             play(stage, data)
         except Exception:
@@ -291,6 +419,7 @@ def main() -> None:
     taking, joining = ways.add_parser("take"), ways.add_parser("join")
     taking.add_argument("--data", type=Path, required=True)
     taking.add_argument("--size", choices=list(SIZES))
+    taking.add_argument("--only", nargs="*", default=[], help="names of scenes, in the order of SCENES")
     joining.add_argument("folders", type=Path, nargs=2)
     for way in (taking, joining):
         way.add_argument("-o", "--out", type=Path, required=True)
@@ -299,17 +428,16 @@ def main() -> None:
         join(*asked.folders, asked.out)
     elif asked.size:
         asked.out.mkdir(parents=True, exist_ok=True)
-        take(asked.size, asked.data, asked.out)
+        take(asked.size, asked.data, asked.out, asked.only)
     else:
         for size, scale in SIZES.items():
             width, height = (scale * int(n) for n in size.split("x"))
             screen = ["xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24"]
             again = [sys.executable, __file__, "take", "--data", str(asked.data), "--size", size]
-            subprocess.run(
-                [*screen, *again, "-o", str(asked.out)],
-                check=True,
-                env={**os.environ, "QT_SCALE_FACTOR": str(scale)},
-            )
+            again += ["--only", *asked.only]
+            with tempfile.TemporaryDirectory() as settings:  # what is remembered is of these pictures alone
+                own = {"QT_SCALE_FACTOR": str(scale), "XDG_CONFIG_HOME": settings}
+                subprocess.run([*screen, *again, "-o", str(asked.out)], check=True, env={**os.environ, **own})
 
 
 if __name__ == "__main__":

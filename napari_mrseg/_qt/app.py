@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ from napari_mrseg.io.watched import Watched
 from napari_mrseg.session.state import Session
 
 WIDTH, HEIGHT = 1440, 900
+_LAID_OUT = 400  # ms until a new window is laid out and drawn
+_TURN = (
+    0.0005  # seconds until a busy thread lets the window go on: each call into Qt and OpenGL may wait for it
+)
 _PATIENCE = 900.0  # seconds a screenshot waits for the final result
 
 
@@ -54,7 +60,10 @@ def launch(
         raise InputError(f"{screenshot.name}: a picture's name must end in .png or .jpg.")
     if record is not None:
         check_name(record)
-    viewer, dock = open_window(session, show=show, remembering=screenshot is None and record is None)
+    sys.setswitchinterval(_TURN)
+    by_itself = tour or screenshot is not None or record is not None
+    remembering = screenshot is None and record is None
+    viewer, dock = open_window(session, show=show, remembering=remembering, at_once=not by_itself)
     if screenshot is None:
         refused: list[str] = []
         opened: list[bool] = []
@@ -71,7 +80,7 @@ def launch(
         if live is not None:
             watched, every, depth = live
             watch(dock, watched.folder, dock.panel, every=every, depth=depth)
-        with modules_kept():
+        with modules_kept(session.study_changed if paths else session.model_changed, session.failed):
             napari.run()
         if paths and refused and not opened:
             raise InputError(refused[-1])
@@ -91,11 +100,12 @@ def launch(
 
 
 def open_window(
-    session: Session, *, show: bool = True, remembering: bool = False
+    session: Session, *, show: bool = True, remembering: bool = False, at_once: bool = False
 ) -> tuple[napari.Viewer, MrsegDock]:
     """A viewer with the dock on the right, of a size that fits the screen.
 
     ``remembering``: with the size and at the place that it had when it was closed last, which is kept when it closes.
+    ``at_once``: without waiting until it is laid out; what lies off the screen is brought in a moment later.
     """
     viewer = napari.Viewer(title="MRSeg · research use only", show=show)
     screen = QApplication.primaryScreen().availableGeometry()
@@ -108,13 +118,23 @@ def open_window(
     if remembering:
         window.restoreGeometry(QByteArray.fromBase64(remembered("place", "").encode("ascii", "ignore")))
         window.installEventFilter(Keeper(window))
+    if at_once:
+        QApplication.processEvents()  # the first frame, before a thread that reads gets in its way
+        QTimer.singleShot(_LAID_OUT, partial(_bring_in, window))
+        return viewer, dock
     _settle()
+    _bring_in(window)
+    return viewer, dock
+
+
+def _bring_in(window: Any) -> None:
+    """Let no side of the window lie off the screen."""
+    screen = QApplication.primaryScreen().availableGeometry()
     frame = window.frameGeometry()  # with the title bar, which nobody counts before it is there
     over = max(0, frame.width() - screen.width()), max(0, frame.height() - screen.height())
     if any(over) and not window.isMaximized():
         window.resize(window.width() - over[0], window.height() - over[1])
         window.move(screen.topLeft())
-    return viewer, dock
 
 
 class Keeper(QObject):
@@ -144,7 +164,7 @@ def _wait_for_final(session: Session, dock: MrsegDock) -> None:
     raise MrsegError(f"No final segmentation came within {_PATIENCE:.0f} s; try another device or model.")
 
 
-def _settle(milliseconds: int = 400) -> None:
+def _settle(milliseconds: int = _LAID_OUT) -> None:
     """Let the window lay itself out and draw."""
     _turn(milliseconds)
 

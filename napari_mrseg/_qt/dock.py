@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QCoreApplication, Signal
+from qtpy.QtCore import QCoreApplication, QTimer, Signal
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_mrseg._qt.annotations import Annotation
@@ -54,6 +54,7 @@ from napari_mrseg.study import joined
 from napari_mrseg.tasks import use_palette
 
 _docks: WeakSet[MrsegDock] = WeakSet()
+_FIRST_FRAME = 250  # ms in which the window comes up
 
 
 def dock_of(viewer: ViewerModel | None) -> MrsegDock | None:
@@ -84,7 +85,6 @@ class MrsegDock(QWidget):
         self._unstyle = follow_theme(self, viewer, DOCK)
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
-        warm_up(self.session.task)
         self.panel = Panel(self.session.task, self.overlay_style)
         QVBoxLayout(self).addWidget(self.panel)
         self.layout().setContentsMargins(0, 0, 0, 0)
@@ -144,12 +144,19 @@ class MrsegDock(QWidget):
         self._describe()
         if self.session.error:
             self.say(self.session.error)
-        self.choosing.list_devices()
         self._preferences = Preferences(self.session, self.choosing.device, self.choosing.engine)
+        self.opener.adopt(before)
+        QTimer.singleShot(_FIRST_FRAME, self._prepare)
+        _docks.add(self)
+
+    def _prepare(self) -> None:
+        """Load what takes a second and is not seen, once the window is."""
+        if self.closed:
+            return
         if self.session.model is None:
             self.later(lambda: self.session.load_model(None))
-        self.opener.adopt(before)
-        _docks.add(self)
+        self.choosing.list_devices()
+        warm_up(self.session.task)
 
     @property
     def closed(self) -> bool:

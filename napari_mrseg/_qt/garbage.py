@@ -1,10 +1,12 @@
-"""napari looks through all objects for garbage whenever layers go, for up to half a second: what keeps that short."""
+"""Looking through all objects for garbage takes half a second with napari's and torch's modules: how that is spared."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 _MANY = 100_000  # objects: the modules of napari and torch are more
 
@@ -12,25 +14,46 @@ _MANY = 100_000  # objects: the modules of napari and torch are more
 @contextmanager
 def spared() -> Iterator[None]:
     """While layers go: nothing is looked through. What became garbage meanwhile is found later."""
-    if gc.get_freeze_count() > _MANY:  # the modules are out of sight for good
-        yield
-        return
-    gc.freeze()
+    from napari._vispy import canvas  # not above: the command line begins here, before napari is loaded
+
+    napari: Any = canvas
+    before, napari.gc = napari.gc, SimpleNamespace(collect=lambda: 0)
     try:
         yield
     finally:
-        gc.unfreeze()
+        napari.gc = before
 
 
 @contextmanager
-def modules_kept() -> Iterator[None]:
-    """While a window of ours is open: modules, and what there is now, are looked through no more."""
-    ours = gc.get_freeze_count() <= _MANY
-    if ours:
-        gc.collect()
-        gc.freeze()
+def not_yet() -> Iterator[None]:
+    """While the program starts: nothing is looked through, since nearly all that is made then is kept."""
+    gc.disable()
     try:
         yield
     finally:
-        if ours:
-            gc.unfreeze()
+        gc.enable()
+
+
+@contextmanager
+def modules_kept(*ready: Any) -> Iterator[None]:
+    """While a window of ours is open: modules, and what there is now, are looked through no more.
+
+    ``ready``: signals, the first of which says that torch is loaded too. Nothing is looked through before.
+    """
+    if gc.get_freeze_count() > _MANY:
+        yield
+        return
+
+    def begin(*_: Any) -> None:
+        gc.freeze()
+        gc.enable()
+        for signal in ready:
+            signal.disconnect(begin, missing_ok=True)
+
+    for signal in ready:
+        signal.connect(begin, priority=1)  # before there is a layer, which must be found when it is garbage
+    try:
+        yield
+    finally:
+        begin()
+        gc.unfreeze()

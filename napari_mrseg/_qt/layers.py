@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
 
 from napari_mrseg._qt.about import STUDYS, layers_of_a_study
 from napari_mrseg._qt.edits import about_edit, copies_in, is_unsaved
@@ -28,7 +29,7 @@ from napari_mrseg._qt.layer_making import (
     label_colours,
     overlay_name,
 )
-from napari_mrseg._qt.one_draw import drawn_once, set_visible
+from napari_mrseg._qt.one_draw import drawn_once, set_visible, undrawn
 from napari_mrseg._qt.overlay_style import OUTLINE, OverlayStyle
 from napari_mrseg._qt.places import aim, go_to, voxel_at
 from napari_mrseg._qt.put_away import Away, look_as_before, put_away
@@ -43,6 +44,7 @@ from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, key
 
 STALE_OPACITY = 0.4  # of the chosen opacity
+_LATER = 300  # ms after a study's last layer
 
 
 class StudyLayers(KeptEdits):
@@ -114,6 +116,7 @@ class StudyLayers(KeptEdits):
             return
         if away is not None:
             self.shelf += [la for _, la in away.layers if isinstance(la, Labels) and about_edit(la)]
+        going = layers_of_a_study(self.viewer)
         self.clear()
         self._subject = "" if study is None else self.session.subject
         self._intact = None if study is None else self.session.intact
@@ -122,6 +125,18 @@ class StudyLayers(KeptEdits):
         self._whole = False
         if study is None:
             return
+        if going:
+            yield
+        with undrawn(self.viewer):
+            yield from self._add_images(study)
+        yield
+        with undrawn(self.viewer):
+            yield from self._add_rest(study)
+        # The study before: its arrays are large, and held by nothing but each other.
+        QTimer.singleShot(_LATER, gc.collect)
+
+    def _add_images(self, study: Study) -> Iterator[None]:
+        """The scans; the last that is added is the one that is seen."""
         names = list(study.images)
         middle = [(n - 1) / 2 * s for n, s in zip(study.grid.shape, study.grid.spacing, strict=True)]
         for name in reversed(names):  # napari draws the last on top
@@ -133,7 +148,11 @@ class StudyLayers(KeptEdits):
             if len(self.images) == 1:
                 go_to(self.viewer, middle)
                 aim(self.viewer)
-            yield
+            if name != names[0]:
+                yield
+
+    def _add_rest(self, study: Study) -> Iterator[None]:
+        """What lies above the scans, and is empty or hidden as yet."""
         if study.reference is not None:
             self.reference = self._add_labels(
                 study, study.reference.labels, "Reference", visible=False, source=study.reference.source
@@ -143,7 +162,7 @@ class StudyLayers(KeptEdits):
         for layer in check_layers(study):
             self._add(layer)
             yield
-        mask = study.images[names[0]].mask
+        mask = next(iter(study.images.values())).mask
         if mask is not None:
             self.brain = brain_layer(study, mask, self._subject)
             self.edits.follow(self.brain, about_edit(self.brain))
@@ -159,7 +178,6 @@ class StudyLayers(KeptEdits):
         self.viewer.layers.selection.active = self._copy or self.prediction
         show_scale(self.viewer, True)
         self._whole = True
-        gc.collect()  # the study before: its arrays are large, and held by nothing but each other
 
     def _is_here(self, study: Study | None) -> bool:
         """Whether the layers are the study's already: another one was refused before this one was put away."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
+
+from napari_mrseg._qt.reading import window_of
 
 
 @contextmanager
@@ -24,6 +26,21 @@ def drawn_once(viewer: ViewerModel, layer: Labels, shape: tuple[int, ...]) -> It
         now is not old for now, old in zip((layer.data, layer.colormap, layer.contour), before, strict=True)
     ):
         layer.refresh(extent=not same_grid)
+
+
+@contextmanager
+def undrawn(viewer: ViewerModel) -> Iterator[None]:
+    """While layers are added that are not seen yet: the canvas stays as it is, and is drawn once, afterwards."""
+    window = window_of(viewer)
+    canvas = None if window is None else viewer.window._qt_viewer.canvas.native
+    if canvas is not None:
+        canvas.setUpdatesEnabled(False)
+    try:
+        yield
+    finally:
+        if canvas is not None:
+            with suppress(RuntimeError):  # the window was closed
+                canvas.setUpdatesEnabled(True)
 
 
 def set_visible(layer: Layer, visible: bool) -> None:

@@ -11,6 +11,7 @@ from napari_mrseg._qt.bridge import TOPICS
 
 OVERLAY = frozenset({"combination", "shown", "model"})  # topics that change what the overlay is
 _PAUSE = 32  # ms, two frames: the canvas comes first
+_TURN = 10  # ms between two layers, in which the window answers and draws
 
 
 class Updates(QObject):
@@ -34,6 +35,8 @@ class Updates(QObject):
         self._steps: Iterator[None] | None = None
         self._pending: frozenset[str] = frozenset()
         self._stepper = QTimer(self)
+        self._stepper.setSingleShot(True)
+        self._stepper.setInterval(_TURN)
         self._stepper.timeout.connect(self._step)
         self._behind: frozenset[str] = frozenset()  # topics that the widgets do not show yet
         self._images_there = False  # the images behind the overlay are ahead of the widgets
@@ -58,7 +61,6 @@ class Updates(QObject):
             self._pending = frozenset(TOPICS) - {"study"}
             self._follower.stop()  # what was left to show is of the old study
             self._behind = frozenset()
-            self._stepper.start()
             self._step()  # the first at once: from now on nothing of the old study is seen
         elif self._steps is not None:
             self._pending |= topics
@@ -79,6 +81,7 @@ class Updates(QObject):
     def _step(self) -> None:
         """One layer of a new study a turn of the event loop; then everything else is brought up to date."""
         if self._steps is not None and next(self._steps, self) is not self:
+            self._stepper.start()  # after each, so that what came meanwhile is answered between two of them
             return
         self._stepper.stop()
         self._steps = None

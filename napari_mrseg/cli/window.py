@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_mrseg._qt.garbage import not_yet
 from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
@@ -76,20 +77,21 @@ def demo(
     """
     from napari_mrseg.resources import sample_study
 
-    loaded = given_model(model, task)
-    chosen = which_task(task, loaded)
-    _show(
-        [str(sample_study(chosen))],
-        chosen,
-        screenshot,
-        loaded,
-        device,
-        precision,
-        cache,
-        {},
-        tour,
-        record=record,
-    )
+    with not_yet():
+        loaded = given_model(model, task)
+        chosen = which_task(task, loaded)
+        _show(
+            [str(sample_study(chosen))],
+            chosen,
+            screenshot,
+            loaded,
+            device,
+            precision,
+            cache,
+            {},
+            tour,
+            record=record,
+        )
 
 
 @app.command()
@@ -118,20 +120,21 @@ def view(
 
     Example: mrseg view subject-01/ --engine http://localhost:8765
     """
-    remote = remote_engine(engine, token_file, certificate, model=model)
-    loaded = given_model(model, task)
-    chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
-    options = read_options(
-        chosen,
-        reference=reference,
-        no_reference=no_reference,
-        labels=labels,
-        assume_ras=assume_ras,
-        onto=onto,
-        brain=brain,
-        depth=depth,
-    )
-    _show(paths, chosen, screenshot, loaded, device, precision, cache, options.arguments(), remote=remote)
+    with not_yet():
+        remote = remote_engine(engine, token_file, certificate, model=model)
+        loaded = given_model(model, task)
+        chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)
+        options = read_options(
+            chosen,
+            reference=reference,
+            no_reference=no_reference,
+            labels=labels,
+            assume_ras=assume_ras,
+            onto=onto,
+            brain=brain,
+            depth=depth,
+        )
+        _show(paths, chosen, screenshot, loaded, device, precision, cache, options.arguments(), remote=remote)
 
 
 def show_watched(
@@ -177,8 +180,10 @@ def _show(
     session = Session(task=task, device=device, precision=precision, cache=PredictionCache(folder=cache))
     if remote is not None:
         session.set_predictor(remote)
-    else:
-        session.load_model() if model is None else session.set_model(model)
+    elif model is not None:
+        session.set_model(model)
+    elif screenshot is not None or (device, precision) != ("auto", "auto"):
+        session.load_model()  # else the window does, when it is there: it takes as long to load as the window
     if screenshot is None:
         launch(session, paths=paths, options=options, tour=tour, record=record, live=live)
     else:

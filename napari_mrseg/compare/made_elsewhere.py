@@ -14,7 +14,7 @@ from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io import formats
 from napari_mrseg.io.result_files import onto_grid, read_labels
 from napari_mrseg.io.result_names import find_results, label_files, read_combination
-from napari_mrseg.models.store import CARD
+from napari_mrseg.models.card import CARD
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 

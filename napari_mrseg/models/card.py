@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_mrseg.errors import InputError
 from napari_mrseg.tasks import TASKS, Combination, key, task_of_document
 
+CARD = "model.json"  # in a model folder
 NORMALISATIONS = (
     "robust",
     "z-score",

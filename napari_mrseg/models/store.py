@@ -21,11 +21,10 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor
 
 from napari_mrseg.errors import InputError, ModelError, UnknownModelError
-from napari_mrseg.models.card import Architecture, ModelCard, Validated
+from napari_mrseg.models.card import CARD, Architecture, ModelCard, Validated
 from napari_mrseg.models.network import OWN, Network, find_network
 from napari_mrseg.tasks import TASKS, Task, document_of, get_task
 
-CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 LARGEST_CARD = 2**20  # bytes
 LARGEST_WEIGHTS = 2**32  # bytes

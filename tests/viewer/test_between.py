@@ -57,6 +57,19 @@ def test_the_canvas_says_what_is_opened_and_cancel_brings_the_old_study_back(
     until_final(qtbot, dock)
 
 
+def test_scans_that_are_not_seen_cost_no_frame(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """The canvas is drawn again when the scan that is seen is there, and goes on drawing afterwards."""
+    counts: list[int] = []
+    dock.viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(
+        lambda _: counts.append(len(dock.layers.images)) if dock.updates.opening else None
+    )
+    dock.open([make_study(("flair", "t1", "t1ce", "t2"), case="first")])
+    until_final(qtbot, dock)
+    assert set(counts) <= {0, 4}
+    assert 4 in counts
+    assert canvas(dock).updatesEnabled()
+
+
 def test_three_planes_go_on_with_the_next_study(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
     """Opened with the planes on, the next study is in all three, and the old one when it comes back."""
     pytest.importorskip("napari_orthogonal_views")

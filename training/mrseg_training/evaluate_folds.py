@@ -11,7 +11,8 @@ from mrseg_training.measure import measuring
 from mrseg_training.selection import split_of_run
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.engine import Engine
-from napari_mrseg.models.store import CARD, Model, load_model
+from napari_mrseg.models.card import CARD
+from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.tasks import Task
 
 

@@ -1,0 +1,75 @@
+"""From the command to the first picture: what is left for later, and how the layers come."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+from psygnal import Signal
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QTimer
+from waiting import MakeStudy, until_final
+
+from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.garbage import modules_kept, not_yet, spared
+
+
+class Said:
+    """Something that is ready."""
+
+    ready = Signal()
+
+
+def test_the_window_is_built_without_torch() -> None:
+    """Its modules load no torch, which takes as long as they do; that comes on a thread, when the window is there."""
+    code = "import sys, napari_mrseg._qt.app; assert 'torch' not in sys.modules, 'torch'"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_nothing_is_looked_through_until_all_is_loaded() -> None:
+    """No garbage is looked for from the command until the signal; then what is there is out of sight, to the end."""
+    said, before = Said(), gc.get_freeze_count()
+    if before:
+        gc.unfreeze()
+    try:
+        with not_yet():
+            assert not gc.isenabled()
+            with modules_kept(said.ready):
+                assert not gc.isenabled()
+                said.ready.emit()
+                assert gc.isenabled()
+                assert gc.get_freeze_count() > 0
+                assert len(said.ready) == 0
+            assert gc.get_freeze_count() == 0
+        assert gc.isenabled()
+        with not_yet(), modules_kept(said.ready):
+            pass
+        assert gc.isenabled()
+        assert gc.get_freeze_count() == 0
+    finally:
+        if before:
+            gc.freeze()
+
+
+def test_napari_looks_for_no_garbage_while_layers_go() -> None:
+    """Its own call does nothing there, and what it needs is put back."""
+    from napari._vispy import canvas
+
+    with spared():
+        assert canvas.gc.collect() == 0
+        assert canvas.gc is not gc
+    assert canvas.gc is gc
+
+
+def test_layers_come_one_a_turn(qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy) -> None:
+    """Between two layers of a study the event loop turns: a key, a click or a frame has its time there."""
+    seen: set[int] = set()
+    ticker = QTimer(dock)
+    ticker.timeout.connect(lambda: seen.add(len(dock.viewer.layers)))
+    ticker.start(0)
+    dock.open([make_study(case="first")])
+    until_final(qtbot, dock)
+    ticker.stop()
+    assert seen >= set(range(len(dock.viewer.layers) + 1))
