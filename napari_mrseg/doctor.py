@@ -50,7 +50,8 @@ def examine() -> dict[str, Any]:
     import torch
 
     from napari_mrseg.inference.cost import seconds_on_cpu
-    from napari_mrseg.inference.device import device_names, has_bf16, resolve_precision
+    from napari_mrseg.inference.device import device_names, resolve_precision
+    from napari_mrseg.models.precision import has_bf16
     from napari_mrseg.models.store import list_models, load_model
 
     problems = []

@@ -75,13 +75,17 @@ class Brain:
 
 @lru_cache(maxsize=1)
 def network() -> Model:
-    """The bundled network, ready to run. Raises ModelError if it is damaged."""
+    """The bundled network, ready to run, in bf16 where the processor has it. Raises ModelError if it is damaged."""
     from dataclasses import replace
 
+    import torch
+
+    from napari_mrseg.models.precision import has_bf16
     from napari_mrseg.models.store import load_model
 
     model = load_model(BRAIN_MODEL)
-    return replace(model, network=model.network.for_inference())
+    kind = torch.bfloat16 if has_bf16(torch.device("cpu")) else torch.float32
+    return replace(model, network=model.network.for_inference(kind))
 
 
 def find_brain(scans: Sequence[Array], spacing: Sequence[float], model: Model | None = None) -> Brain:
@@ -146,9 +150,10 @@ def _answered(network: BrainNet, inputs: Tensor, mirrored: bool) -> tuple[Tensor
     sides = [side for b, s in zip(reversed(before), reversed(short), strict=True) for side in (b, s - b)]
     roomy = torch.nn.functional.pad(inputs, sides)
     inside = tuple(slice(b, b + n) for b, n in zip(before, inputs.shape[2:], strict=True))
-    found, there = network.found(roomy)
+    roomy = roomy.to(network.head.weight.dtype)
+    found, there = (answer.float() for answer in network.found(roomy))
     if mirrored:
-        other, too = network.found(roomy.flip(-1))
+        other, too = (answer.float() for answer in network.found(roomy.flip(-1)))
         found, there = (found + other.flip(-1)) / 2, (there + too) / 2
     return found[0, 0][inside], there[0]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from napari_mrseg.doctor import _processor, versions
-from napari_mrseg.inference.device import has_bf16
+from napari_mrseg.models.precision import has_bf16
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from functools import cache
 
 import torch
 
-from napari_mrseg.inference.device import has_bf16
 from napari_mrseg.inference.tiles import tile
 from napari_mrseg.models.network import find_network
+from napari_mrseg.models.precision import has_bf16
 from napari_mrseg.models.store import Model
 from napari_mrseg.study import Note
 

@@ -7,6 +7,7 @@ import re
 import torch
 
 from napari_mrseg.errors import DeviceError, InputError
+from napari_mrseg.models.precision import has_bf16
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -51,16 +52,6 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     return "bf16" if has_bf16(device) else "fp32"
-
-
-def has_bf16(device: torch.device) -> bool:
-    """True if the processor computes in bf16 natively (without it, bf16 on a CPU is slower than fp32)."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    if device.type != "cpu":
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def device_names() -> list[str]:

@@ -144,7 +144,7 @@ class BrainNet(Network):
             stop_if_asked(check)
         logits = _unfolded(self.head(torch.cat([F.relu(y), folded.to(y.dtype)], 1)), self.settings.regions)
         # What is learnt of presence changes nothing of the mask.
-        there: Tensor = self.presence(torch.cat([x, logits.detach().float().sigmoid()], 1))
+        there: Tensor = self.presence(torch.cat([x, logits.detach().float().sigmoid().to(x.dtype)], 1))
         return logits, there
 
 

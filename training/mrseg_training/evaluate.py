@@ -262,7 +262,7 @@ def check_all(source: Files, say: Say) -> None:
             say(Count("read", number, len(source.ids)))
     if bad:
         listed = named_together([f"{problem.subject}: {problem.message}" for problem in bad])
-        raise InputError(f"{listed} Mend or take out these subjects; nothing was measured.")
+        raise InputError(f"{listed} Fix or take out these subjects; nothing was measured.")
     survey.check(say)
 
 
