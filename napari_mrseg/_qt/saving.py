@@ -294,7 +294,7 @@ class Saver:
 
             if model is None or not found:
                 raise InputError("There is nothing to report yet; wait for a final result, then save.")
-            comparison = Comparison(study, found.values(), expected=tuple(found))
+            comparison = Comparison(study, found.values(), expected=tuple(found), card=model.card)
             document = table_document(comparison, model=model.info, versions=versions())
             return report_html(comparison, document, date=today.today().isoformat()).encode(
                 "utf-8", "replace"

@@ -22,7 +22,9 @@ from napari_mrseg.compare.columns import DICE, SECOND, Column, Kind, columns_of
 from napari_mrseg.compare.metric import METRICS, measure_all, unmeasured
 from napari_mrseg.compare.metrics import Box, bounding_box, join, region_dice
 from napari_mrseg.compare.trust import Trust, judge
+from napari_mrseg.compare.worth import sentence, worth_of_missing
 from napari_mrseg.inference.prediction import Prediction
+from napari_mrseg.models.card import ModelCard
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import Combination, Task
 
@@ -104,6 +106,8 @@ class Comparison:
         The combination whose result the others are compared with; default: all modalities that are there.
     second
         Another model's predictions, to stand beside these row by row.
+    card
+        The model's, by which is known what a scan that a combination has not would change.
 
     Raises ValueError if a prediction is of another grid shape or task.
     """
@@ -116,6 +120,7 @@ class Comparison:
         against: Combination | None = None,
         expected: Iterable[Combination] | None = None,
         second: Second | None = None,
+        card: ModelCard | None = None,
     ) -> None:
         given = predictions.values() if isinstance(predictions, Mapping) else predictions
         finals = {p.combination: p for p in given if not p.preview}
@@ -130,7 +135,7 @@ class Comparison:
         self.predictions: Mapping[Combination, Prediction] = MappingProxyType(
             {c: finals[c] for c in possible if c in finals}
         )
-        self.second = second
+        self.second, self.card = second, card
         theirs = {} if second is None else {c: p for c, p in second.predictions.items() if not p.preview}
         for prediction in (*self.predictions.values(), *theirs.values()):
             if prediction.labels.shape != study.grid.shape or prediction.task.name != self.task.name:
@@ -139,12 +144,18 @@ class Comparison:
         self._theirs = {c: _Labels(p.labels, p.box) for c, p in theirs.items()}
         self._reference = _Labels(study.reference.labels) if study.reference else None
         self._trust: dict[Combination, Trust] = {}
+        self._gains: dict[Combination, Mapping[str, str]] = {}
 
     def updated(self, predictions: Mapping[Combination, Prediction] | Iterable[Prediction]) -> Comparison:
         """A snapshot of ``predictions`` that keeps what was measured on those that are the same objects."""
         return self._keeping(
             Comparison(
-                self.study, predictions, against=self.against, expected=self.expected, second=self.second
+                self.study,
+                predictions,
+                against=self.against,
+                expected=self.expected,
+                second=self.second,
+                card=self.card,
             )
         )
 
@@ -152,7 +163,12 @@ class Comparison:
         """The same predictions, compared with another combination's result."""
         return self._keeping(
             Comparison(
-                self.study, self.predictions, against=against, expected=self.expected, second=self.second
+                self.study,
+                self.predictions,
+                against=against,
+                expected=self.expected,
+                second=self.second,
+                card=self.card,
             )
         )
 
@@ -160,7 +176,12 @@ class Comparison:
         """The same predictions, with another model's beside them."""
         return self._keeping(
             Comparison(
-                self.study, self.predictions, against=self.against, expected=self.expected, second=second
+                self.study,
+                self.predictions,
+                against=self.against,
+                expected=self.expected,
+                second=second,
+                card=self.card,
             )
         )
 
@@ -218,6 +239,16 @@ class Comparison:
     def used(self, combination: Combination) -> tuple[bool, ...]:
         """One flag per modality of the task: filled or empty dot."""
         return tuple(name in combination for name in self.task.names)
+
+    def gains(self, combination: Combination) -> Mapping[str, str]:
+        """A sentence for each modality that ``combination`` has not and that would probably change much."""
+        if self.card is None or self.task.ndim != 3:
+            return {}
+        if combination not in self._gains:
+            worths = worth_of_missing(self.card, self.task, combination)
+            told = {worth.missing: sentence(self.task, combination, worth) for worth in worths}
+            self._gains[combination] = {name: text for name, text in told.items() if text}
+        return self._gains[combination]
 
     def estimated(self, combination: Combination) -> tuple[str, ...]:
         """Names of the regions that this combination cannot show."""

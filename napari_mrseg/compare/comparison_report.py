@@ -21,17 +21,13 @@ from napari_mrseg.compare.sufficient import default_lines
 from napari_mrseg.compare.table import by_headline
 from napari_mrseg.compare.trust import EXPLANATION, MARKS, Trust
 from napari_mrseg.compare.worth import sentences, worth_of_missing
-from napari_mrseg.models.card import ModelCard
 from napari_mrseg.tasks import Combination
 
 
-def report_html(
-    comparison: Comparison, document: Mapping[str, Any], *, date: str, card: ModelCard | None = None
-) -> str:
+def report_html(comparison: Comparison, document: Mapping[str, Any], *, date: str) -> str:
     """The report as one HTML text.
 
-    ``document`` is the content of ``table.json``, whose provenance and warnings are shown. ``card``: the model's, by
-    which is said what the scans that are missing would change.
+    ``document`` is the content of ``table.json``, whose provenance and warnings are shown.
     """
     study = comparison.study
     title = f"{study.case}: what each modality adds"
@@ -46,9 +42,10 @@ def report_html(
         trust_explained=EXPLANATION,
         warnings=document["warnings"],
         doubted=_doubted(comparison),
-        short=[*_short(comparison), *_worth(comparison, card)],
+        short=[*_short(comparison), *_worth(comparison)],
         **_matrix(comparison),
         footnote=footnote(comparison),
+        gained=any(comparison.gains(c) for c in comparison.predictions),
         sheet=_sheet(comparison),
         second=_second_model(comparison),
         bars=_bars(comparison),
@@ -96,10 +93,10 @@ def _short(comparison: Comparison) -> list[str]:
     return lines + _diameters(comparison)
 
 
-def _worth(comparison: Comparison, card: ModelCard | None) -> list[str]:
+def _worth(comparison: Comparison) -> list[str]:
     """What the modalities that the study has not would change."""
-    task, present = comparison.task, comparison.study.present
-    if card is None or not card.measured:
+    task, card, present = comparison.task, comparison.card, comparison.study.present
+    if card is None or not card.measured or task.ndim != 3:
         return []
     return sentences(task, present, worth_of_missing(card, task, present))
 
@@ -130,7 +127,7 @@ def _matrix(comparison: Comparison) -> dict[str, object]:
     groups = [(kind, len(list(same))) for kind, same in groupby(columns, lambda column: column.kind)]
     rows = [
         {
-            "used": comparison.used(combination),
+            "used": _dots(comparison, combination),
             "cells": [_cell(comparison, combination, column) for column in columns],
             "trust": _mark(comparison.trust(combination)),
         }
@@ -146,6 +143,15 @@ def _matrix(comparison: Comparison) -> dict[str, object]:
             for which, title in enumerate(("average", "standard deviation"))
         ],
     }
+
+
+def _dots(comparison: Comparison, combination: Combination) -> list[dict[str, object]]:
+    """For each modality whether it was used, and if not, what it would probably change."""
+    gains = comparison.gains(combination)
+    return [
+        {"used": used, "gain": gains.get(name, "")}
+        for name, used in zip(comparison.task.names, comparison.used(combination), strict=True)
+    ]
 
 
 def _mark(trust: Trust) -> dict[str, str]:

@@ -99,21 +99,11 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
         return [UNKNOWN]
     lines, little = [], []
     for worth in worths:
-        title = task.modality(worth.missing).title
-        parts = []
-        for gain in sorted(worth.gains, key=lambda gain: -gain.mean):
-            if not _is_told(gain, worth, task, combination):
-                continue
-            region = next(region for region in task.regions if region.name == gain.region)
-            parts.append(
-                f"the Dice of the {region.title} from about {gain.now:.2f} to {gain.then:.2f} (80 % interval of the "
-                f"change {gain.low:+.2f} to {gain.high:+.2f})"
-            )
-        if parts:
-            sure = max(gain.low for gain in worth.gains if gain.mean >= LITTLE) >= 0
-            lines.append(f"{title} {'would probably' if sure else 'may'} raise {' and '.join(parts)}.")
+        told = sentence(task, combination, worth)
+        if told:
+            lines.append(told)
         else:
-            little.append(title)
+            little.append(task.modality(worth.missing).title)
     if little:
         lines.append(f"{' and '.join(little)} would probably change little.")
     subjects = max(worth.subjects for worth in worths)
@@ -121,6 +111,22 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
         f"As the model's scores on {subjects} subjects go that it had not seen; this patient may be unlike them."
     )
     return lines
+
+
+def sentence(task: Task, combination: Combination, worth: Worth) -> str:
+    """What one scan would change, e.g. "T1ce would probably raise the Dice of …"; "" where that is little."""
+    told = [gain for gain in worth.gains if _is_told(gain, worth, task, combination)]
+    if not told:
+        return ""
+    parts = []
+    for gain in sorted(told, key=lambda gain: -gain.mean):
+        region = next(region for region in task.regions if region.name == gain.region)
+        parts.append(
+            f"the Dice of the {region.title} from about {gain.now:.2f} to {gain.then:.2f} (80 % interval of the "
+            f"change {gain.low:+.2f} to {gain.high:+.2f})"
+        )
+    likely = "would probably" if max(gain.low for gain in told) >= 0 else "may"
+    return f"{task.modality(worth.missing).title} {likely} raise {' and '.join(parts)}."
 
 
 def headline(task: Task, combination: Combination, worths: Sequence[Worth]) -> str:

@@ -73,7 +73,7 @@ def write_comparison(
     with only_writer(out):
         done = list(predictions)
         extra = tuple(warnings)
-        comparison = Comparison(study, done, expected=expected)
+        comparison = Comparison(study, done, expected=expected, card=card)
         if hd95:
             for combination in comparison.predictions:
                 comparison.measure(combination)
@@ -84,7 +84,7 @@ def write_comparison(
         files: dict[str, str | bytes] = {
             TABLE_CSV: table_csv(comparison),
             TABLE_JSON: json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            REPORT: report_html(comparison, document, date=date, card=card),
+            REPORT: report_html(comparison, document, date=date),
         }
         if pdf:
             files |= case_files(study, done, date=date, versions=versions())

@@ -17,11 +17,13 @@ import pytest
 import synthetic_comparison as made
 
 from napari_mrseg.compare import write_comparison
+from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.comparison_report import report_html
 from napari_mrseg.compare.table import table_document
 from napari_mrseg.errors import Cancelled, InputError
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.io import write_results
+from napari_mrseg.models.store import load_model
 from napari_mrseg.study import Note
 
 VOID = {"meta", "img", "br", "link"}
@@ -109,6 +111,19 @@ def test_two_modalities_without_a_reference() -> None:
     assert "3 of 15 combinations: this study has no FLAIR and no T1ce" in " ".join(
         Page(report(names=("t1", "t2"))).words
     )
+
+
+def test_what_a_missing_scan_would_change_is_marked() -> None:
+    """With the model's card: a plus at the scans that would change much, and what the study's missing ones would."""
+    found = made.comparison(made.study(names=("flair", "t1", "t2")))
+    document = table_document(found)
+    assert "would probably" not in report_html(found, document, date="2026-01-02")
+    known = Comparison(found.study, found.predictions, card=load_model("compact").card)
+    text = " ".join(Page(report_html(known, document, date="2026-01-02")).words)
+    assert "T1ce would probably raise the Dice of the enhancing tumour" in text
+    assert "+" in text.split()
+    assert set(known.gains(("flair", "t1"))) == {"t1ce", "t2"}
+    assert not known.gains(("flair", "t1", "t1ce", "t2"))
 
 
 def test_nothing_found_makes_a_report() -> None:

@@ -94,13 +94,15 @@ class LiveComparison(QObject):
             against = None
         old = self.comparison
         found = self.session.predictions_of(study)
-        if old is not None and old.study is study and old.expected == self.session.combinations:
+        card = self.session.model.card if self.session.model else None
+        same = old is not None and old.study is study and old.card is card
+        if old is not None and same and old.expected == self.session.combinations:
             new = old.updated(found)
             if new.against != (against or study.present):
                 new = new.versus(against or study.present)
         else:
             expected = self.session.combinations
-            new = Comparison(study, found, against=against, expected=expected)
+            new = Comparison(study, found, against=against, expected=expected, card=card)
         second = self.second.second(study)
         new = new if second is None and new.second is None else new.beside(second)
         for combination in new.predictions:

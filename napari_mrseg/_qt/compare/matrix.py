@@ -71,6 +71,8 @@ class CellPainter(QStyledItemDelegate):
         painter.setPen(QPen(QColor(cell.ink), 1.4))
         painter.setBrush(QColor(cell.ink) if cell.dot else Qt.BrushStyle.NoBrush)
         painter.drawEllipse(box.center(), 5.0, 5.0)
+        if cell.text:
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, cell.text)
 
 
 class _Table(QTableView):

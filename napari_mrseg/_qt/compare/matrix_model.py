@@ -25,7 +25,10 @@ _LONGEST = 9  # characters of a head's second line
 
 @dataclass(frozen=True)
 class Cell:
-    """How the delegate draws a cell. ``paper`` None: the table's own. ``dot``: filled, empty, or no dot."""
+    """How the delegate draws a cell. ``paper`` None: the table's own. ``dot``: filled, empty, or no dot.
+
+    An empty dot may hold a ``text``.
+    """
 
     text: str = ""
     paper: str | None = None
@@ -190,7 +193,9 @@ class MatrixModel(QAbstractTableModel):
                     "that A is held against."
                 )
             title = self.comparison.task.modalities[section - 1].title
-            return wrapped(f"A filled dot: {title} was used. Click to sort.")
+            return wrapped(
+                f"A filled dot: {title} was used. A plus: it would probably change much. Click to sort."
+            )
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -217,7 +222,9 @@ class MatrixModel(QAbstractTableModel):
         there = combination in self.comparison.predictions
         ink = "#e8ecef" if there else "#7d868e"
         if column is None:
-            return Cell(dot=self.names[section - 1] in combination, ink=ink, mark=mark)
+            name = self.names[section - 1]
+            gains = self.comparison.gains(combination) if name not in combination else {}
+            return Cell("+" if name in gains else "", dot=name in combination, ink=ink, mark=mark)
         value = self.comparison.shown(combination, column.key)
         doubted = self.comparison.is_doubted(combination, column.key)
         text = text_of(column, value)
@@ -246,8 +253,11 @@ class MatrixModel(QAbstractTableModel):
             return f"{title}: not computed yet. Click to compute it now."
         if column is None:
             trust = self.comparison.trust(combination).headline
+            name = self.names[section - 1] if section else ""
+            gain = self.comparison.gains(combination).get(name, "")
             return (
-                f"{title}. {trust}.\nClick to show it; Ctrl+click to hold it against the row on screen (B)."
+                f"{title}. {trust}.\n{gain}{chr(10) if gain else ''}Click to show it; Ctrl+click to hold it against "
+                "the row on screen (B)."
             )
         text = text_of(column, self.comparison.shown(combination, column.key))
         lines = [f"{title}, {column.title}: {text}"]
