@@ -34,6 +34,7 @@ _PATIENCE = 300.0  # seconds
 _LARGEST = 120_000  # bytes of a picture; a larger one gets fewer colours
 _ALT = Qt.KeyboardModifier.AltModifier
 _PANES = {"panes", "panes-edit"}
+_COMPARISON = {"compare", "contact", "split"}
 
 
 class Tour:
@@ -141,9 +142,10 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.picture(
         "opened"
     )  # 5: head large, at the finding, words above it; 4: all in sight; 9: the slider says axial
-    if tour.only and set(tour.only) <= _PANES:
-        panes(tour)
-        return
+    for names, act in ((_PANES, panes), ({"tour"}, booth), (_COMPARISON, compare)):
+        if tour.only and set(tour.only) <= names:  # which need nothing of what comes before
+            act(tour)
+            return
     keys = dock.show_keys()
     tour.screen("keys")
     keys.close()
@@ -192,17 +194,22 @@ def walk(tour: Tour, paths: list[str], broken: Path) -> None:
     tour.viewer.theme = "light"
     tour.picture("light")  # 0
     tour.viewer.theme = "dark"
-    if tour.wants("compare", "contact", "split"):
+    if tour.wants(*_COMPARISON):
         compare(tour)
     if tour.wants("tour"):
-        booth = Booth(tour.viewer, dock)
-        booth.start()
-        window = tour.viewer.window._qt_window
-        window.showNormal()  # it fills the screen, which may be larger than the picture is to be
-        window.resize(*tour.size)
-        tour.until(lambda: "Found: " in booth.caption.text(), "what the tour found")
-        tour.picture("tour")
-        booth.close()
+        booth(tour)
+
+
+def booth(tour: Tour) -> None:
+    """The tour that plays by itself, when it says what was found."""
+    playing = Booth(tour.viewer, tour.dock)
+    playing.start()
+    window = tour.viewer.window._qt_window
+    window.showNormal()  # it fills the screen, which may be larger than the picture is to be
+    window.resize(*tour.size)
+    tour.until(lambda: "Found: " in playing.caption.text(), "what the tour found")
+    tour.picture("tour")
+    playing.close()
 
 
 def panes(tour: Tour) -> None:
