@@ -19,11 +19,13 @@ _ROOM = 0.94  # of the space there is
 class CameraFit:
     """Fits the camera to what the images hold, and again when canvas or plane change, until the user moves it.
 
-    ``words``: height in pixels that the words at the top of the canvas take.
+    ``words``, ``below``: height in pixels that words take at the top of the canvas and at its bottom.
     """
 
-    def __init__(self, viewer: ViewerModel, words: Callable[[], int]) -> None:
-        self._viewer, self._words = viewer, words
+    def __init__(
+        self, viewer: ViewerModel, words: Callable[[], int], below: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._viewer, self._words, self._below = viewer, words, below
         self._box: np.ndarray[Any, Any] | None = None  # world: (axis, low and high)
         self._moved_by_user = False  # the user moved the camera
         self.beside: tuple[CameraFit, ...] = ()  # other planes of the same study, which are shown as large
@@ -86,7 +88,7 @@ class CameraFit:
         if viewer.dims.ndisplay == 3:
             return (min(height, width) - letters) / float(size[shown].max()) * _ROOM
         row, column = shown
-        room = height - self._words() - letters
+        room = height - self._words() - self._below() - letters
         return float(min(room / size[row], (width - letters) / size[column])) * _ROOM
 
     def _aim(self, zoom: float) -> None:
@@ -98,7 +100,7 @@ class CameraFit:
         centre: tuple[float, ...] = tuple(middle[shown])
         if viewer.dims.ndisplay == 2:
             row, column = shown
-            centre = (0.0, middle[row] - self._words() / 2 / zoom, middle[column])
+            centre = (0.0, middle[row] - (self._words() - self._below()) / 2 / zoom, middle[column])
         self._busy = True
         try:
             viewer.scene.camera.zoom, viewer.scene.camera.center = zoom, centre

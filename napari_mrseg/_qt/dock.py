@@ -19,6 +19,7 @@ from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.choosing import Choosing
 from napari_mrseg._qt.edit_tools import Editing
 from napari_mrseg._qt.file_choices import files_of
+from napari_mrseg._qt.imagining import ImaginingView
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layer_making import warm_up
@@ -44,6 +45,7 @@ from napari_mrseg._qt.traffic_light import TrafficLight
 from napari_mrseg._qt.unsaved import guard, leave
 from napari_mrseg._qt.updates import OVERLAY, Updates
 from napari_mrseg._qt.user_settings import follow_style, remember, remembered, remembered_style
+from napari_mrseg._qt.watermark import Watermark
 from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg._qt.wiring import connect, ending
 from napari_mrseg._qt.worklist import Worklist
@@ -101,7 +103,9 @@ class MrsegDock(QWidget):
         self.result.judged = lambda: self.trusting.trust
         self.letters, self.scale_bar = OrientationLetters(viewer), ScaleBar(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
-        self.planes, self.fit = Planes(viewer), CameraFit(viewer, lambda: self.annotation.height)
+        self.watermark = Watermark(viewer, lambda: self.fit.apply())
+        self.planes = Planes(viewer)
+        self.fit = CameraFit(viewer, lambda: self.annotation.height, lambda: self.watermark.height)
         self.three_planes = ThreePlanes(
             viewer, self._planes_shown, fit=self.fit, result=self.layers.scan_and_result
         )
@@ -114,6 +118,7 @@ class MrsegDock(QWidget):
         self.measuring = Measuring(self, self.panel.lesions, self)
         self.editing = Editing(self, self.panel.edit_tools, self)
         self.ruler = Ruler(viewer, lambda: self.measuring)
+        self.imagining = ImaginingView(self, self.modalities, self.panel.imagining, self._current, self)
         self.status_line = StatusLine(viewer, self.session, self.layers)
         self.saver = Saver(self, lambda: self.measuring.measured)
         self.panel.lesions.save.connect(self.saver.save_lesions)
@@ -306,6 +311,7 @@ class MrsegDock(QWidget):
         self.opener.offer_brain()
         another = not reading and session.subject != self._subject
         if reading or another:
+            self.imagining.take_out()
             self.runbar.say_opening(reading or ("" if study is None else f"Opening {study.case} …"))
         self._note = self.panel.saved.text() if reading else self._note
         self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())
@@ -383,6 +389,7 @@ class MrsegDock(QWidget):
             self.layers.show_combination()
             self.modalities.show_combination(session.combination)
             self.modalities.show_views(self.layers.visible_images())
+            self.imagining.refresh()
         if "model" in topics:
             self.choosing.list_models()
             self.runbar.show_device(session.device, session.elsewhere)

@@ -28,6 +28,7 @@ class Host(Protocol):
     result: Result
     opener: Any  # Opener and Worklist know this protocol, so it cannot know them
     worklist: Any
+    imagining: Any
     compare_asked: Any  # a Qt signal
 
     @property
@@ -36,6 +37,8 @@ class Host(Protocol):
     def open(self, paths: Sequence[str | Path], **options: Any) -> None: ...
 
     def show_now(self) -> None: ...
+
+    def attempt(self, request: Callable[[], Any]) -> None: ...
 
     def toggle(self, name: str) -> None: ...
 

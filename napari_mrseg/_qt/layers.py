@@ -72,6 +72,7 @@ class StudyLayers(KeptEdits):
         self._whole = False  # all its layers are made
         self._colours: dict[tuple[frozenset[int], frozenset[int]], DirectLabelColormap] = {}
         self._seen: set[str] = set()  # modalities whose images the user wants to see, also while they are off
+        self.covered = False  # something imagined is seen in their place
         for layer in viewer.layers:  # of a dock that was closed: what is painted in them is still asked about
             if isinstance(layer, Labels) and about_edit(layer):
                 self.edits.follow(layer, about_edit(layer))
@@ -193,6 +194,7 @@ class StudyLayers(KeptEdits):
         there = dict(self._there())
         seen = {name for name in in_use if name in self._seen and name in there}
         seen = seen or {name for name in in_use[:1] if name in there}
+        seen = set() if self.covered else seen
         self._showing = True
         try:
             for name, layer in there.items():
@@ -268,7 +270,9 @@ class StudyLayers(KeptEdits):
 
     def scan_and_result(self) -> tuple[Image | None, Labels | None]:
         """The scan on top of those shown, and the result in front."""
-        return next((layer for _, layer in self._there() if layer.visible), None), self.front
+        there, used = self._there(), self.session.combination
+        seen = [la for name, la in there if (name in used if self.covered else la.visible)]
+        return next(iter(seen), None), self.front
 
     # -- what is in front ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
     QLabel,
+    QPushButton,
     QRadioButton,
     QSizePolicy,
     QWidget,
@@ -19,12 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_mrseg._qt.key_names import key as key_of
 from napari_mrseg._qt.key_names import key_text, with_key
-from napari_mrseg.tasks import Combination, Task
+from napari_mrseg.tasks import Combination, Modality, Task
 
 REFERENCE = "reference"
 _NONE = "— not found —"
 _CLOSED = "–"  # no study is open, so no file was looked for
 BLINK_MS = 700
+_IMAGINE = 64  # pixels of the button in the column of the views
 _BLINK = "QComboBox { background: #7a4a00; color: #fff2da; }"  # the colours of what is stale
 
 
@@ -43,10 +45,14 @@ class FileChoice:
 
 
 class ModalityList(QWidget):
-    """One row per modality: switch, key, view, file. Emits requests, changes nothing itself."""
+    """One row per modality: switch, key, view, file. Emits requests, changes nothing itself.
+
+    In place of its view, one that is not in use has a button by which it is imagined, where it can be.
+    """
 
     toggled = Signal(str)
     viewed = Signal(str)
+    imagine = Signal(str)
     assigned = Signal(str, str)  # role, file's path ("" for none)
 
     def __init__(self, task: Task, parent: QWidget | None = None) -> None:
@@ -55,6 +61,7 @@ class ModalityList(QWidget):
         self._files: tuple[FileChoice, ...] = ()
         self.checks: dict[str, QCheckBox] = {}
         self.views: dict[str, QRadioButton] = {}
+        self.imagines: dict[str, QPushButton] = {}
         self.combos: dict[str, QComboBox] = {}
         self._keys: dict[str, QLabel] = {}
         self._asked: frozenset[tuple[str, str]] = frozenset()
@@ -70,7 +77,8 @@ class ModalityList(QWidget):
             head = QLabel(text)
             head.setProperty("role", "quiet")
             grid.addWidget(head, 0, column)
-        group = QButtonGroup(self)
+        group = self._group = QButtonGroup(self)
+        grid.setColumnMinimumWidth(2, _IMAGINE)  # no row moves when a button comes
         for row, modality in enumerate(task.modalities, start=1):
             check = QCheckBox(modality.title)
             check.setProperty("role", "modality")
@@ -84,6 +92,7 @@ class ModalityList(QWidget):
             grid.addWidget(check, row, 0)
             grid.addWidget(key, row, 1)
             grid.addWidget(view, row, 2, Qt.AlignmentFlag.AlignHCenter)
+            grid.addWidget(self._imagine(modality), row, 2)
             grid.addWidget(self._combo(modality.name), row, 3)
             self.checks[modality.name], self.views[modality.name] = check, view
             self._keys[modality.name] = key
@@ -131,14 +140,36 @@ class ModalityList(QWidget):
         for combo in self.combos.values():
             combo.setStyleSheet("")
 
+    def _imagine(self, modality: Modality) -> QPushButton:
+        button = self.imagines[modality.name] = QPushButton("imagine")
+        button.setProperty("role", "imagine")
+        button.setCheckable(True)
+        button.setFixedWidth(_IMAGINE)
+        button.setAccessibleName(f"Imagine {modality.title}")
+        button.setToolTip(
+            with_key(f"What a network imagines {modality.title} to look like, from the scans in use", "imagine")
+        )
+        button.setVisible(False)
+        button.clicked.connect(lambda _: self.imagine.emit(modality.name))
+        return button
+
+    def show_imagining(self, choices: Combination, target: str | None) -> None:
+        """Which modalities can be imagined, and which one is."""
+        for name, button in self.imagines.items():
+            button.setVisible(name in choices)
+            button.setChecked(name == target)
+            self.views[name].setVisible(name not in choices)
+
     def show_combination(self, combination: Combination) -> None:
         for name, check in self.checks.items():
             check.setChecked(name in combination)
 
     def show_views(self, visible: Sequence[str]) -> None:
         """Mark the image on screen; ``visible`` modalities, of which the first counts."""
+        self._group.setExclusive(bool(visible))  # else the last one stays marked while none is on screen
         for name, view in self.views.items():
             view.setChecked(bool(visible) and name == visible[0])
+        self._group.setExclusive(True)
 
     def _combo(self, role: str) -> QComboBox:
         combo = QComboBox()

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_mrseg._qt.annotations import shortened
 from napari_mrseg._qt.brain_choice import BrainChoice
 from napari_mrseg._qt.edit_panel import EditPanel
+from napari_mrseg._qt.imagining_panel import ImaginingPanel
 from napari_mrseg._qt.in_sight import Scroll
 from napari_mrseg._qt.key_names import with_key
 from napari_mrseg._qt.legend import Legend
@@ -139,6 +140,7 @@ class Panel(QWidget):
         self.lesions.setVisible(False)
         self.measure_button.toggled.connect(self.lesions.setVisible)
         self.listed = make_panels(task)
+        self.imagining = ImaginingPanel(task)
         self.modalities, self.legend, self.runbar = ModalityList(task), Legend(task, overlay_style), RunBar()
         asked = (
             self.notes,
@@ -216,6 +218,7 @@ class Panel(QWidget):
         column.setContentsMargins(6, 0, 3, 2)
         column.setSpacing(5)
         column.addWidget(self.modalities)
+        column.addWidget(self.imagining)
         column.addWidget(self.legend.drawn)
         column.addWidget(self.edit_tools)
         column.addLayout(_row(self.compare_button, self.beside_button))

@@ -46,6 +46,10 @@ DOCK = """
 #MrsegDock QLabel[role="banner"][state="stale"] { background: #7a4a00; color: #fff2da; }
 #MrsegDock QLabel[role="banner"][state="edited"] { background: #4b2e63; color: #f3e6ff; }
 #MrsegDock QLabel[role="error"] { padding: 7px 9px; border-radius: 5px; background: #7d1f2a; color: #ffe9ec; }
+#MrsegDock QLabel[role="imagined"] { font-size: 12px; padding: 3px 7px; border-radius: 5px;
+    background: #c2157c; color: #ffffff; }
+#MrsegDock QPushButton[role="imagine"] { font-size: 12px; padding: 2px 0px; }
+#MrsegDock QPushButton[role="imagine"]:checked { background: #c2157c; }
 #MrsegDock QLabel[role="note"] { font-size: 11px; color: $note; }
 #MrsegDock QPushButton, #MrsegDock QToolButton {
     padding: 5px 5px; border-radius: 4px; background: $button; color: $on_button; }

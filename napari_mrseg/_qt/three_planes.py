@@ -23,6 +23,7 @@ from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.orientation import OrientationLetters
 from napari_mrseg._qt.reading_volume import Shown, VolumePane
 from napari_mrseg._qt.scale_bar import ScaleBar
+from napari_mrseg._qt.watermark import Watermark
 from napari_mrseg._qt.window_level import WindowLevel
 from napari_mrseg.errors import InputError
 
@@ -240,7 +241,8 @@ class _Plane:
     def __init__(self, main: ViewerModel, model: ViewerModel, pick: Callable[..., Any]) -> None:
         self.model, self._main = model, main
         self._images: list[Image] = []
-        self.letters, self.fit = OrientationLetters(self.model), CameraFit(self.model, lambda: 0)
+        self.letters, self.watermark = OrientationLetters(self.model), Watermark(self.model, lambda: self.fit.apply())
+        self.fit = CameraFit(self.model, lambda: 0, lambda: self.watermark.height)
         self.scale_bar = ScaleBar(self.model)
         self.window_level = WindowLevel(self.model, lambda: reversed(self._images))
         self.model.canvas.overlays.scale_bar.visible = True
@@ -255,7 +257,7 @@ class _Plane:
             self.fit.follow(self._images[0])
 
     def close(self) -> None:
-        for part in (self.letters, self.fit, self.scale_bar, self.window_level):
+        for part in (self.letters, self.watermark, self.fit, self.scale_bar, self.window_level):
             with suppress(RuntimeError, ValueError):  # its canvas went with the window
                 part.close()
 

@@ -80,6 +80,8 @@ def ending(dock: Any, ended: list[bool]) -> Callable[[], None]:
         dock.measuring,
         dock.editing,
         dock.status_line,
+        dock.imagining,
+        dock.watermark,
     )
     banner = dock.opening_banner
 
