@@ -44,7 +44,12 @@ class ImaginingView(QObject):
     _failed = Signal(str)
 
     def __init__(
-        self, dock: Host, modalities: ModalityList, panel: ImaginingPanel, ready: Callable[[], bool], parent: QObject
+        self,
+        dock: Host,
+        modalities: ModalityList,
+        panel: ImaginingPanel,
+        ready: Callable[[], bool],
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._dock, self._modalities, self.panel, self._ready = dock, modalities, panel, ready
@@ -149,7 +154,9 @@ class ImaginingView(QObject):
             if not percent:
                 return
             title = pictures.study.task.modality(pictures.imagined.target).title
-            self.real = self._add(pictures, pictures.real, f"{title} as taken (off)", "", contrast_limits=LIMITS)
+            self.real = self._add(
+                pictures, pictures.real, f"{title} as taken (off)", "", contrast_limits=LIMITS
+            )
         self._place(self.real, pictures, pictures.real, "")
         if percent and self.real.opacity != percent / 100:
             self.real.opacity = percent / 100

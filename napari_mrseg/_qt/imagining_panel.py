@@ -34,7 +34,9 @@ class ImaginingPanel(QWidget):
         self.blend.valueChanged.connect(self.blended)
         self.minus = QPushButton("Difference")
         self.minus.setCheckable(True)
-        self.minus.setToolTip("Imagined minus real: orange where the imagined one is brighter, blue where darker")
+        self.minus.setToolTip(
+            "Imagined minus real: orange where the imagined one is brighter, blue where darker"
+        )
         self.minus.toggled.connect(self.difference)
         self.likeness = ElidedLabel("quiet")
         self.veil = QCheckBox("Veil")
@@ -54,10 +56,11 @@ class ImaginingPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for widget in (self.title, self.made, self._compared, self.likeness):
+        for widget in (self.title, self._compared, self.likeness):
             column.addWidget(widget)
         column.addLayout(veiled)
         column.addWidget(self.agent)
+        column.addWidget(self.made)
         self.setVisible(False)
 
     def show_pictures(self, target: str | None, pictures: Pictures | None, *, real: bool) -> None:
@@ -83,7 +86,9 @@ class ImaginingPanel(QWidget):
             made = f"{imagined.device} {imagined.precision}, {imagined.seconds:.1f} s"
             self.made.setText(f"{model_name(imagined.model)} · {made}")
             likeness = pictures.likeness
-            found = {} if likeness is None else {"brain": likeness["brain"], whole.name: likeness.get("tumour")}
+            found = (
+                {} if likeness is None else {"brain": likeness["brain"], whole.name: likeness.get("tumour")}
+            )
             values = [f"{name} {one.psnr:.1f} dB, {one.ssim:.2f}" for name, one in found.items() if one]
             self.likeness.setText(f"PSNR, SSIM: {' · '.join(values)}" if values else "comparing …")
             self.likeness.setToolTip(

@@ -79,7 +79,9 @@ def shortcuts(dock: Host) -> tuple[Shortcut, ...]:
         Shortcut(key("previous_study"), "Previous study of the worklist", partial(dock.worklist.step, -1)),
         Shortcut(key("sample"), "Open the sample that comes with the plugin", panel.sample_button.click),
         Shortcut(key("next_view"), "Next scan behind the segmentation", dock.next_view),
-        Shortcut(key("imagine"), "Next modality that is off or absent imagined, or none", dock.imagining.next),
+        Shortcut(
+            key("imagine"), "Next modality that is off or absent imagined, or none", dock.imagining.next
+        ),
         Shortcut(key("info"), "About the model", dock.runbar.info.emit),
         Shortcut(key("model"), "Choose a model", dock.runbar.models.showPopup),
         Shortcut(key("device"), "Choose the device", dock.runbar.devices.showPopup),

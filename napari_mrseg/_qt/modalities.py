@@ -147,7 +147,9 @@ class ModalityList(QWidget):
         button.setFixedWidth(_IMAGINE)
         button.setAccessibleName(f"Imagine {modality.title}")
         button.setToolTip(
-            with_key(f"What a network imagines {modality.title} to look like, from the scans in use", "imagine")
+            with_key(
+                f"What a network imagines {modality.title} to look like, from the scans in use", "imagine"
+            )
         )
         button.setVisible(False)
         button.clicked.connect(lambda _: self.imagine.emit(modality.name))

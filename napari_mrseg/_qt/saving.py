@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
 
 from napari_mrseg._qt.edits import about_edit, edited_name, mark_saved
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_mrseg.inference.prediction import Prediction
     from napari_mrseg.study import Study
     from napari_mrseg.tasks import Region
+
+IMAGINED = "Imagined scan …"
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,27 @@ class Saver:
             ("Report as HTML …", "All computed combinations side by side, in one file", self.save_html),
             None,
             ("Everything …", "All of the above that there is", self.save_everything),
+            None,
+            (
+                IMAGINED,
+                "What is imagined now and its interval; name and header say that it is no scan",
+                self.save_imagined,
+            ),
         ]
         for row in rows:
             if row is None:
                 menu.addSeparator()
                 continue
             text, tip, slot = row
-            if task.ndim == 2 and slot in (self.save_seg, self.save_lesions):
+            if task.ndim == 2 and slot in (self.save_seg, self.save_lesions, self.save_imagined):
                 continue
             action = menu.addAction(text)
             action.setToolTip(tip)
             action.triggered.connect(lambda _=False, act=slot: act())
             if slot == self.save_seg:
                 menu.aboutToShow.connect(lambda action=action: action.setEnabled(self._is_dicom()))
+            if slot == self.save_imagined:
+                menu.aboutToShow.connect(lambda action=action: self._name_imagined(action))
         return menu
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -186,6 +197,33 @@ class Saver:
             parts.append(self._lesions(front))
         parts += [self._pdf(front), self._html(front.study)]
         self._into(parts, done=None if copy is None else lambda: mark_saved(copy, labels))
+
+    def save_imagined(self) -> None:
+        from napari_mrseg.io.imagined import files_of_imagined, imagined_file, write_imagined
+
+        pictures = self._dock.imagining.core.shown
+        if pictures is None:
+            self._dock.say(
+                "Nothing is imagined yet; press “imagine” beside a modality that is off, then save."
+            )
+            return
+        imagined, found = pictures.imagined, pictures.likeness or {}
+        like = {imagined.target: {"brain": found["brain"].rounded}} if "brain" in found else {}
+        self._into(
+            [
+                _Part(
+                    files_of_imagined([imagined]),
+                    lambda folder, there: write_imagined([imagined], folder, likeness=like, overwrite=there),
+                    f"{imagined_file(imagined)}, which is not a scan,",
+                )
+            ],
+            title=f"Save {imagined.mark} into this folder",
+        )
+
+    def _name_imagined(self, action: QAction) -> None:
+        pictures = self._dock.imagining.core.shown
+        action.setEnabled(pictures is not None)
+        action.setText(IMAGINED if pictures is None else f"{pictures.imagined.title} …")
 
     # -- what is written ----------------------------------------------------------------------------------
 

@@ -190,6 +190,14 @@ class _Pane(QWidget):
         lines = in_lines([*parts, RESEARCH_USE], float(self.model.canvas.size[1]) - 32)
         self.words.text, self._spacer.text = "\n".join(lines), "\n".join([" "] * len(lines))
 
+    def choose(self, scan: str, result: Result) -> None:
+        """Show ``scan`` and ``result``, of those that are offered."""
+        self.scan.setCurrentIndex(self.scan.findData(scan))
+        self.result.setCurrentIndex(
+            next(i for i in range(self.result.count()) if self.result.itemData(i) == result)
+        )
+        self.refresh()
+
     def _clear(self) -> None:
         if self.model.layers:
             with spared():

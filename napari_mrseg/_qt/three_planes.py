@@ -241,7 +241,10 @@ class _Plane:
     def __init__(self, main: ViewerModel, model: ViewerModel, pick: Callable[..., Any]) -> None:
         self.model, self._main = model, main
         self._images: list[Image] = []
-        self.letters, self.watermark = OrientationLetters(self.model), Watermark(self.model, lambda: self.fit.apply())
+        self.letters, self.watermark = (
+            OrientationLetters(self.model),
+            Watermark(self.model, lambda: self.fit.apply()),
+        )
         self.fit = CameraFit(self.model, lambda: 0, lambda: self.watermark.height)
         self.scale_bar = ScaleBar(self.model)
         self.window_level = WindowLevel(self.model, lambda: reversed(self._images))

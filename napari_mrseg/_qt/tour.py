@@ -95,6 +95,7 @@ class Tour(QObject):
         self._touched = 0.0
         self._full = False  # the window is as the tour made it
         self._folded = False  # napari's lists were there before
+        self._beside = False  # the tour put an imagined scan beside the real one
         self.strip = _Strip(viewer.window._qt_window)
         self.caption = self.strip.words
         self._timer = QTimer(self)
@@ -204,6 +205,7 @@ class Tour(QObject):
         def use(combination: Combination) -> Callable[[], None]:
             def act() -> None:
                 hide_comparison(self._viewer)
+                self._end_imagining()
                 dock.attempt(lambda: session.use(combination))
                 dock.overlay_style.visible = True
 
@@ -228,9 +230,11 @@ class Tour(QObject):
             )
         for name in present:
             yield Scene(f"Or only {titles(task, (name,))} was taken:", use((name,)), there, self._found)
+        yield from self._imagined(present, there)
         every = len(task.combinations(present)) if present else 0
 
         def compare() -> None:
+            self._end_imagining()
             session.use(present)
             bench = open_comparison(self._viewer)
             bench.tabs.setCurrentIndex(1)
@@ -244,6 +248,51 @@ class Tour(QObject):
             there,
             self._found,
         )
+
+    def _imagined(self, present: Combination, there: Callable[[], bool]) -> Iterator[Scene]:
+        """T1 without agent as imagined from the others, beside the real one; nothing where there is none."""
+        session, dock = self._dock.session, self._dock
+        core = dock.imagining.core
+        plain = [
+            m for m in session.task.modalities if m.weighting == "T1" and not m.agent and m.name in present
+        ]
+        if not plain or len(present) == 1:
+            return
+        name, title = plain[0].name, plain[0].title
+
+        def act() -> None:
+            hide_comparison(self._viewer)
+            session.use(tuple(n for n in present if n != name))
+            if core.target != name:
+                dock.imagining.choose(name)
+            dock.overlay_style.visible = False
+            if not dock.beside.shown:
+                dock.show_beside()
+            self._beside = True
+            if dock.beside.pane is not None:
+                dock.beside.pane.choose(name, "")
+
+        def ready() -> bool:
+            return there() and not core.busy and core.shown is not None and core.shown.likeness is not None
+
+        def found() -> str:
+            likeness = None if core.shown is None else core.shown.likeness
+            if not likeness or "brain" not in likeness:
+                return ""
+            return f"Found: PSNR {likeness['brain'].psnr:.1f} dB in the brain; the higher, the more alike."
+
+        yield Scene(
+            f"{title} as a network imagines it from the others, and as it was taken:", act, ready, found
+        )
+
+    def _end_imagining(self) -> None:
+        if not self._beside:
+            return
+        self._beside = False
+        self._dock.imagining.core.choose(None)
+        self._dock.imagining.refresh()
+        if self._dock.beside.shown:
+            self._dock.show_beside()
 
     def _found(self) -> str:
         """How much, beside how much with all scans; what of it is not to be believed."""

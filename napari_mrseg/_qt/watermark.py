@@ -22,7 +22,7 @@ _NAME = "mrseg-watermark"
 _POINTS = ((240, 6), (300, 7), (420, 9))  # in canvases lower or narrower than so many pixels
 _USUAL = 12
 _LINE, _LETTER = 1.75, 1.05  # pixels of a line's height, and of a letter's width, for each point
-_ROOM = 24  # pixels that the words leave free at the sides
+_FREE, _SHARE = 340, 0.62  # pixels beside the words, for the scale bar; part of a small canvas that they take
 _FRAME = 4.0  # pixels
 
 
@@ -33,7 +33,7 @@ def mark_of(layer: Layer) -> str:
 
 
 class Watermark:
-    """Writes the marks of all visible layers of ``viewer`` above the letter at the bottom of its canvas, and frames them.
+    """Writes the marks of all visible layers of ``viewer`` at the bottom of its canvas, and frames the layers.
 
     ``changed``: called when it takes more room, or less.
     """
@@ -73,7 +73,7 @@ class Watermark:
         height, width = (float(v) for v in self._viewer.canvas.size)
         small = min(height, width)
         points = next((size for low, size in _POINTS if 0 < small < low), _USUAL)
-        most = max(16, int((width - _ROOM) / (_LETTER * points)))
+        most = max(16, int(max(width - _FREE, _SHARE * width) / (_LETTER * points)))
         text = "\n".join(line for mark in marks for line in textwrap.wrap(mark, most))
         overlay, before = self._overlay, self.height
         if overlay.font_size != points:

@@ -105,8 +105,7 @@ def imagine(
         made,
         out,
         likeness={
-            target: {part: {"psnr": round(v.psnr, 2), "ssim": round(v.ssim, 4)} for part, v in found.items()}
-            for target, found in compared.items()
+            target: {part: one.rounded for part, one in found.items()} for target, found in compared.items()
         },
         overwrite=overwrite,
     )

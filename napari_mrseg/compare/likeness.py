@@ -30,6 +30,11 @@ class Likeness:
     psnr: float
     ssim: float
 
+    @property
+    def rounded(self) -> dict[str, float]:
+        """As it is written into files."""
+        return {"psnr": round(self.psnr, 2), "ssim": round(self.ssim, 4)}
+
 
 def likeness_to_real(imaginer: Imaginer, study: Study, imagined: Imagined) -> dict[str, Likeness]:
     """How like the real scan of ``study`` it is, over the "brain" and, where the study has a reference, the "tumour".

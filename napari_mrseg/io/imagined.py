@@ -32,6 +32,12 @@ def imagined_file(imagined: Imagined, part: str = "") -> str:
     return f"{case}_{IMAGINED}-{imagined.target}_from_{key(imagined.given)}{part}.nii.gz"
 
 
+def files_of_imagined(imagined: Sequence[Imagined]) -> tuple[str, ...]:
+    """Names of all that :func:`write_imagined` writes; the last one is the list of the others."""
+    names = [imagined_file(one, part) for one in imagined for part in PARTS]
+    return (*names, f"{in_file_name(imagined[0].case)}_{IMAGINE}")
+
+
 def write_imagined(
     imagined: Sequence[Imagined],
     out: str | os.PathLike[str],
@@ -49,8 +55,7 @@ def write_imagined(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out.name} is a file; give a folder to write into.")
     first = imagined[0]
-    listing = f"{in_file_name(first.case)}_{IMAGINE}"
-    names = [imagined_file(one, part) for one in imagined for part in PARTS]
+    *names, listing = files_of_imagined(imagined)
     there = [name for name in [*names, listing] if (out / name).exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")

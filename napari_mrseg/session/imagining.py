@@ -131,6 +131,7 @@ class Imagining:
             session.combination_changed,
             session.shown_changed,
             session.model_changed,
+            session.running_changed,
         )
 
     @property
@@ -198,14 +199,24 @@ class Imagining:
         with self._wake:
             if self._closed:
                 return
-            subject = session.subject
+            subject, before = session.subject, self.target
             if subject != self._subject:
                 self._subject = subject
                 self.target = self.shown = None
                 self._kept.clear()
             if self.target is not None and self.target in session.combination:
                 self.target = None
-        self._ask()
+            idle = before is None and self.shown is None and self._request is None
+            if self.choices and session.shown is not None and session.running is None:
+                self._begin()
+        if not idle:
+            self._ask()
+
+    def _begin(self) -> None:
+        """Start the thread, which loads the network: ahead of the first request, while nothing else is computed."""
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name="mrseg-imagine", daemon=True)
+            self._thread.start()
 
     def _ask(self) -> None:
         """Take up what is to be imagined now, unless that is done or under way."""
@@ -226,15 +237,15 @@ class Imagining:
                 ):
                     return
                 self._number, self._request = request.number, request
-                if self._thread is None:
-                    self._thread = Thread(target=self._serve, name="mrseg-imagine", daemon=True)
-                    self._thread.start()
+                self._begin()
                 self._wake.notify_all()
         self.changed.emit()
 
     # -- on the thread ------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        with suppress(Exception):  # it is said when something is asked for
+            self._ready()
         while self._serve_next():
             pass  # between two requests nothing here holds the study of the last one
 
@@ -358,9 +369,7 @@ def _drawn(array: Array, inside: Mask) -> Array:
     return np.where(inside, np.maximum(array, LIMITS[0]), LIMITS[0]).astype(np.float32)
 
 
-def _likeness(
-    request: _Request, imagined: Imagined, real: Array, taken: Mask
-) -> Mapping[str, Likeness]:
+def _likeness(request: _Request, imagined: Imagined, real: Array, taken: Mask) -> Mapping[str, Likeness]:
     from napari_mrseg.compare.likeness import likeness
     from napari_mrseg.compare.metrics import region_mask
 
