@@ -12,6 +12,7 @@ import numpy as np
 from tiny import study
 
 from napari_mrseg.errors import InputError
+from napari_mrseg.inference.imagining import Imagined
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.store import Model
 from napari_mrseg.study import Note, Study
@@ -121,3 +122,57 @@ class Quick:
             0.01,
             digest=digest,
         )
+
+
+class Dreamer:
+    """In place of the network that imagines: the mean of the given scans. ``asked``: what it was asked for.
+
+    ``pause``: called once before it begins and once before it ends.
+    """
+
+    device, precision = "cpu", "fp32"
+
+    def __init__(
+        self, model: Model, pause: Callable[[], object] = lambda: None, *, doubt: float = 1.0
+    ) -> None:
+        self.model, self.pause, self.doubt = model, pause, doubt
+        self.asked: list[tuple[str, Combination]] = []
+
+    def __call__(self, *, device: str, precision: str) -> Dreamer:
+        return self
+
+    def imagine(
+        self, study: Study, target: str, given: Iterable[str], *, check: Callable[[], None] = lambda: None
+    ) -> Imagined:
+        used = tuple(given)
+        self.asked.append((target, used))
+        self.pause()
+        check()
+        middle = np.mean([self.real(study, name) for name in used], axis=0, dtype=np.float32)
+        inside = np.any([self.shown(study, name) for name in used], axis=0)
+        self.pause()
+        check()
+        return Imagined(
+            task=study.task,
+            case=study.case,
+            target=target,
+            given=used,
+            middle=middle,
+            low=middle - self.doubt,
+            high=middle + self.doubt,
+            inside=inside,
+            model=self.model.info,
+            device="cpu",
+            precision="fp32",
+            seconds=0.01,
+            source=study.images[used[0]].source,
+        )
+
+    def real(self, study: Study, name: str) -> Any:
+        """In units of the imagined ones."""
+        data = study.images[name].data
+        return np.where(data != 0, (data - 300) / 40, 0).astype(np.float32)
+
+    def shown(self, study: Study, name: str) -> Any:
+        """Where the scan shows something."""
+        return study.images[name].data != 0

@@ -100,6 +100,8 @@ class Recorder(QObject):
             self._wrong(f"the run bar says {dock.runbar.stage.text()!r} under {title!r}")
         if dock.banner.property("state") == "final" and not numbers and dock.layers.copy is None:
             self._wrong(f"final without a size under {title!r}")
+        if opening and (dock.watermark.text or not dock.panel.imagining.isHidden()):
+            self._wrong(f"something is imagined under {title!r}")
         for layer in dock.viewer.layers:
             case = about_of(layer).get("case")
             if belongs(layer) and (opening or case not in (None, name)):

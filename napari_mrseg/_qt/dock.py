@@ -198,6 +198,7 @@ class MrsegDock(QWidget):
 
     def next_view(self) -> None:
         """The next of the scans in use behind the segmentation."""
+        self.imagining.stop()
         seen, in_use = self.layers.visible_images(), self.session.combination
         if in_use:
             at = in_use.index(seen[0]) + 1 if seen and seen[0] in in_use else 0

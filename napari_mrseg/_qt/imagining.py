@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, Qt, Signal
 
@@ -57,13 +57,14 @@ class ImaginingView(QObject):
         self.layer: Image | None = None
         self.real: Image | None = None
         self.veil: Image | None = None
+        self.drawn: Pictures | None = None  # what the layers show
         self._moving = False  # while we put layers in and out ourselves
         self._noted.connect(self.refresh, Qt.ConnectionType.QueuedConnection)
         self._failed.connect(dock.say, Qt.ConnectionType.QueuedConnection)
         self.core.changed.connect(self._note)
         self.core.failed.connect(self._note_failure)
         modalities.imagine.connect(self.choose)
-        modalities.viewed.connect(lambda _: self.core.choose(None))
+        modalities.viewed.connect(lambda _: self.stop())
         panel.blended.connect(lambda _: self.refresh())
         panel.difference.connect(lambda _: self.refresh())
         panel.veiled.connect(lambda _: self.refresh())
@@ -87,6 +88,12 @@ class ImaginingView(QObject):
         """The next that can be imagined, or none after the last."""
         self._dock.attempt(self.core.next)
         self.refresh()
+
+    def stop(self) -> None:
+        """Imagine nothing any more: a scan is to be seen."""
+        if self.core.target is not None:
+            self.core.choose(None)
+            self.refresh()
 
     def _note(self) -> None:
         self._noted.emit()  # from any thread
@@ -120,7 +127,7 @@ class ImaginingView(QObject):
             with spared(), self._quietly(), viewer.layers.batched_update():
                 for one in ours:
                     viewer.layers.remove(one)
-        self.layer = self.real = self.veil = None
+        self.layer = self.real = self.veil = self.drawn = None
         self._cover()
 
     def _draw(self, pictures: Pictures) -> None:
@@ -143,6 +150,7 @@ class ImaginingView(QObject):
             self.layer.name = name  # last: the mark on the canvas is read anew
         self._draw_real(pictures, 0 if minus else panel.blend.value())
         self._draw_veil(pictures)
+        self.drawn = pictures
         self._cover()
 
     def _draw_real(self, pictures: Pictures, percent: int) -> None:
@@ -230,12 +238,6 @@ class ImaginingView(QObject):
             yield
         finally:
             self._moving = before
-
-
-def layers_of(view: ImaginingView) -> list[Layer]:
-    """Those in the window, from below."""
-    ours = (view.layer, view.real, view.veil)
-    return [layer for layer in view._dock.viewer.layers if any(layer is one for one in ours)]
 
 
 def _corner(pictures: Pictures) -> tuple[float, ...]:

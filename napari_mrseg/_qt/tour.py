@@ -289,8 +289,7 @@ class Tour(QObject):
         if not self._beside:
             return
         self._beside = False
-        self._dock.imagining.core.choose(None)
-        self._dock.imagining.refresh()
+        self._dock.imagining.stop()
         if self._dock.beside.shown:
             self._dock.show_beside()
 

@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """An imagined scan, cut out around the brain, to draw. Arrays are (i, p, l), all of one shape.
+    """An imagined scan, cut out around the brain, to draw. Arrays are (i, p, l), read-only and all of one shape.
 
     Attributes
     ----------
@@ -61,6 +61,11 @@ class Pictures:
     real: Array | None = None
     difference: Array | None = None
     likeness: Mapping[str, Likeness] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.middle, self.unsure, self.real, self.difference):
+            if array is not None:
+                array.setflags(write=False)
 
     @property
     def unsure_share(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from quick import BROKEN, NAMES, Quick, Reading, studies
+from quick import BROKEN, NAMES, Dreamer, Quick, Reading, studies
 from recorder import Recorder, sizes_on_screen
 from waiting import PATIENCE, Asked, MakeStudy, until_error, until_final
 
@@ -48,6 +49,7 @@ def swift(
     session = Session(device="cpu")
     session.set_predictor(Quick(tiny, pause))
     dock = MrsegDock(ViewerModel(), session)
+    dock.imagining.core._make = Dreamer(tiny, lambda: time.sleep(pause()))
     qtbot.addWidget(dock)
     dock.show()
     yield dock
@@ -78,7 +80,7 @@ def test_no_frame_shows_two_studies(
     asked: Asked,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Switched at random moments, running, sweeping, editing, opening, refused, cancelled: no name, number, note or
+    """Switched at random moments, running, sweeping, editing, imagining, opening, refused, cancelled: no name, number, note or
     layer of another study in any frame, and from the moment of asking none of the old."""
     dock = swift
     shapes = {one.grid.shape: name for name, one in studies().items()}
@@ -93,7 +95,9 @@ def test_no_frame_shows_two_studies(
     monkeypatch.setattr(metrics, "sizes", noted)
     name, session = "", dock.session
     for number in range(SWITCHES):
-        what = chance.choice(("at once", "opening", "running", "editing", "settled", "cancel", "refused"))
+        what = chance.choice(
+            ("at once", "opening", "running", "editing", "settled", "cancel", "refused", "imagining")
+        )
         name = BROKEN if what == "refused" else chance.choice([n for n in NAMES if n != name])
         ask_for(dock, recorder, name, may_return=what in ("refused", "cancel"))
         if what == "cancel":
@@ -104,8 +108,13 @@ def test_no_frame_shows_two_studies(
             qtbot.waitUntil(
                 lambda: session.running is not None or session.shown is not None, timeout=PATIENCE
             )
-        elif what in ("editing", "settled"):
+        elif what in ("editing", "settled", "imagining"):
             shown(qtbot, dock, name)
+            if what == "imagining":
+                if "t1ce" in session.combination:
+                    dock.toggle("t1ce")
+                dock.imagining.choose(chance.choice(("t1", "t1ce")))
+                qtbot.wait(chance.choice((0, 5, 50, 200)))
             if what == "editing":
                 copy = dock.layers.edit_copy()
                 copy.paint(tuple(n // 2 for n in copy.data.shape), 1 + number % 3)
