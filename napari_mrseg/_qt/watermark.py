@@ -39,7 +39,8 @@ class Watermark:
     """
 
     def __init__(self, viewer: ViewerModel, changed: Callable[[], None] = lambda: None) -> None:
-        self._viewer, self._changed = viewer, changed
+        self._viewer = viewer
+        self._changed: Callable[[], None] = lambda: None
         self._layers: list[Layer] = []
         self._overlay = TextOverlay(
             position="bottom_center",
@@ -55,6 +56,7 @@ class Watermark:
         for layer in viewer.layers:
             self._follow(layer)
         self.refresh()
+        self._changed = changed  # from now on
 
     @property
     def text(self) -> str:
