@@ -22,7 +22,8 @@ from napari_mrseg.session.state import Session
 def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     qtbot: QtBot, session: Session, window: Viewer, make_study: MakeStudy
 ) -> None:
-    """Every modality alone and left out, and all combinations, each page with what was found; a key or click stops it.
+    """Every modality alone and left out, T1 imagined beside the real one, and all combinations, each page with what was
+    found; a key or click stops it.
 
     It fills the screen without menus, and its words lie on no picture; Esc gives the window back.
     """
@@ -34,6 +35,7 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     until_final(qtbot, dock)
     tour = Tour(viewer, dock, hold_s=0.05, idle_s=1.0)
     said: list[str] = []
+    marks: set[str] = set()
     used: set[tuple[str, ...]] = set()
     session.combination_changed.connect(lambda: used.add(session.combination))
     tour.start()
@@ -48,12 +50,18 @@ def test_the_tour_plays_stops_at_a_touch_and_goes_on(
     def played() -> bool:
         if tour.caption.isVisible() and tour.caption.text() not in said:
             said.append(tour.caption.text())
+            if "imagines" in said[-1] and "Found" in said[-1]:
+                marks.add(dock.watermark.text)
             assert not place(native).intersects(place(tour.strip))
         return tour.rounds >= 1
 
     qtbot.waitUntil(played, timeout=4 * PATIENCE)  # a dozen scenes
     assert any("Without T1ce" in words for words in said)
     assert any("All 15 combinations" in words for words in said)
+    assert any("PSNR" in words and "in the brain" in words for words in said)
+    assert marks == {"IMAGINED T1 from FLAIR + T1ce + T2: not a scan"}
+    assert dock.watermark.text == ""
+    assert not dock.beside.shown
     pages = {words.partition("\n")[0] for words in said}
     found = {
         page for page, _, what in (words.partition("\n") for words in said) if what.startswith("Found: ")
@@ -92,12 +100,14 @@ def test_a_round_of_the_tour_is_recorded(
     recorder = recording.Recorder(viewer, Tour(viewer, dock))
     with qtbot.waitSignal(recorder.finished, timeout=4 * PATIENCE):
         pass
-    assert len(recorder.frames) == 12  # what is there, its largest part, four missing, four alone, all, touch
+    assert (
+        len(recorder.frames) == 13
+    )  # what is there, its largest part, four missing, four alone, imagined, all, touch
     with pytest.raises(InputError, match="must end in"):
         recorder.save(tmp_path / "tour.mp4")
     recorder.save(tmp_path / "tour.gif")
     with Image.open(tmp_path / "tour.gif") as picture:
-        assert picture.n_frames == 12
+        assert picture.n_frames == 13
         assert picture.width == recording.WIDTH
     qtbot.waitUntil(lambda: dock.width() < 450, timeout=PATIENCE)
 
