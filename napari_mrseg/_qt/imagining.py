@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_mrseg._qt.about import STUDYS
 from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.imagining_panel import ImaginingPanel
-from napari_mrseg._qt.one_draw import set_visible
+from napari_mrseg._qt.one_draw import set_visible, undrawn
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.session.imagining import LIMITS, MOST, Imagining, Pictures
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_mrseg._qt.modalities import ModalityList
 
 _DIFFERENCE = Colormap([[0.25, 0.6, 1, 1], [0, 0, 0, 1], [1, 0.6, 0.1, 1]], name="imagined minus real")
+_PAUSE = 20  # ms between two layers, for the window to answer
 _VEIL = Colormap([[0.75, 0.35, 1, 0], [0.75, 0.35, 1, 0.5]], name="where the network cannot know")
 
 
@@ -59,6 +60,10 @@ class ImaginingView(QObject):
         self.veil: Image | None = None
         self.drawn: Pictures | None = None  # what the layers show
         self._moving = False  # while we put layers in and out ourselves
+        self._next_turn = QTimer(self)
+        self._next_turn.setSingleShot(True)
+        self._next_turn.setInterval(_PAUSE)
+        self._next_turn.timeout.connect(self.refresh)
         self._noted.connect(self.refresh, Qt.ConnectionType.QueuedConnection)
         self._failed.connect(dock.say, Qt.ConnectionType.QueuedConnection)
         self.core.changed.connect(self._note)
@@ -74,6 +79,7 @@ class ImaginingView(QObject):
         self._dock.viewer.layers.events.removed.disconnect(self._gone)
         self.core.changed.disconnect(self._note)
         self.core.failed.disconnect(self._note_failure)
+        self._next_turn.stop()
         self.core.close()
         self.take_out()
 
@@ -139,6 +145,7 @@ class ImaginingView(QObject):
         if minus:
             title = pictures.study.task.modality(pictures.imagined.target).title
             name, mark = f"{name}, minus real", mark.replace(": ", f", minus the real {title}: ", 1)
+        added = self.layer is None
         if self.layer is None:
             self.layer = self._add(pictures, data, name, mark, colormap="gray", contrast_limits=ends)
             self.layer.events.visible.connect(self._cover)
@@ -148,38 +155,43 @@ class ImaginingView(QObject):
             self.layer.colormap, self.layer.contrast_limits = colours, ends
         if self.layer.name != name:
             self.layer.name = name  # last: the mark on the canvas is read anew
-        self._draw_real(pictures, 0 if minus else panel.blend.value())
-        self._draw_veil(pictures)
-        self.drawn = pictures
         self._cover()
+        percent = 0 if minus else panel.blend.value()
+        if added or self._draw_veil(pictures) or self._draw_real(pictures, percent):
+            self._next_turn.start()
+        else:
+            self.drawn = pictures
 
-    def _draw_real(self, pictures: Pictures, percent: int) -> None:
-        if pictures.real is None:
-            if self.real is not None:
-                set_visible(self.real, False)
-            return
-        if self.real is None:
-            if not percent:
-                return
-            title = pictures.study.task.modality(pictures.imagined.target).title
-            self.real = self._add(
-                pictures, pictures.real, f"{title} as taken (off)", "", contrast_limits=LIMITS
-            )
-        self._place(self.real, pictures, pictures.real, "")
-        if percent and self.real.opacity != percent / 100:
-            self.real.opacity = percent / 100
-        set_visible(self.real, percent > 0)
-
-    def _draw_veil(self, pictures: Pictures) -> None:
-        on = self.panel.veil.isChecked()
+    def _draw_veil(self, pictures: Pictures) -> bool:
+        """True if it made a layer: one a turn of the event loop, because each takes many frames."""
+        on, made = self.panel.veil.isChecked(), self.veil is None
         if self.veil is None:
-            if not on:
-                return
+            if not on or not pictures.unsure.any():
+                return False
             self.veil = self._add(
                 pictures, pictures.unsure, _VEIL.name, "", colormap=_VEIL, contrast_limits=(0, 1)
             )
         self._place(self.veil, pictures, pictures.unsure, "")
         set_visible(self.veil, on)
+        return made
+
+    def _draw_real(self, pictures: Pictures, percent: int) -> bool:
+        """As above; made before the slider is touched, so that it follows at once."""
+        made = self.real is None
+        if pictures.real is None:
+            if self.real is not None:
+                set_visible(self.real, False)
+            return False
+        if self.real is None:
+            title = pictures.study.task.modality(pictures.imagined.target).title
+            self.real = self._add(
+                pictures, pictures.real, f"{title} as taken (off)", "", contrast_limits=LIMITS, visible=False
+            )
+        self._place(self.real, pictures, pictures.real, "")
+        if percent and self.real.opacity != percent / 100:
+            self.real.opacity = percent / 100
+        set_visible(self.real, percent > 0)
+        return made
 
     def _add(self, pictures: Pictures, data: Any, name: str, mark: str, **look: Any) -> Image:
         """A new layer above the scans, and above what of ours is there."""
@@ -199,11 +211,11 @@ class ImaginingView(QObject):
         below = [*self._dock.layers.images.values(), self.layer, self.real, self.veil]
         at = 1 + max((viewer.layers.index(one) for one in below if one in viewer.layers), default=-1)
         active = viewer.layers.selection.active
-        with self._quietly():
+        with undrawn(viewer), self._quietly():
             viewer.layers.insert(at, layer)
-        if active in viewer.layers:
-            viewer.layers.selection.active = active
-        draw_quickly(viewer, layer)
+            if active in viewer.layers:
+                viewer.layers.selection.active = active
+            draw_quickly(viewer, layer)
         return layer
 
     def _place(self, layer: Image, pictures: Pictures, data: Any, mark: str) -> None:
@@ -226,10 +238,17 @@ class ImaginingView(QObject):
             self._modalities.show_views(layers.visible_images())
 
     def _gone(self, event: Any) -> None:
-        """The user deleted it: it is not wanted any more."""
-        if event.value is self.layer and not self._moving:
+        """The user deleted one of them: it is not wanted any more."""
+        if self._moving or event.value is None:
+            return
+        if event.value is self.layer:
             self.core.choose(None)
             self._noted.emit()
+        elif event.value is self.veil:
+            self.veil = None
+            self.panel.veil.setChecked(False)
+        elif event.value is self.real:
+            self.panel.blend.setValue(0)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

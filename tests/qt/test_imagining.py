@@ -35,7 +35,7 @@ MARK = "IMAGINED T1ce from FLAIR + T1 + T2: not a scan"
 
 @pytest.fixture
 def dreamer(tiny: Model) -> Dreamer:
-    return Dreamer(tiny)
+    return Dreamer(tiny, doubt=1.5)  # an interval of 3: it cannot know anywhere
 
 
 @pytest.fixture
@@ -95,6 +95,7 @@ def test_a_press_shows_it_marked_and_another_takes_it_away(
     assert layer.bounding_box.lines
     assert dock.watermark.text == MARK
     assert names(dock) == [layer.name, "where the network cannot know", dock.layers.prediction.name]
+    assert not dock.imagining.real.visible
     assert dock.panel.imagining.title.text() == "T1ce imagined from FLAIR + T1 + T2: not a scan"
     assert "tiny 0.0 · cpu fp32" in dock.panel.imagining.made.text()
     assert "contrast agent" in dock.panel.imagining.agent.text()
