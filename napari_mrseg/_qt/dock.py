@@ -103,8 +103,7 @@ class MrsegDock(QWidget):
         self.result.judged = lambda: self.trusting.trust
         self.letters, self.scale_bar = OrientationLetters(viewer), ScaleBar(viewer)
         self.annotation = Annotation(viewer, self.session, self.result.words, self._current)
-        self.watermark = Watermark(viewer, lambda: self.fit.apply())
-        self.planes = Planes(viewer)
+        self.planes, self.watermark = Planes(viewer), Watermark(viewer, lambda: self.fit.apply())
         self.fit = CameraFit(viewer, lambda: self.annotation.height, lambda: self.watermark.height)
         self.three_planes = ThreePlanes(
             viewer, self._planes_shown, fit=self.fit, result=self.layers.scan_and_result
