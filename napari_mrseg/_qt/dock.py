@@ -19,7 +19,7 @@ from napari_mrseg._qt.camera import CameraFit
 from napari_mrseg._qt.choosing import Choosing
 from napari_mrseg._qt.edit_tools import Editing
 from napari_mrseg._qt.file_choices import files_of
-from napari_mrseg._qt.imagining import ImaginingView
+from napari_mrseg._qt.imagining_view import ImaginingView
 from napari_mrseg._qt.keys import Keys
 from napari_mrseg._qt.keys_window import keys_window
 from napari_mrseg._qt.layer_making import warm_up
@@ -299,6 +299,7 @@ class MrsegDock(QWidget):
     def _show_study(self) -> Iterator[None]:
         session = self.session
         self._shown = session.subject
+        self.imagining.refresh()  # first: nothing imagined is seen under another name
         study, reading = session.study, self.opener.reading
         self._name_sides()
         self._show_opening()
@@ -311,7 +312,6 @@ class MrsegDock(QWidget):
         self.opener.offer_brain()
         another = not reading and session.subject != self._subject
         if reading or another:
-            self.imagining.take_out()
             self.runbar.say_opening(reading or ("" if study is None else f"Opening {study.case} …"))
         self._note = self.panel.saved.text() if reading else self._note
         self.panel.saved.setText("" if reading or another else self._note or self.panel.saved.text())

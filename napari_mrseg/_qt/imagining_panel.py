@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider,
 from napari_mrseg._qt.in_sight import bring_into_sight
 from napari_mrseg._qt.text_labels import ElidedLabel, WrappedLabel
 from napari_mrseg.display import model_name
-from napari_mrseg.session.imagining import Pictures
+from napari_mrseg.session.live_imagining import Pictures
 from napari_mrseg.tasks import Task
 
 NO_AGENT = "Enhancement cannot be seen without contrast agent."

@@ -13,7 +13,7 @@ from quick import Dreamer, Quick
 
 from napari_mrseg.errors import InputError, ModelError
 from napari_mrseg.models.store import Model
-from napari_mrseg.session.imagining import LIMITS, Imagining
+from napari_mrseg.session.live_imagining import LIMITS, Imagining
 from napari_mrseg.session.state import Session
 from napari_mrseg.study import Study
 from napari_mrseg.tasks import RGBD_SOD

@@ -26,7 +26,7 @@ from napari_mrseg.compare.comparison import Comparison
 from napari_mrseg.compare.figures import save_contact_sheet
 from napari_mrseg.errors import InputError
 from napari_mrseg.models.store import Model
-from napari_mrseg.session.imagining import LIMITS, MOST
+from napari_mrseg.session.live_imagining import LIMITS, MOST
 from napari_mrseg.session.state import Session
 
 LEFT = Qt.MouseButton.LeftButton

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIMITS = (-2.5, 3.5)  # spreads of the brain's intensities: the window of every imagined picture
 MOST = 2.0  # spreads: the ends of the window of a difference
 _MARGIN = 2  # voxels around the brain
-_KEPT = 4  # imagined scans of a study in memory, each 13 bytes a voxel
+_KEPT = 3  # imagined scans of a study in memory, each 13 bytes a voxel
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

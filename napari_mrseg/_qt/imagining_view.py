@@ -16,7 +16,7 @@ from napari_mrseg._qt.garbage import spared
 from napari_mrseg._qt.imagining_panel import ImaginingPanel
 from napari_mrseg._qt.one_draw import set_visible, undrawn
 from napari_mrseg._qt.rays import draw_quickly
-from napari_mrseg.session.imagining import LIMITS, MOST, Imagining, Pictures
+from napari_mrseg.session.live_imagining import LIMITS, MOST, Imagining, Pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
