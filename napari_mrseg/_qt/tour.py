@@ -282,7 +282,10 @@ class Tour(QObject):
             return f"Found: PSNR {likeness['brain'].psnr:.1f} dB in the brain; the higher, the more alike."
 
         yield Scene(
-            f"{title} as a network imagines it from the others, and as it was taken:", act, ready, found
+            f"{title} as a network imagines it from the others (violet: where it cannot know), and as it was taken:",
+            act,
+            ready,
+            found,
         )
 
     def _end_imagining(self) -> None:
