@@ -26,8 +26,8 @@ from napari_mrseg.resources import IMAGINING_MODEL
 from napari_mrseg.tasks import BRATS
 
 TRAINED_ON = (
-    "How: mrseg train imagine, 72 minutes of one CPU core in two parts: stage 1 of UniMRSeg (arXiv 2509.16170), every number of "
-    "missing modalities alike often. No segmentation was learnt from; it says where some of the crops lie.",
+    "How: mrseg train imagine, 72 minutes of one CPU core in two parts: stage 1 of UniMRSeg (arXiv 2509.16170), every "
+    "number of missing modalities alike often. No segmentation was learnt from; it says where some of the crops lie.",
     "34 subjects of four modalities: BraTS 2021 and 2023 (CC BY 4.0; Baid 2021, Menze 2015, Bakas 2017), BraTS-Africa "
     "(CC BY 4.0; Adewole 2023), UPENN-GBM (CC BY 4.0; Bakas 2022), TCGA-LGG (CC BY 3.0; Pedano 2016), ms-cross-19 "
     "(CC BY; Lesjak 2017).",

@@ -14,8 +14,8 @@ import typer
 
 from napari_mrseg.cli import (
     cohort,
-    imagine,
     machine,
+    missing,
     models,
     scoring,
     serve,
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (window, watch, subject, imagine, cohort, serve, training, scoring, machine):
+for part in (window, watch, subject, missing, cohort, serve, training, scoring, machine):
     app.add_typer(part.app)
 app.add_typer(models.app, name="models")
 
