@@ -1,4 +1,4 @@
-"""Is the gain of one more scan foretold well, and does anything of the patient at hand help?
+"""Is the gain of one more scan predicted well, and does anything of the patient at hand help?
 
     python benchmarks/worth.py ROWS.json [ROWS.json ...]
 
@@ -7,9 +7,9 @@ ROWS: a list of ``{"case", "combination", "dice": {region: number or null}, "see
 its prediction shows without the truth: expected Dice from its probabilities, volumes, agreement with its parts.
 
 Each subject is left out in turn. Errors are absolute, of the gain in Dice; "right" is the share of times in which the
-scan with the largest foretold gain is the one that gains most, "regret" what is lost in Dice where it is not.
+scan with the largest predicted gain is the one that gains most, "regret" what is lost in Dice where it is not.
 
-* none: no gain is foretold; table: the mean gain of the other subjects (what is shown); patient: the table, corrected
+* none: no gain is predicted; table: the mean gain of the other subjects (what is shown); patient: the table, corrected
   by a ridge regression on ``seen``.
 """
 
@@ -96,18 +96,18 @@ def leave_out(rows: list[dict[str, Any]], region: str) -> str:
                 gains.append(after["dice"][region] - before["dice"][region])
                 seen.append(before["seen"][region])
     who, step, gain, shown = np.array(cases), np.array(steps), np.array(gains), np.array(seen)
-    foretold = {way: np.zeros(len(gain)) for way in ("none", "table", "patient")}
+    predicted = {way: np.zeros(len(gain)) for way in ("none", "table", "patient")}
     held = []
     for case in set(cases):
         out = who == case
         means = np.array([gain[~out & (step == k)].mean() for k in range(len(STEPS))])
-        foretold["table"][out] = means[step[out]]
-        foretold["patient"][out] = means[step[out]] + _ridge(shown, gain, means[step], out)
+        predicted["table"][out] = means[step[out]]
+        predicted["patient"][out] = means[step[out]] + _ridge(shown, gain, means[step], out)
         for place in np.flatnonzero(out):
             low, high = interval(list(gain[~out & (step == step[place])]))
             held.append(low <= gain[place] <= high)
     cells = []
-    for values in foretold.values():
+    for values in predicted.values():
         right, regret = _choices(values, gain, who, step)
         cells.append(f"{np.abs(values - gain).mean():.3f}, {100 * right:.0f} %, {regret:.3f}")
     return f"| {region} | {len(set(cases))} | {' | '.join(cells)} | {100 * np.mean(held):.0f} % |"

@@ -79,7 +79,9 @@ def examine() -> dict[str, Any]:
     models = []
     for name, folder, bundled in list_models():
         try:
-            model = load_model(folder)
+            model = load_model(folder, segments=False)
+            if not model.network.segments:
+                continue
             seconds = seconds_on_cpu(model, precision, threads)
             models.append({**model.info, "bundled": bundled, "least_seconds_on_cpu": round(seconds, 2)})
         except MrsegError as error:

@@ -79,7 +79,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--seen", type=Path, required=True, help="folder of subjects to set the intervals by")
-    parser.add_argument("--every", type=int, default=4, help="take each so-manieth of them")
+    parser.add_argument("--every", type=int, default=4, help="use every N-th of them")
     parser.add_argument("--unseen", type=Path, help="rows of benchmarks/imagining.py")
     parser.add_argument("--version", required=True)
     args = parser.parse_args()

@@ -87,10 +87,14 @@ class ImaginingPanel(QWidget):
             self.made.setText(f"{model_name(imagined.model)} · {made}")
             likeness = pictures.likeness
             found = (
-                {} if likeness is None else {"brain": likeness["brain"], whole.name: likeness.get("tumour")}
+                {}
+                if likeness is None
+                else {"brain": likeness.get("brain"), whole.name: likeness.get("tumour")}
             )
             values = [f"{name} {one.psnr:.1f} dB, {one.ssim:.2f}" for name, one in found.items() if one]
-            self.likeness.setText(f"PSNR, SSIM: {' · '.join(values)}" if values else "comparing …")
+            self.likeness.setText(
+                f"PSNR, SSIM: {' · '.join(values)}" if values else "comparing …" if likeness is None else ""
+            )
             self.likeness.setToolTip(
                 f"{whole.name}: {whole.title} of the segmentation on screen. "
                 "PSNR in dB: the higher, the smaller the differences. SSIM: 1 for the same picture."

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_mrseg._qt.about import STUDYS
 from napari_mrseg._qt.garbage import spared
-from napari_mrseg._qt.imagining_panel import ImaginingPanel
+from napari_mrseg._qt.imagining_panel import VEIL, ImaginingPanel
 from napari_mrseg._qt.one_draw import set_visible, undrawn
 from napari_mrseg._qt.rays import draw_quickly
 from napari_mrseg.session.live_imagining import LIMITS, MOST, Imagining, Pictures
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from napari_mrseg._qt.host import Host
     from napari_mrseg._qt.modalities import ModalityList
 
-_DIFFERENCE = Colormap([[0.25, 0.6, 1, 1], [0, 0, 0, 1], [1, 0.6, 0.1, 1]], name="imagined minus real")
+# Short names: napari's list of colour maps is as wide as the longest, in every window from then on.
+_DIFFERENCE = Colormap([[0.25, 0.6, 1, 1], [0, 0, 0, 1], [1, 0.6, 0.1, 1]], name="difference")
 _PAUSE = 20  # ms between two layers, for the window to answer
-_VEIL = Colormap([[0.75, 0.35, 1, 0], [0.75, 0.35, 1, 0.5]], name="where the network cannot know")
+_VEIL = Colormap([[0.75, 0.35, 1, 0], [0.75, 0.35, 1, 0.5]], name="veil")
 
 
 def mark_in_capitals(mark: str) -> str:
@@ -74,9 +75,11 @@ class ImaginingView(QObject):
         panel.difference.connect(lambda _: self.refresh())
         panel.veiled.connect(lambda _: self.refresh())
         dock.viewer.layers.events.removed.connect(self._gone)
+        dock.viewer.layers.events.inserted.connect(self._came, position="first")
 
     def close(self) -> None:
         self._dock.viewer.layers.events.removed.disconnect(self._gone)
+        self._dock.viewer.layers.events.inserted.disconnect(self._came)
         self.core.changed.disconnect(self._note)
         self.core.failed.disconnect(self._note_failure)
         self._next_turn.stop()
@@ -116,7 +119,7 @@ class ImaginingView(QObject):
             return
         target, pictures = core.target, core.shown
         self._modalities.show_imagining(core.choices if session.combination else (), target)
-        if pictures is None or target is None:
+        if pictures is None or target is None or core.subject != session.subject:
             self.take_out()
             self.panel.set_blend(0)
             self.panel.set_difference(False)
@@ -168,11 +171,9 @@ class ImaginingView(QObject):
         if self.veil is None:
             if not on or not pictures.unsure.any():
                 return False
-            self.veil = self._add(
-                pictures, pictures.unsure, _VEIL.name, "", colormap=_VEIL, contrast_limits=(0, 1)
-            )
+            self.veil = self._add(pictures, pictures.unsure, VEIL, "", colormap=_VEIL, contrast_limits=(0, 1))
         self._place(self.veil, pictures, pictures.unsure, "")
-        set_visible(self.veil, on)
+        set_visible(self.veil, on and self.layer is not None and self.layer.visible)
         return made
 
     def _draw_real(self, pictures: Pictures, percent: int) -> bool:
@@ -185,7 +186,7 @@ class ImaginingView(QObject):
         if self.real is None:
             title = pictures.study.task.modality(pictures.imagined.target).title
             self.real = self._add(
-                pictures, pictures.real, f"{title} as taken (off)", "", contrast_limits=LIMITS, visible=False
+                pictures, pictures.real, f"{title} itself (off)", "", contrast_limits=LIMITS, visible=False
             )
         self._place(self.real, pictures, pictures.real, "")
         if percent and self.real.opacity != percent / 100:
@@ -234,6 +235,8 @@ class ImaginingView(QObject):
         covered = self.layer is not None and self.layer in self._dock.viewer.layers and self.layer.visible
         if layers.covered != covered:
             layers.covered = covered
+            if self.veil is not None and self.veil in self._dock.viewer.layers:
+                set_visible(self.veil, covered and self.panel.veil.isChecked())
             layers.show_combination()
             self._modalities.show_views(layers.visible_images())
 
@@ -248,7 +251,14 @@ class ImaginingView(QObject):
             self.veil = None
             self.panel.veil.setChecked(False)
         elif event.value is self.real:
+            self.real = None
             self.panel.blend.setValue(0)
+
+    def _came(self, event: Any) -> None:
+        """A duplicate in this window keeps the mark of the voxels that it holds: it gets a mapping of its own."""
+        layer, mine = event.value, self.layer
+        if mine is not None and layer is not mine and layer.metadata.get("mrseg") is mine.metadata["mrseg"]:
+            layer.metadata["mrseg"] = dict(mine.metadata["mrseg"])
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

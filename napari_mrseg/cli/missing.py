@@ -45,8 +45,8 @@ def imagine(
         typer.Option(
             "--missing",
             metavar="A,B",
-            help="Modalities to imagine, each from all others that are there; default: those that are not there. One "
-            "that is there is not looked at, but compared with.",
+            help="Modalities to imagine, each from the scans that are there and not named here; default: those "
+            "that are not there. One that is there is compared with.",
         ),
     ] = None,
     model: ModelName = None,
@@ -138,8 +138,7 @@ def _written(result: dict[str, Any], out: Path) -> str:
             f"{out / entry['file']}: {entry['mark']}; it cannot know in {100 * entry['unsure']:.0f} % of the brain"
             f"{against}"
         )
-    model = result["model"]
-    lines.append(
-        f"Model {model['name']} {model['version']} on {result['device']}, {result['precision']}. Research use only."
-    )
+    model = result["imagined"][0]["model"]
+    on = f"{result['imagined'][0]['device']}, {result['imagined'][0]['precision']}"
+    lines.append(f"Model {model['name']} {model['version']} on {on}. Research use only.")
     return "\n".join(lines)

@@ -40,7 +40,7 @@ def models_info(
     """
     from napari_mrseg.models.store import load_model
 
-    card = load_model(name).card
+    card = load_model(name, segments=False).card
     answer(card.model_dump(mode="json"), as_json, lambda: _words(card))
 
 
@@ -54,7 +54,7 @@ def models_verify(
     """
     from napari_mrseg.models.store import load_model
 
-    info = load_model(name).info
+    info = load_model(name, segments=False).info
     answer(info, as_json, lambda: f"{info['name']} {info['version']}: sound, sha256 {info['sha256']}.")
 
 

@@ -15,7 +15,7 @@ from napari_mrseg.models.card import ModelCard
 from napari_mrseg.tasks import Combination, Task
 
 INTERVAL = 0.8  # share of new subjects whose gain lies within a gain's ends
-LEAST_SUBJECTS = 8  # fewer do not give such an interval
+LEAST_SUBJECTS = 9  # fewer do not give such an interval
 LITTLE = 0.02  # of Dice: less is not worth a sentence
 UNKNOWN = (
     "What another scan would change is not known: the model's card has no scores of enough single subjects."
@@ -81,10 +81,10 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
     """Ends that hold the share :data:`INTERVAL` of new subjects, whatever the distribution.
 
     A new value lies between the k-th least and the k-th largest of n with a probability of 1 − 2k / (n + 1)
-    (conformal prediction: Vovk 2005); with fewer than eight subjects no k does.
+    (conformal prediction: Vovk 2005); with fewer than nine subjects no k does.
     """
     ordered = sorted(differences)
-    k = max(1, int((len(ordered) + 1) * (1 - INTERVAL) / 2))
+    k = max(1, int((len(ordered) + 1) * (1 - INTERVAL) / 2 + 1e-9))
     return ordered[k - 1], ordered[-k]
 
 
@@ -108,7 +108,7 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
         lines.append(f"{' and '.join(little)} would probably change little.")
     subjects = max(worth.subjects for worth in worths)
     lines.append(
-        f"As the model's scores on {subjects} subjects go that it had not seen; this patient may be unlike them."
+        f"From the model's scores on {subjects} subjects that it had not seen; this patient may differ."
     )
     return lines
 
@@ -125,26 +125,27 @@ def sentence(task: Task, combination: Combination, worth: Worth) -> str:
             f"the Dice of the {region.title} from about {gain.now:.2f} to {gain.then:.2f} (80 % interval of the "
             f"change {gain.low:+.2f} to {gain.high:+.2f})"
         )
-    likely = "would probably" if max(gain.low for gain in told) >= 0 else "may"
+    likely = "would probably" if min(gain.low for gain in told) >= 0 else "may"
     return f"{task.modality(worth.missing).title} {likely} raise {' and '.join(parts)}."
 
 
 def headline(task: Task, combination: Combination, worths: Sequence[Worth]) -> str:
-    """The scan that would change most, in a line: "With T1ce: ET about 0.15 → 0.71, TC 0.57 → 0.71"; "" for none."""
+    """The scan that would change most, in a line, e.g. "With T1ce perhaps: Dice ET 0.15 → 0.71"; "" if all are there.
+
+    "Probably" where no interval reaches below nothing.
+    """
     if not worths:
         return UNKNOWN if len(combination) < len(task.names) else ""
-    worth = worths[0]
+    each = [(w, [gain for gain in w.gains if _is_told(gain, w, task, combination)]) for w in worths]
+    told = [(worth, gains) for worth, gains in each if gains]
+    if not told:
+        return "Other scans would probably change little"
+    worth, gains = max(told, key=lambda one: sum(gain.mean for gain in one[1]))
+    likely = "probably" if min(gain.low for gain in gains) >= 0 else "perhaps"
     parts = [
-        f"{gain.region} {gain.now:.2f} → {gain.then:.2f}"
-        for gain in sorted(worth.gains, key=lambda gain: -gain.mean)
-        if _is_told(gain, worth, task, combination)
+        f"{gain.region} {gain.now:.2f} → {gain.then:.2f}" for gain in sorted(gains, key=lambda g: -g.mean)
     ]
-    title = task.modality(worth.missing).title
-    return (
-        f"With {title} probably: Dice {', '.join(parts)}"
-        if parts
-        else "Other scans would probably change little"
-    )
+    return f"With {task.modality(worth.missing).title} {likely}: Dice {', '.join(parts)}"
 
 
 def _is_told(gain: Gain, worth: Worth, task: Task, combination: Combination) -> bool:

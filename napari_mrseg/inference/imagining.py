@@ -25,7 +25,7 @@ from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one
 from napari_mrseg.models.store import Model, load_model
 from napari_mrseg.prepare import Frame
 from napari_mrseg.resources import IMAGINING_MODEL
-from napari_mrseg.study import Source, Study
+from napari_mrseg.study import AppliedStep, Note, Source, Study
 from napari_mrseg.tasks import Combination, Task, key
 
 INTERVAL = 0.8  # share of voxels that lie between low and high
@@ -47,12 +47,16 @@ class Imagined:
     given
         What it was imagined from.
     middle, low, high
-        Intensities in spreads of the brain's around its median, as the network sees scans: the median of what is
-        possible, and the ends of the interval that holds 80 % of it.
+        Robust z-scores of the brain's intensities, as the network sees scans (:func:`napari_mrseg.prepare.scale`): the
+        median of what is possible, and the ends of the interval that holds 80 % of it.
     inside
         (I, P, L) bool: where any of the given scans shows something.
     source
         The file whose grid this lies on.
+    steps
+        What was done to the voxels of each given scan: its name, the step, its settings as JSON.
+    notes
+        Warnings about the given scans.
     """
 
     task: Task
@@ -68,6 +72,8 @@ class Imagined:
     precision: str
     seconds: float
     source: Source
+    steps: tuple[tuple[str, AppliedStep], ...] = ()
+    notes: tuple[Note, ...] = ()
     interval: ClassVar[float] = INTERVAL
 
     def __post_init__(self) -> None:
@@ -150,12 +156,10 @@ class Imaginer:
         (target,) = task.combination((target,))
         names = [name for name in study.present if name != target] if given is None else given
         if not names:
-            raise InputError(f"{study.case} has nothing but {target}, of which {target} cannot be imagined.")
+            raise InputError(f"{target} is imagined from other scans of {study.case}; give one at least.")
         seen = study.only(names)
         if target in seen.present:
-            raise InputError(
-                f"{target} is among the scans that it is to be imagined from; leave it out there."
-            )
+            raise InputError(f"{target} is to be imagined; leave it out of the given scans.")
         torch.set_num_threads(1 if forked_with_torch() else self._threads)
         with torch.inference_mode():
             where = self._scans.frame(seen, self.model.card.validated[0].spacing_mm)
@@ -183,6 +187,8 @@ class Imaginer:
             precision=self.precision,
             seconds=time.perf_counter() - began,
             source=seen.images[seen.present[0]].source,
+            steps=tuple((name, step) for name, image in seen.images.items() for step in image.steps),
+            notes=seen.notes,
         )
 
     def real(self, study: Study, name: str) -> Array:

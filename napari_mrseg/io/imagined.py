@@ -14,6 +14,7 @@ from napari_mrseg.io.export import in_file_name, move_in, set_aside, versions
 from napari_mrseg.io.lock import only_writer
 from napari_mrseg.io.nifti_format import encode_imagined
 from napari_mrseg.io.recognise import IMAGINED
+from napari_mrseg.study import joined
 from napari_mrseg.tasks import key
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from napari_mrseg.inference.imagining import Imagined
 
 IMAGINE = "imagine.json"
-UNITS = "spreads of the brain's intensities around its median"
+UNITS = (
+    "robust z-score: (intensity - median) / (1.4826 x median absolute deviation) of the brain; logarithmic above 3, "
+    "0 outside the brain"
+)
 PARTS = ("", "_low", "_high")
 
 
@@ -45,10 +49,11 @@ def write_imagined(
     likeness: Mapping[str, Mapping[str, Any]] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write each imagined scan, the ends of its interval, and ``CASE_imagine.json`` into ``out``; return its content.
+    """Write each imagined scan, the ends of its interval, and ``CASE_imagine.json`` into ``out``; return what it says
+    of these. What it lists of earlier ones stays.
 
-    Files lie on the grid of the first given scan, float32, in spreads of the brain's intensities. ``likeness``: by
-    target, how like the real scan it is, where there is one. Everything is written, or nothing. Raises InputError if a
+    Files lie on the grid of the first given scan, float32, in :data:`UNITS`. ``likeness``: by target, how like the
+    real scan it is, where there is one. Everything is written, or nothing. Raises InputError if a
     file is there already and ``overwrite`` is not set, or ``out`` cannot be written.
     """
     out = Path(out)
@@ -56,32 +61,22 @@ def write_imagined(
         raise InputError(f"{out.name} is a file; give a folder to write into.")
     first = imagined[0]
     *names, listing = files_of_imagined(imagined)
-    there = [name for name in [*names, listing] if (out / name).exists()]
+    there = [name for name in names if (out / name).exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]} is already in {out.name}; use --overwrite or another folder.")
+    kept = [
+        entry
+        for entry in _listed(out / listing)
+        if entry["file"] not in names and (out / entry["file"]).is_file()
+    ]
+    entries = [_entry(one, (likeness or {}).get(one.target)) for one in imagined]
     document = {
         "task": first.task.name,
-        "model": first.model,
         "case": first.case,
-        "device": first.device,
-        "precision": first.precision,
         "versions": versions(),
         "units": UNITS,
         "interval": first.interval,
-        "imagined": [
-            {
-                "target": one.target,
-                "given": list(one.given),
-                "file": imagined_file(one),
-                "low": imagined_file(one, "_low"),
-                "high": imagined_file(one, "_high"),
-                "mark": one.mark,
-                "unsure": round(float(one.unsure.sum() / max(1, one.inside.sum())), 4),
-                "seconds": round(one.seconds, 3),
-                "likeness": (likeness or {}).get(one.target),
-            }
-            for one in imagined
-        ],
+        "imagined": [*kept, *entries],
     }
     with only_writer(out), set_aside(out) as temporary:
         for one in imagined:
@@ -90,16 +85,37 @@ def write_imagined(
                 (temporary / imagined_file(one, part)).write_bytes(encode_imagined(own, one.source, one.mark))
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (temporary / listing).write_text(text, encoding="utf-8")
-        stale = [name for name in _earlier(out / listing) if name not in names and (out / name).is_file()]
-        move_in(temporary, [*names, listing], out, stale)
-    return document
+        move_in(temporary, [*names, listing], out, [])
+    return {**document, "imagined": entries}
 
 
-def _earlier(listing: Path) -> list[str]:
-    """The files of imagined scans that an earlier run listed there."""
+def _entry(one: Imagined, likeness: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is said of one imagined scan."""
+    return {
+        "target": one.target,
+        "given": list(one.given),
+        "file": imagined_file(one),
+        "low": imagined_file(one, "_low"),
+        "high": imagined_file(one, "_high"),
+        "mark": one.mark,
+        "model": one.model,
+        "device": one.device,
+        "precision": one.precision,
+        "seconds": round(one.seconds, 3),
+        "steps": [
+            {"modality": name, "step": step.name, "settings": json.loads(step.settings)}
+            for name, step in one.steps
+        ],
+        "warnings": [{"code": note.code, "message": note.message} for note in joined(one.notes)],
+        "unsure": round(float(one.unsure.sum() / max(1, one.inside.sum())), 4),
+        "likeness": likeness,
+    }
+
+
+def _listed(listing: Path) -> list[dict[str, Any]]:
+    """What earlier runs listed there, which stays."""
     try:
         entries = json.loads(listing.read_text(encoding="utf-8"))["imagined"]
-        names = [str(entry[part]) for entry in entries for part in ("file", "low", "high")]
+        return [entry for entry in entries if f"_{IMAGINED}-" in str(entry["file"])]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return [name for name in names if f"_{IMAGINED}-" in name and Path(name).name == name]

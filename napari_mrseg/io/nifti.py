@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ GEOMETRY = (
 )  # fmt: skip
 
 IMAGINED = b"IMAGINED"  # the intent's name of imagined scans
+NO_SCAN = re.compile(r" imagined from .*not a sc")  # in their description, of which only 79 letters fit
 
 Notes = tuple[Note, ...]
 
@@ -58,7 +60,7 @@ def parse(
     """:func:`read` of a file with this content."""
     body = _Body(path, raw)
     header = _header(path, body.take(_header_size(path, body.take(4, 0)), 0))
-    _check_not_imagined(path, header)
+    check_not_imagined(path, header)
     shape, doubt = _shape(path, header)
     dtype = _dtype(path, header)
     affine, notes = _affine(path, header, shape, assume_ras)
@@ -126,10 +128,13 @@ def _header(path: Path, block: bytes) -> Any:
     return header
 
 
-def _check_not_imagined(path: Path, header: Any) -> None:
-    """Raises InputError for a file that :func:`~.nifti_format.encode_imagined` wrote, whatever it is called now."""
-    if bytes(header["intent_name"]).startswith(IMAGINED):
-        what = bytes(header["descrip"]).rstrip(b"\0").decode("latin-1")
+def check_not_imagined(path: Path, header: Any) -> None:
+    """Raises InputError for a file that :func:`~.nifti_format.encode_imagined` wrote, whatever it is called now.
+
+    Other programs may keep only one of the two fields that say so.
+    """
+    what = bytes(header["descrip"]).rstrip(b"\0").decode("latin-1")
+    if bytes(header["intent_name"]).startswith(IMAGINED) or NO_SCAN.search(what):
         raise InputError(
             f"{path.name} is no scan: a network imagined it ({what}); give the scan itself, or leave it out."
         )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_mrseg.errors import InputError
 from napari_mrseg.io import checks
 from napari_mrseg.io.format import MAX_VOXELS, Format, Volume, read_bytes
+from napari_mrseg.io.nifti import check_not_imagined
 from napari_mrseg.study import Grid, Source
 
 ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
@@ -136,6 +137,7 @@ def _pair(path: Path) -> Read:
             raise InputError(
                 f"{path.name} is an Analyze file, which does not say where left is; convert the scan to .nii.gz."
             )
+        check_not_imagined(path, image.header)
         whole = tuple(int(n) for n in image.shape)
         shape = [whole[axis] for axis in checks.volume_axes(whole)]
         checks.check_dimensions(path, shape)

@@ -140,6 +140,11 @@ class Imagining:
         )
 
     @property
+    def subject(self) -> str:
+        """Whose target and pictures these are, as the session names them."""
+        return self._subject
+
+    @property
     def busy(self) -> bool:
         return self._request is not None
 

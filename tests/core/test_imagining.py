@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from napari_mrseg.compare.likeness import likeness, likeness_to_real
+from napari_mrseg.degrade import degrade_study
 from napari_mrseg.errors import InputError, ModelError
 from napari_mrseg.inference.imagining import Imagined, Imaginer, imagining_model
 from napari_mrseg.io import inspect, open_study
@@ -87,9 +88,9 @@ def test_it_is_nearer_to_the_real_scan_than_its_mean(imaginer: Imaginer, study: 
 
 def test_what_cannot_be_imagined_is_refused(imaginer: Imaginer, study: Study) -> None:
     """The target among the given, nothing given, a modality that is not there: one sentence each."""
-    with pytest.raises(InputError, match="leave it out"):
+    with pytest.raises(InputError, match="leave it out of the given scans"):
         imaginer.imagine(study, "t2", ["t2", "t1"])
-    with pytest.raises(InputError, match="nothing but t1"):
+    with pytest.raises(InputError, match="give one at least"):
         imaginer.imagine(study.only("t1"), "t1")
     with pytest.raises(InputError, match="has no t2"):
         imaginer.imagine(study.only("t1"), "t1ce", ["t2"])
@@ -142,16 +143,38 @@ def test_a_file_of_it_is_no_scan_whatever_it_is_called(imagined: Imagined, tmp_p
         open_study([renamed])
 
 
-def test_nothing_is_replaced_unasked(imagined: Imagined, tmp_path: Path) -> None:
-    """Files that are there stay, unless overwriting is asked for; then none of the earlier run is left."""
+def test_a_rewritten_header_or_a_pair_is_no_scan_either(imagined: Imagined, tmp_path: Path) -> None:
+    """Refused with the description alone, as another program leaves it, and as two files."""
+    write_imagined([imagined], tmp_path)
+    image = nib.load(tmp_path / imagined_file(imagined))
+    again = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    again.header["descrip"] = image.header["descrip"]
+    nib.save(again, tmp_path / "a_t1ce.nii.gz")
+    nib.save(nib.Nifti1Pair(np.asarray(image.dataobj), image.affine, image.header), tmp_path / "b_t1ce.hdr")
+    for name in ("a_t1ce.nii.gz", "b_t1ce.hdr"):
+        with pytest.raises(InputError, match="a network imagined it"):
+            open_study([tmp_path / name])
+
+
+def test_nothing_is_replaced_unasked_and_nothing_else_lost(imagined: Imagined, tmp_path: Path) -> None:
+    """Files that are there stay, unless overwriting is asked for; another imagined scan is listed beside the first."""
     write_imagined([imagined], tmp_path)
     with pytest.raises(InputError, match="--overwrite"):
         write_imagined([imagined], tmp_path)
     other = replace(imagined, given=("flair",))
+    assert len(write_imagined([other], tmp_path)["imagined"]) == 1
     write_imagined([other], tmp_path, overwrite=True)
-    assert sorted(p.name for p in tmp_path.glob("*.nii.gz")) == sorted(
-        imagined_file(other, part) for part in ("", "_low", "_high")
-    )
+    listed = json.loads((tmp_path / f"{imagined.case}_imagine.json").read_text())["imagined"]
+    assert [entry["file"] for entry in listed] == [imagined_file(imagined), imagined_file(other)]
+    assert len(list(tmp_path.glob("*.nii.gz"))) == 6
+
+
+def test_what_was_done_to_the_given_scans_is_said(imaginer: Imaginer, study: Study, tmp_path: Path) -> None:
+    """Imagined from a scan that was made worse on purpose: the step is in the list, with its settings."""
+    worse = degrade_study(study, {"flair": ("noise", 0.5)})
+    entry = write_imagined([imaginer.imagine(worse, "t2", ["flair"])], tmp_path)["imagined"][0]
+    assert entry["steps"][-1]["modality"] == "flair"
+    assert entry["steps"][-1]["settings"]
 
 
 def test_likeness_is_that_of_scikit_image() -> None:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mrseg.compare.worth import UNKNOWN, document, interval, sentences, worth_of_missing
+from napari_mrseg.compare.worth import (
+    UNKNOWN,
+    document,
+    headline,
+    interval,
+    sentence,
+    sentences,
+    worth_of_missing,
+)
 from napari_mrseg.models.card import ModelCard
 from napari_mrseg.models.store import load_model
 from napari_mrseg.tasks import BRATS
@@ -77,9 +85,21 @@ def test_enhancement_that_stays_unseen_is_not_promised(card: ModelCard) -> None:
         assert "enhancing" not in line or line.startswith("T1ce")
 
 
+def test_the_line_names_the_scan_that_changes_most(card: ModelCard) -> None:
+    """Also where another scan gains more in sum, but nothing that is told; "perhaps" where it may be a loss."""
+    used = ("t1ce", "t2")
+    worths = worth_of_missing(card, BRATS, used)
+    assert headline(BRATS, used, worths).startswith("With FLAIR probably: Dice WT 0.85 → 0.90")
+    used = ("flair", "t1ce", "t2")
+    worths = worth_of_missing(card, BRATS, used)
+    told = [sentence(BRATS, used, worth) for worth in worths]
+    assert headline(BRATS, used, worths).startswith("With T1 perhaps") == told[0].startswith("T1 may")
+    assert headline(BRATS, BRATS.names, ()) == ""
+
+
 def test_it_says_when_it_does_not_know(card: ModelCard) -> None:
     """Too few subjects, none, or a mean alone: no number, one sentence."""
-    for few in (rows(7, 0.2), [], [{"case": "mean", "combination": ["flair"], "dice": {"WT": 0.8}}]):
+    for few in (rows(8, 0.2), [], [{"case": "mean", "combination": ["flair"], "dice": {"WT": 0.8}}]):
         found = worth_of_missing(measured(card, few), BRATS, ("flair",))
         assert found == ()
         assert sentences(BRATS, ("flair",), found) == [UNKNOWN]
@@ -102,11 +122,11 @@ def test_the_bundled_card_knows(card: ModelCard) -> None:
     found = worth_of_missing(card, BRATS, ("flair", "t1"))
     assert found[0].missing == "t1ce"
     assert found[0].best.region == "ET"
-    assert document(found)[0]["subjects"] >= 8
+    assert document(found)[0]["subjects"] >= 9
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(8, 60), st.integers(0, 2**31))
+@given(st.integers(9, 60), st.integers(0, 2**31))
 def test_the_interval_holds_its_share_of_new_subjects(count: int, seed: int) -> None:
     """Of any continuous distribution at least 78 % of new values lie within, over many draws."""
     rng = np.random.default_rng(seed)
@@ -115,4 +135,4 @@ def test_the_interval_holds_its_share_of_new_subjects(count: int, seed: int) -> 
         values = rng.exponential(size=count + 1)
         low, high = interval(list(values[:-1]))
         held.append(low <= values[-1] <= high)
-    assert np.mean(held) > 0.71
+    assert np.mean(held) > 0.73

@@ -64,7 +64,7 @@ def test_what_another_scan_would_change_is_one_line(qtbot: QtBot) -> None:
     qtbot.addWidget(panel)
     panel.refresh(session_of(("flair", "t1")))
     assert not panel.isHidden()
-    assert panel.line.text().startswith("With T1ce probably: Dice ET 0.")
+    assert panel.line.text().startswith("With T1ce perhaps: Dice ET 0.")
     panel.opened.click()
     assert panel.words.text().count("\n") >= 1
     assert not panel.words.isHidden()

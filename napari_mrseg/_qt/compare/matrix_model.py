@@ -193,9 +193,7 @@ class MatrixModel(QAbstractTableModel):
                     "that A is held against."
                 )
             title = self.comparison.task.modalities[section - 1].title
-            return wrapped(
-                f"A filled dot: {title} was used. A plus: it would probably change much. Click to sort."
-            )
+            return wrapped(f"A filled dot: {title} was used. A plus: it may raise the Dice. Click to sort.")
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
