@@ -118,14 +118,17 @@ class Source:
         return np.flip(array, flips).transpose(np.argsort(axes))
 
     def _back(self, labels: Array) -> Array:
-        """Labels on the grid ``placed`` at the voxels of the file's own, axes I, P, L."""
+        """Voxels on the grid ``placed`` at the file's own, axes I, P, L: of labels the nearest, of others linear."""
         from scipy.ndimage import affine_transform
 
         assert self.placed is not None
         motion = np.eye(4) if self.motion is None else np.array(self.motion)
         own = self.own_grid
         move = np.linalg.inv(self.placed.matrix) @ np.linalg.inv(motion) @ own.matrix
-        found: Array = affine_transform(labels, move[:3, :3], move[:3, 3], output_shape=own.shape, order=0)
+        order = 0 if labels.dtype.kind in "iub" else 1
+        found: Array = affine_transform(
+            labels, move[:3, :3], move[:3, 3], output_shape=own.shape, order=order
+        )
         return found
 
     @property
