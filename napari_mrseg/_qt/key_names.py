@@ -10,7 +10,7 @@ LETTERS = {
     "edit": "E", "save": "N", "folder": "D", "files": "I", "sample": "B", "keys": "K", "swap": "X",
     "info": "G", "next_view": "A", "which": "Y", "brain": "Z", "fainter": ",", "stronger": ".",
     "model": "8", "device": "9", "recent": "Insert", "next_study": "PageDown", "previous_study": "PageUp",
-    "measure": "Home", "reading": "Enter", "beside": "End", "imagine": "T",
+    "measure": "Home", "reading": "Enter", "beside": "End", "imagine": "Delete",
 }  # fmt: skip
 """By action; a modality's is its number in the task, and the labels' go on from there."""
 NUMBERED = 7  # modalities and labels with a key

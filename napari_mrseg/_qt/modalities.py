@@ -26,7 +26,7 @@ REFERENCE = "reference"
 _NONE = "— not found —"
 _CLOSED = "–"  # no study is open, so no file was looked for
 BLINK_MS = 700
-_IMAGINE = 64  # pixels of the button in the column of the views
+_IMAGINE = 60  # pixels of the button in the column of the views
 _BLINK = "QComboBox { background: #7a4a00; color: #fff2da; }"  # the colours of what is stale
 
 

@@ -297,7 +297,7 @@ def test_it_is_saved_under_a_name_that_says_so(
 def test_a_key_goes_through_what_can_be_imagined(
     qtbot: QtBot, dock: MrsegDock, make_study: MakeStudy
 ) -> None:
-    """Alt+T: T1ce, T2, none; the next scan by its key ends it as well. With all on it does nothing."""
+    """The key: T1ce, T2, none; the next scan by its key ends it as well. With all on it does nothing."""
     act = next(row.act for row in dock.keys.rows if row.key == key("imagine"))
     act()
     assert dock.error.text() == ""
