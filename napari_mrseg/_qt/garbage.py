@@ -14,7 +14,7 @@ _MANY = 100_000  # objects: the modules of napari and torch are more
 @contextmanager
 def spared() -> Iterator[None]:
     """While layers go: nothing is looked through. What became garbage meanwhile is found later."""
-    from napari._vispy import canvas  # not above: the command line begins here, before napari is loaded
+    from napari._vispy import canvas  # it comes with the first window
 
     napari: Any = canvas
     before, napari.gc = napari.gc, SimpleNamespace(collect=lambda: 0)
@@ -22,16 +22,6 @@ def spared() -> Iterator[None]:
         yield
     finally:
         napari.gc = before
-
-
-@contextmanager
-def not_yet() -> Iterator[None]:
-    """While the program starts: nothing is looked through, since nearly all that is made then is kept."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class WorthPanel(DockPanel):
         self.setVisible(False)
 
     def refresh(self, session: Session | None) -> None:
-        if session is None or session.study is None or session.model is None or session.task.ndim != 3:
+        if session is None or session.study is None or session.model is None:
             self._about = None
             self.setVisible(False)
             return

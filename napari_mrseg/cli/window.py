@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_mrseg._qt.garbage import not_yet
 from napari_mrseg.cli.options import (
     AssumeRas,
     Brain,
@@ -48,6 +49,16 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """While the program starts: nothing is looked through, since nearly all that is made then is kept."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @app.command()
 def demo(
     task: TaskName = None,
@@ -77,7 +88,7 @@ def demo(
     """
     from napari_mrseg.resources import sample_study
 
-    with not_yet():
+    with without_garbage_collection():
         loaded = given_model(model, task)
         chosen = which_task(task, loaded)
         _show(
@@ -120,7 +131,7 @@ def view(
 
     Example: mrseg view subject-01/ --engine http://localhost:8765
     """
-    with not_yet():
+    with without_garbage_collection():
         remote = remote_engine(engine, token_file, certificate, model=model)
         loaded = given_model(model, task)
         chosen = remote.model.task if remote is not None else which_task(task, loaded, paths)

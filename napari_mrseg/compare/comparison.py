@@ -242,7 +242,7 @@ class Comparison:
 
     def gains(self, combination: Combination) -> Mapping[str, str]:
         """A sentence for each modality that ``combination`` has not and that would probably change much."""
-        if self.card is None or self.task.ndim != 3:
+        if self.card is None:
             return {}
         if combination not in self._gains:
             worths = worth_of_missing(self.card, self.task, combination)

@@ -96,7 +96,7 @@ def _short(comparison: Comparison) -> list[str]:
 def _worth(comparison: Comparison) -> list[str]:
     """What the modalities that the study has not would change."""
     task, card, present = comparison.task, comparison.card, comparison.study.present
-    if card is None or not card.measured or task.ndim != 3:
+    if card is None:
         return []
     return sentences(task, present, worth_of_missing(card, task, present))
 

@@ -73,7 +73,7 @@ def likeness(imagined: Array, real: Array, brain: Mask, parts: dict[str, Mask]) 
 def _similarity(
     x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], span: float
 ) -> npt.NDArray[np.float64]:
-    """Structural similarity around each voxel."""
+    """Structural similarity around each voxel, as scikit-image's, which refuses volumes of fewer than 11 slices."""
     mx, my, mxx, myy, mxy = (gaussian_filter(v, SIGMA, truncate=REACH) for v in (x, y, x * x, y * y, x * y))
     vx, vy, vxy = mxx - mx * mx, myy - my * my, mxy - mx * my
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2

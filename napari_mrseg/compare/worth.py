@@ -45,14 +45,14 @@ class Worth:
     gains: tuple[Gain, ...]
     subjects: int
 
-    @property
-    def best(self) -> Gain:
-        """The region that would gain most."""
-        return max(self.gains, key=lambda gain: gain.mean)
-
 
 def worth_of_missing(card: ModelCard, task: Task, combination: Combination) -> tuple[Worth, ...]:
-    """What each modality that ``combination`` has not would change, the most worthwhile first; () where not known."""
+    """What each modality that ``combination`` has not would change, the most worthwhile first; () where not known.
+
+    Of pictures nothing is said: another one is not taken because of a score.
+    """
+    if task.ndim != 3:
+        return ()
     scores = _by_subject(card)
     found = []
     for missing in task.names:
@@ -93,7 +93,7 @@ def sentences(task: Task, combination: Combination, worths: Sequence[Worth]) -> 
 
     Nothing is said of a region that could not be seen with the scan either.
     """
-    if len(combination) == len(task.names):
+    if not _lacks_scans(task, combination):
         return []
     if not worths:
         return [UNKNOWN]
@@ -132,10 +132,10 @@ def sentence(task: Task, combination: Combination, worth: Worth) -> str:
 def headline(task: Task, combination: Combination, worths: Sequence[Worth]) -> str:
     """The scan that would change most, in a line, e.g. "With T1ce perhaps: Dice ET 0.15 → 0.71"; "" if all are there.
 
-    "Probably" where no interval reaches below nothing.
+    "Probably" where no interval reaches below 0, else "perhaps".
     """
     if not worths:
-        return UNKNOWN if len(combination) < len(task.names) else ""
+        return UNKNOWN if _lacks_scans(task, combination) else ""
     each = [(w, [gain for gain in w.gains if _is_told(gain, w, task, combination)]) for w in worths]
     told = [(worth, gains) for worth, gains in each if gains]
     if not told:
@@ -146,6 +146,11 @@ def headline(task: Task, combination: Combination, worths: Sequence[Worth]) -> s
         f"{gain.region} {gain.now:.2f} → {gain.then:.2f}" for gain in sorted(gains, key=lambda g: -g.mean)
     ]
     return f"With {task.modality(worth.missing).title} {likely}: Dice {', '.join(parts)}"
+
+
+def _lacks_scans(task: Task, combination: Combination) -> bool:
+    """Whether there is a scan that could still be taken."""
+    return task.ndim == 3 and len(combination) < len(task.names)
 
 
 def _is_told(gain: Gain, worth: Worth, task: Task, combination: Combination) -> bool:

@@ -29,9 +29,7 @@ from napari_mrseg.study import AppliedStep, Note, Source, Study
 from napari_mrseg.tasks import Combination, Task, key
 
 INTERVAL = 0.8  # share of voxels that lie between low and high
-UNSURE = (
-    2.0  # width of the interval, in spreads of the brain's intensities, from which on nothing can be said
-)
+UNSURE = 2.0  # width of the interval, in robust z-scores, from which on nothing can be said
 
 Array = npt.NDArray[np.float32]
 
@@ -128,10 +126,6 @@ class Imaginer:
         self._network = self.model.network.for_inference(self._dtype).to(self.device)
         self._scans = Scans(self.model.card.normalisation["name"], self.model.network.stride)
         self._threads = torch.get_num_threads()
-
-    def targets(self, study: Study) -> Combination:
-        """The modalities that can be imagined for this study: all of them if it has two, else all but its one."""
-        return tuple(name for name in study.task.names if set(study.present) - {name})
 
     def imagine(
         self,

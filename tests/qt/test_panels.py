@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from extending_page import shown
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
@@ -19,17 +18,6 @@ from napari_mrseg.compare.worth import UNKNOWN
 from napari_mrseg.models.store import load_model
 from napari_mrseg.session.state import Session
 from napari_mrseg.tasks import BRATS, RGBD_SOD
-
-PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-
-
-def shown(name: str) -> Any:
-    """The class of that name in one of the page's blocks of Python."""
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    code = next(block for block in blocks if f"class {name}(" in block)
-    found: dict[str, Any] = {}
-    exec(compile(code, name, "exec"), found)  # our own page
-    return found[name]
 
 
 def test_a_panel_is_added_by_a_class_and_a_line(

@@ -12,7 +12,8 @@ from qtpy.QtCore import QTimer
 from waiting import MakeStudy, until_final
 
 from napari_mrseg._qt.dock import MrsegDock
-from napari_mrseg._qt.garbage import modules_kept, not_yet, spared
+from napari_mrseg._qt.garbage import modules_kept, spared
+from napari_mrseg.cli.window import without_garbage_collection
 
 
 class Said:
@@ -34,7 +35,7 @@ def test_nothing_is_looked_through_until_all_is_loaded() -> None:
     if before:
         gc.unfreeze()
     try:
-        with not_yet():
+        with without_garbage_collection():
             assert not gc.isenabled()
             with modules_kept(said.ready):
                 assert not gc.isenabled()
@@ -44,7 +45,7 @@ def test_nothing_is_looked_through_until_all_is_loaded() -> None:
                 assert len(said.ready) == 0
             assert gc.get_freeze_count() == 0
         assert gc.isenabled()
-        with not_yet(), modules_kept(said.ready):
+        with without_garbage_collection(), modules_kept(said.ready):
             pass
         assert gc.isenabled()
         assert gc.get_freeze_count() == 0

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import torch
+from extending_page import shown
 from small import small_config
 from test_stages import batch, step
 
 from napari_mrseg.tasks import BRATS
-
-PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-
-
-def shown(name: str) -> Any:
-    """The class of that name in one of the page's blocks of Python."""
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    code = next(block for block in blocks if f"class {name}(" in block)
-    found: dict[str, Any] = {}
-    exec(compile(code, name, "exec"), found)  # our own page
-    return found[name]
 
 
 def test_the_network_shown_fits_the_task() -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, ImaginePart
 from mrseg_training.stages.base import Batch, Stage, Terms
+from mrseg_training.stages.reconstruct import disordered
 from napari_mrseg.errors import InputError
 from napari_mrseg.inference.fill import fill
 from napari_mrseg.models.imagining_network import COARSER, ImaginingNet, mix_one, of_modality
@@ -44,12 +45,7 @@ class Imagine(Stage):
         given = perturb.incomplete(batch.available, batch.draws)
         seen = fill(batch.images, given, self.task)
         if self.part.finer and float(torch.rand((), generator=batch.draws[0])) < self.part.finer:
-            how = self.part.perturb
-            seen = perturb.shuffle(seen, given, batch.draws) if how.shuffle else seen
-            if how.mask == "regions":
-                seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, batch.draws)
-            elif how.mask == "voxels":
-                seen = perturb.mask_voxels(seen, how.mask_ratio, batch.draws)
+            seen = disordered(seen, given, self.part.perturb, batch.draws)
         targets = one_of(batch.available & ~given, batch.available, batch.draws)
         outputs = self.network(seen)
         with torch.autocast(seen.device.type, enabled=False):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from mrseg_training import losses, perturb
 from mrseg_training.settings import Config, PerturbPart, ReconstructPart
@@ -60,11 +61,15 @@ class Reconstruct(Stage):
 def perturbed(batch: Batch, how: PerturbPart, task: Task) -> tuple[Tensor, Tensor]:
     """(what stage 1 sees, the modalities kept (B, M))."""
     available = perturb.drop(batch.available, how.dropout, batch.draws, by=how.dropout_by)
-    seen = fill(batch.images, available, task)
+    return disordered(fill(batch.images, available, task), available, how, batch.draws), available
+
+
+def disordered(seen: Tensor, kept: Tensor, how: PerturbPart, draws: Sequence[Generator]) -> Tensor:
+    """``seen`` (B, C, I, P, L), of which the modalities ``kept`` (B, M) are there, out of order and masked."""
     if how.shuffle:
-        seen = perturb.shuffle(seen, available, batch.draws)
+        seen = perturb.shuffle(seen, kept, draws)
     if how.mask == "regions":
-        seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, batch.draws)
+        seen = perturb.mask_regions(seen, how.mask_ratio, how.mask_size, draws)
     elif how.mask == "voxels":
-        seen = perturb.mask_voxels(seen, how.mask_ratio, batch.draws)
-    return seen, available
+        seen = perturb.mask_voxels(seen, how.mask_ratio, draws)
+    return seen

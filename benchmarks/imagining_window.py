@@ -1,0 +1,62 @@
+"""How long an imagined scan takes in the window, from the click to its picture and to the comparison with the real one.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" env QT_QPA_PLATFORM=xcb \\
+        python benchmarks/imagining_window.py ../shared/data/BraTS2021_01478
+
+FLAIR and T2 are in use; T1ce is imagined first, then T1, both of which are there and switched off. Seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.timing import turn
+from napari_mrseg.session.state import Session
+
+USED, IMAGINED = ("flair", "t2"), ("t1ce", "t1")
+_QUIET = 4000  # ms before the first click: the network is loaded ahead
+_PATIENCE = 120.0  # seconds
+
+
+def seconds_until(ready: Callable[[], bool]) -> float:
+    began = time.perf_counter()
+    while not ready():
+        if time.perf_counter() - began > _PATIENCE:
+            raise SystemExit("It did not come; see the window.")
+        turn(5)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="a subject with four modalities")
+    args = parser.parse_args()
+    session = Session(device="cpu", sweep=False)
+    session.load_model(None)
+    viewer, dock = open_window(session)
+    dock.open([args.folder])
+    seconds_until(lambda: session.shown is not None and not session.stale and dock.settled)
+    session.use(USED)
+    seconds_until(lambda: session.shown is not None and session.shown.combination == USED and dock.settled)
+    turn(_QUIET)
+    view = dock.imagining
+    for target in IMAGINED:
+        began = time.perf_counter()
+        view.choose(target)
+        first = seconds_until(lambda t=target: view.drawn is not None and view.drawn.imagined.target == t)
+        seconds_until(lambda: not view.core.busy)
+        print(
+            f"{target}: first picture after {first:.2f} s, compared after {time.perf_counter() - began:.2f} s"
+        )
+    viewer.close()
+    session.close()
+
+
+if __name__ == "__main__":
+    main()
