@@ -145,7 +145,8 @@ class RemoteEngine:
         check: Callable[[], None],
         progress: Callable[[Combination, float], None],
     ) -> Iterator[Prediction]:
-        """Predictions as they come in."""
+        """Predictions as they come in, to the end of the answer: who goes before it counts there as one who left."""
+        whole = False
         for kind, content in wire.frames(response.iter_raw(), MOST_RESULT):
             check()
             if kind == wire.PROGRESS:
@@ -161,8 +162,9 @@ class RemoteEngine:
                 name, sentence = wire.two(content)
                 raise _error(str(name), f"{self.host}: {sentence}")
             elif kind == wire.END:
-                return
-        raise wire.WireError("the answer breaks off")
+                whole = True
+        if not whole:
+            raise wire.WireError("the answer breaks off")
 
     def _send(self, study: Study, missing: dict[str, str], check: Callable[[], None]) -> None:
         """Upload scans that the server has not, in pieces, so that a newer wish need not wait for the end."""

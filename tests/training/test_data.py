@@ -291,6 +291,20 @@ def test_augmentation_moves_image_and_labels_together() -> None:
     assert torch.equal(still[1], labels)
 
 
+def test_augmentation_scales_image_and_labels_together() -> None:
+    """``scale`` makes some samples larger and some smaller, within its factor, image and labels alike."""
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, 24)] * 3, indexing="ij")
+    ball = sum(a**2 for a in axes) < 0.25
+    images, labels = ball.float()[None, None].repeat(16, 2, 1, 1, 1), ball[None].repeat(16, 1, 1, 1).byte()
+    part = AugmentPart(flip=False, rotate=0, scale=0.3)
+    scaled, codes = augment(images, labels, part, generators(0, 0, 0, 0, 16))
+    for image, code in zip(scaled[:, 0] > 0.5, codes.bool(), strict=True):
+        assert 2 * (image & code).sum() / (image.sum() + code.sum()) > 0.9
+    sizes = codes.bool().flatten(1).sum(1) / ball.sum()
+    assert 0.8 / 1.3**3 < float(sizes.min()) < 0.9
+    assert 1.1 < float(sizes.max()) < 1.2 * 1.3**3
+
+
 def test_files_can_get_a_scanners_faults() -> None:
     """``faults`` 1 changes every modality, each by itself; background and median stay."""
     image = torch.randn(4, 12, 14, 10, generator=torch.Generator().manual_seed(3))

@@ -1,4 +1,4 @@
-"""Mirroring, turning and other intensities, on the device.
+"""Mirroring, turning, another size and other intensities, on the device.
 
 Drawn per sample, so that it is the same on any number of processes.
 """
@@ -24,31 +24,35 @@ TURNED = 0.5
 def augment(
     images: Tensor, labels: Tensor, part: AugmentPart, draws: Sequence[Generator], ndim: int = 3
 ) -> tuple[Tensor, Tensor]:
-    """``images`` (B, C, I, P, L) float, ``labels`` (B, I, P, L) integer codes -> the same, mirrored and turned.
+    """``images`` (B, C, I, P, L) float, ``labels`` (B, I, P, L) integer codes -> the same, mirrored, turned and scaled.
 
     ``ndim`` 2: only within slices. Images are interpolated linearly, labels by the nearest voxel; what comes from
     outside is 0.
     """
-    flips, angles = [], []
+    flips, angles, factors = [], [], []
     mirrors = {True: (True, True, True), False: (False, False, False), "left-right": (False, False, True)}
     for draw in draws:
         numbers = torch.rand(
             7, generator=draw
         ).tolist()  # always seven, so that a switch changes nothing else
         flip = [may and n < 0.5 for may, n in zip(mirrors[part.flip], numbers[:3], strict=True)]
-        turned = part.rotate > 0 and numbers[3] < TURNED
+        turned = (part.rotate > 0 or part.scale > 0) and numbers[3] < TURNED
         turn = [math.radians(part.rotate) * (2 * n - 1) if turned else 0.0 for n in numbers[4:]]
         if ndim == 2:
             flip[0], turn[1:] = False, [0.0, 0.0]
         flips.append(flip)
         angles.append(turn)
+        factors.append((1 + part.scale) ** uniform(-1, 1, draw) if part.scale and turned else 1.0)
     out_images, out_labels = [], []
-    for image, label, flip, angle, draw in zip(images, labels, flips, angles, draws, strict=True):
+    for image, label, flip, angle, factor, draw in zip(
+        images, labels, flips, angles, factors, draws, strict=True
+    ):
         axes = [axis for axis, mirrored in enumerate(flip) if mirrored]
         if axes:
             image, label = image.flip([a + 1 for a in axes]), label.flip(axes)
-        if any(angle):
-            image, label = _turned(image, label, angle)
+        if any(angle) or factor != 1:
+            within = (1.0, factor, factor) if ndim == 2 else (factor,) * 3
+            image, label = _turned(image, label, angle, within)
         out_images.append(_recoloured(image, part, draw))
         out_labels.append(label)
     return torch.stack(out_images), torch.stack(out_labels)
@@ -82,12 +86,14 @@ def _recoloured(image: Tensor, part: AugmentPart, draw: Generator) -> Tensor:
     return (image * (part.gain * numbers[0]).exp() + part.shift * numbers[1]) * (image != 0)
 
 
-def _turned(image: Tensor, label: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """(M, I, P, L) and (I, P, L) turned about their centre by ``angles`` (radians, one per axis)."""
+def _turned(
+    image: Tensor, label: Tensor, angles: Sequence[float], factors: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """(M, I, P, L) and (I, P, L), ``factors`` times as large, turned about their centre by ``angles``, in radians."""
     extents = torch.tensor(image.shape[1:], dtype=torch.float32)
     # Sampling positions are in units of half an extent: a turn must act on voxels.
     scale = torch.diag(extents)
-    turn = torch.linalg.inv(scale) @ rotation(angles) @ scale
+    turn = torch.linalg.inv(scale) @ rotation(angles) @ torch.diag(1 / torch.tensor(factors)) @ scale
     order = [2, 1, 0]  # grid_sample wants L, P, I
     theta = torch.zeros(1, 3, 4)
     theta[0, :, :3] = turn[order][:, order]

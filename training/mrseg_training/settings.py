@@ -266,11 +266,13 @@ class AugmentPart(Part):
     ``centred``: share of crops around a random tumour voxel; the others lie anywhere in the head. ``faults``:
     share of modalities that get one of the generator's scanner faults (gamma, bias field, noise, blur, thick slices),
     for files: generated samples have theirs. ``gain`` and ``shift``: standard deviations of the logarithm of a factor
-    and of a sum, drawn for each modality, that its normalised intensities get.
+    and of a sum, drawn for each modality, that its normalised intensities get. ``scale``: what is turned also becomes
+    larger or smaller, by a factor between 1 / (1 + ``scale``) and 1 + ``scale``.
     """
 
     flip: bool | Literal["left-right"] = True
     rotate: float = Field(default=10.0, ge=0, le=180)
+    scale: float = Field(default=0.0, ge=0, le=1)
     centred: Share = Field(default=0.5, ge=0, le=1)
     faults: Share = Field(default=0.0, ge=0, le=1)
     gain: float = Field(default=0.0, ge=0, le=1)
