@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,10 @@ def open_window(
         window.installEventFilter(Keeper(window))
     if at_once:
         QApplication.processEvents()  # the first frame, before a thread that reads gets in its way
-        QTimer.singleShot(_LAID_OUT, partial(_bring_in, window))
+        timer = QTimer(window)  # goes with the window, which may be closed before
+        timer.setSingleShot(True)
+        timer.timeout.connect(lambda: _bring_in(timer.parent()))
+        timer.start(_LAID_OUT)
         return viewer, dock
     _settle()
     _bring_in(window)

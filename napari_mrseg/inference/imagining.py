@@ -104,6 +104,25 @@ class Imagined:
         return f"<Imagined {self.case}: {self.target} from {key(self.given)}>"
 
 
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """What the network says of the given scans: enough to imagine any other from them.
+
+    Attributes
+    ----------
+    given
+        The study with nothing but the given scans.
+    where
+        The box around their brain, and the network's grid in it.
+    outputs
+        (1, C, i, p, l) float32 on the network's coarser grid: curves and intervals of every modality.
+    """
+
+    given: Study
+    where: Frame
+    outputs: Tensor
+
+
 @lru_cache(maxsize=1)
 def imagining_model() -> Model:
     """The bundled network. Raises ModelError if it is damaged."""
@@ -127,33 +146,20 @@ class Imaginer:
         self._scans = Scans(self.model.card.normalisation["name"], self.model.network.stride)
         self._threads = torch.get_num_threads()
 
-    def imagine(
+    def curves(
         self,
         study: Study,
-        target: str,
-        given: str | Iterable[str] | None = None,
+        given: str | Iterable[str],
         *,
         check: Callable[[], None] = lambda: None,
-    ) -> Imagined:
-        """``target`` imagined from ``given`` (default: every other modality that is there).
+    ) -> Curves:
+        """Run the network on the ``given`` modalities of ``study``: all that takes long, whatever is imagined then.
 
         ``check`` is called between the network's blocks and may raise to stop. Raises InputError for a modality that
-        the study has not or that the task does not know, ModelError for a study of another task.
+        the study has not, ModelError for a study of another task.
         """
-        began = time.perf_counter()
-        task = study.task
-        if task.name != self.model.card.task:
-            raise ModelError(
-                f"{self.model.card.name} imagines modalities of {self.model.card.task}, and {study.case} is of "
-                f"{task.name}; nothing is imagined there."
-            )
-        (target,) = task.combination((target,))
-        names = [name for name in study.present if name != target] if given is None else given
-        if not names:
-            raise InputError(f"{target} is imagined from other scans of {study.case}; give one at least.")
-        seen = study.only(names)
-        if target in seen.present:
-            raise InputError(f"{target} is to be imagined; leave it out of the given scans.")
+        self._check_task(study)
+        seen = study.only(given)
         torch.set_num_threads(1 if forked_with_torch() else self._threads)
         with torch.inference_mode():
             where = self._scans.frame(seen, self.model.card.validated[0].spacing_mm)
@@ -162,7 +168,37 @@ class Imaginer:
             if self.model.card.mirrored:
                 outputs = (outputs + self._network(inputs.flip(-1), check=check).float().flip(-1)) / 2
             check()
-            own = of_modality(outputs, task.names.index(target))[0]
+        return Curves(seen, where, outputs)
+
+    def imagine(
+        self,
+        study: Study,
+        target: str,
+        given: str | Iterable[str] | None = None,
+        *,
+        curves: Curves | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Imagined:
+        """``target`` imagined from ``given`` (default: every other modality that is there).
+
+        ``curves``: of the same scans, if they are there already. ``check`` as above. Raises InputError for a modality
+        that the study has not or that the task does not know, ModelError for a study of another task.
+        """
+        began = time.perf_counter()
+        self._check_task(study)
+        task = study.task
+        (target,) = task.combination((target,))
+        names = [name for name in study.present if name != target] if given is None else given
+        if not names:
+            raise InputError(f"{target} is imagined from other scans of {study.case}; give one at least.")
+        if target in study.only(names).present:
+            raise InputError(f"{target} is to be imagined; leave it out of the given scans.")
+        curves = curves or self.curves(study, names, check=check)
+        seen, where = curves.given, curves.where
+        if seen.digest != study.only(names).digest:
+            raise ValueError("these curves are of other scans")
+        with torch.inference_mode():
+            own = of_modality(curves.outputs, task.names.index(target))[0]
             fine = to_scan(own, _coarser(where))
             scans = self._scans.normalised(seen, where).to(fine.device)
             low, middle, high = mix_one(fine[None], scans[None])[0].cpu()
@@ -184,6 +220,13 @@ class Imaginer:
             steps=tuple((name, step) for name, image in seen.images.items() for step in image.steps),
             notes=seen.notes,
         )
+
+    def _check_task(self, study: Study) -> None:
+        if study.task.name != self.model.card.task:
+            raise ModelError(
+                f"{self.model.card.name} imagines modalities of {self.model.card.task}, and {study.case} is of "
+                f"{study.task.name}; nothing is imagined there."
+            )
 
     def real(self, study: Study, name: str) -> Array:
         """(I, P, L) float32: a scan that is there, in the units of :class:`Imagined`, to compare with."""

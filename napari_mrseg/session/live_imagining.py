@@ -18,7 +18,7 @@ from napari_mrseg.tasks import DEFAULT, Combination
 
 if TYPE_CHECKING:
     from napari_mrseg.compare.likeness import Likeness
-    from napari_mrseg.inference.imagining import Imagined, Imaginer
+    from napari_mrseg.inference.imagining import Curves, Imagined, Imaginer
     from napari_mrseg.inference.prediction import Prediction
     from napari_mrseg.session.state import Session
     from napari_mrseg.study import Study
@@ -122,6 +122,8 @@ class Imagining:
         self._request: _Request | None = None
         self._answered: _Request | None = None
         self._kept: OrderedDict[tuple[str, str, tuple[str, str]], Imagined] = OrderedDict()
+        self._curves: tuple[tuple[str, tuple[str, str]], Curves] | None = None  # of the scans used last
+        self._ahead: tuple[Study, Combination] | None = None  # what to run the network on before it is asked for
         self._thread: Thread | None = None
         self._closed = False
         for signal in self._signals:
@@ -195,7 +197,7 @@ class Imagining:
         with self._wake:
             self._closed = True
             self._number += 1
-            self.target = self.shown = self._request = self._answered = None
+            self.target = self.shown = self._request = self._answered = self._curves = self._ahead = None
             self._kept.clear()
             self._wake.notify_all()
         if self._thread is not None and self._thread is not current_thread():
@@ -212,18 +214,32 @@ class Imagining:
             subject, before = session.subject, self.target
             if subject != self._subject:
                 self._subject = subject
-                self.target = self.shown = None
+                self.target = self.shown = self._curves = self._ahead = None
                 self._kept.clear()
             if self.target is not None and self.target in session.combination:
                 self.target = None
             idle = before is None and self.shown is None and self._request is None
             if self.choices and session.shown is not None and session.running is None:
-                self._begin()
+                self._look_ahead()
         if not idle:
             self._ask()
 
+    def _look_ahead(self) -> None:
+        """While nothing else is computed: load the network and run it on what is switched on, once for each study, and
+        after the first request for each combination."""
+        study, given = self.session.study, self._given
+        if study is not None and given and (self._curves is None or self._kept):
+            self._ahead = study, given
+            self._begin()
+            self._wake.notify_all()
+
+    @property
+    def _given(self) -> Combination:
+        """The modalities from which others would be imagined now."""
+        study = self.session.study
+        return () if study is None else tuple(n for n in self.session.combination if n in study.images)
+
     def _begin(self) -> None:
-        """Start the thread, which loads the network: ahead of the first request, while nothing else is computed."""
         if self._thread is None:
             self._thread = Thread(target=self._serve, name="mrseg-imagine", daemon=True)
             self._thread.start()
@@ -232,9 +248,8 @@ class Imagining:
         """Take up what is to be imagined now, unless that is done or under way."""
         session = self.session
         with self._wake:
-            study, used, shown = session.study, session.combination, session.shown
+            study, given, shown = session.study, self._given, session.shown
             target = self.target
-            given = () if study is None else tuple(name for name in used if name in study.images)
             if study is None or target is None or not given:
                 self.shown = self._request = self._answered = None
                 self._number += 1
@@ -254,17 +269,20 @@ class Imagining:
     # -- on the thread ------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        with suppress(Exception):  # it is said when something is asked for
-            self._ready()
         while self._serve_next():
             pass  # between two requests nothing here holds the study of the last one
 
     def _serve_next(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._request is not None or self._closed)
-            request = self._request
-            if self._closed or request is None:
-                return not self._closed
+            self._wake.wait_for(lambda: self._request is not None or self._ahead is not None or self._closed)
+            request, ahead, self._ahead = self._request, self._ahead, None
+            if self._closed:
+                return False
+        if request is None:
+            if ahead is not None:
+                with suppress(Exception):  # it is said when something is asked for
+                    self._run(*ahead)
+            return True
         try:
             self._answer(request)
         except Cancelled:
@@ -291,7 +309,10 @@ class Imagining:
         at = study.only(request.given).digest, target, (imaginer.model.sha256, imaginer.precision)
         with self._wake:
             imagined = self._kept.get(at)
-        imagined = imagined or imaginer.imagine(study, target, request.given, check=check)
+        if imagined is None:
+            curves = self._run(study, request.given)
+            check()
+            imagined = imaginer.imagine(study, target, request.given, curves=curves)
         with self._wake:
             check()
             self._kept[at] = imagined
@@ -311,6 +332,27 @@ class Imagining:
             pictures = _with_real(pictures, real, taken)
             self._deliver(request, pictures)
         self._deliver(request, replace(pictures, likeness=_likeness(request, imagined, real, taken)))
+
+    def _run(self, study: Study, given: Combination) -> Curves:
+        """The network's answer to ``given``, for any target. Raises Cancelled once something else is asked for."""
+        imaginer = self._ready()
+        at = study.only(given).digest, (imaginer.model.sha256, imaginer.precision)
+        with self._wake:
+            if self._curves is not None and self._curves[0] == at:
+                return self._curves[1]
+
+        def check() -> None:
+            with self._wake:
+                request = self._request
+                other = request is not None and (request.study, request.given) != (study, given)
+                if self._closed or other or self.session.study is not study:
+                    raise Cancelled("A newer request took its place.")
+
+        curves = imaginer.curves(study, given, check=check)
+        with self._wake:
+            check()
+            self._curves = at, curves
+        return curves
 
     def _ready(self) -> Imaginer:
         """The network, where the session computes; here, if that is another computer."""
