@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tiny import study
 
 from napari_mrseg.errors import InputError
-from napari_mrseg.inference.imagining import Imagined
+from napari_mrseg.inference.imagining import Curves, Imagined
 from napari_mrseg.inference.prediction import Prediction
 from napari_mrseg.models.store import Model
+from napari_mrseg.prepare import Frame
 from napari_mrseg.study import Note, Study
 from napari_mrseg.tasks import Combination
 
@@ -125,9 +127,10 @@ class Quick:
 
 
 class Dreamer:
-    """In place of the network that imagines: the mean of the given scans. ``asked``: what it was asked for.
+    """In place of the network that imagines: the mean of the given scans.
 
-    ``pause``: called once before it begins and once before it ends.
+    ``ran``: of which scans it was run; ``asked``: what it was asked to imagine from them. ``pause``: called once before
+    it imagines and once before it ends.
     """
 
     device, precision = "cpu", "fp32"
@@ -136,22 +139,29 @@ class Dreamer:
         self, model: Model, pause: Callable[[], object] = lambda: None, *, doubt: float = 1.0
     ) -> None:
         self.model, self.pause, self.doubt = model, pause, doubt
+        self.ran: list[Combination] = []
         self.asked: list[tuple[str, Combination]] = []
 
     def __call__(self, *, device: str, precision: str) -> Dreamer:
         return self
 
-    def imagine(
-        self, study: Study, target: str, given: Iterable[str], *, check: Callable[[], None] = lambda: None
-    ) -> Imagined:
+    def curves(
+        self, study: Study, given: Iterable[str], *, check: Callable[[], None] = lambda: None
+    ) -> Curves:
+        only = study.only(given)
+        self.ran.append(only.present)
+        check()
+        whole = Frame(tuple(slice(0, n) for n in study.grid.shape), (0, 0, 0), (1, 1, 1), study.grid.shape)
+        return Curves(only, whole, torch.empty(0))
+
+    def imagine(self, study: Study, target: str, given: Iterable[str], *, curves: Curves) -> Imagined:
         used = tuple(given)
+        assert used == curves.given.present
         self.asked.append((target, used))
         self.pause()
-        check()
         middle = np.mean([self.real(study, name) for name in used], axis=0, dtype=np.float32)
         inside = np.any([self.shown(study, name) for name in used], axis=0)
         self.pause()
-        check()
         return Imagined(
             task=study.task,
             case=study.case,

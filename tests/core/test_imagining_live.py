@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -101,6 +102,36 @@ def test_it_follows_every_toggle(session: Session, imagining: Imagining, dreamer
         imagining.choose("t1")
     use(session, "t1ce")
     assert (imagining.target, imagining.shown) == (None, None)
+
+
+def test_the_network_runs_ahead_of_the_first_request(
+    session: Session, imagining: Imagining, dreamer: Dreamer
+) -> None:
+    """Once for a study, as soon as there is something to imagine; after a request for each combination, and one run
+    serves every target."""
+
+    def ran(*expected: tuple[str, ...]) -> bool:
+        deadline = time.monotonic() + 30
+        while (imagining._ahead or len(dreamer.ran) < len(expected)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return tuple(dreamer.ran) == expected
+
+    one, two = ("flair", "t2"), ("flair",)
+    use(session, *one)
+    assert ran(one)
+    use(session, *two)
+    time.sleep(0.1)
+    assert ran(one)
+    use(session, *one)
+    for target in ("t1ce", "t1"):
+        imagining.choose(target)
+        assert imagining.wait(30)
+    assert ran(one)
+    imagining.choose(None)
+    use(session, *two)
+    assert ran(one, two)
+    session.set_study(None)
+    assert (imagining._curves, imagining._ahead) == (None, None)
 
 
 def test_the_pictures_are_cut_out_around_the_brain(session: Session, imagining: Imagining) -> None:
