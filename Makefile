@@ -26,9 +26,10 @@ demo: setup
 test: setup
 	@$(MAKE) --no-print-directory -j2 --output-sync=target viewer core training qt lint
 
-# Many seeds of each kind of malformed file; minutes more.
+# Longer walks, more studies, many seeds of each kind of malformed file; minutes more.
 test-full: test
-	MRSEG_FULL=1 $(TEST) tests/core/test_attacks.py
+	MRSEG_FULL=1 $(TEST) tests/core/test_attacks.py tests/core/test_cohort_changes.py
+	MRSEG_FULL=1 QT_QPA_PLATFORM=offscreen $(TEST) tests/qt/test_between_studies.py tests/qt/test_walk.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -62,8 +63,9 @@ $(VENV)/installed: pyproject.toml constraints.txt | system
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -U pip
-	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt torch
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[test]"
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # as pip would, on all cores
 	touch $@
 
 # Qt, OpenGL and a virtual display. Only Debian and its relatives need this, and only root may install it.

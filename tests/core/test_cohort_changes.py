@@ -225,11 +225,14 @@ def interrupted(history: History, out: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(5 if os.environ.get("MRSEG_FULL") else 2))
 def test_a_run_that_goes_on_equals_a_fresh_one(
     part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """500 histories of adding, removing, renaming, replacing, sorting, killing and another model: the same table."""
+    """Histories of adding, removing, renaming, replacing, sorting, killing and another model: the same table.
+
+    ``make test-full`` runs 500.
+    """
     for number in range(100):
         draws = random.Random(1000 * part + number)
         history = History(tmp_path / str(number), draws, listed=number % 2 == 0)

@@ -27,7 +27,7 @@ from napari_mrseg._qt.edits import about_edit, copies_in
 from napari_mrseg.models.store import Model
 from napari_mrseg.session.state import Session
 
-RUNS, ACTIONS = (100, 50) if os.environ.get("MRSEG_FULL") else (4, 30)
+RUNS, ACTIONS = (100, 50) if os.environ.get("MRSEG_FULL") else (3, 30)
 
 
 class Walker:
