@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_mrseg._qt.app import open_window
+from napari_mrseg._qt.garbage import modules_kept
 from napari_mrseg._qt.timing import turn
 from napari_mrseg.session.state import Session
 
@@ -38,18 +39,34 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a subject with four modalities")
     args = parser.parse_args()
     session = Session(device="cpu", sweep=False)
+    with modules_kept(session.model_changed):  # as mrseg view does
+        measure(session, args.folder)
+
+
+def measure(session: Session, folder: Path) -> None:
+    """Print the seconds of each imagined modality."""
     session.load_model(None)
     viewer, dock = open_window(session)
-    dock.open([args.folder])
+    dock.open([folder])
     seconds_until(lambda: session.shown is not None and not session.stale and dock.settled)
     session.use(USED)
     seconds_until(lambda: session.shown is not None and session.shown.combination == USED and dock.settled)
     turn(_QUIET)
     view = dock.imagining
+    frames: list[str] = []
+
+    def swapped() -> None:
+        """Note the imagined modality whose voxels this frame shows."""
+        pictures = view.core.shown
+        if view.layer is not None and pictures is not None and view.layer.data is pictures.middle:
+            frames.append(pictures.imagined.target)
+
+    viewer.window._qt_viewer.canvas.native.frameSwapped.connect(swapped)
     for target in IMAGINED:
         began = time.perf_counter()
         view.choose(target)
-        first = seconds_until(lambda t=target: view.drawn is not None and view.drawn.imagined.target == t)
+        frames.clear()
+        first = seconds_until(lambda t=target: t in frames)
         seconds_until(lambda: not view.core.busy)
         print(
             f"{target}: first picture after {first:.2f} s, compared after {time.perf_counter() - began:.2f} s"

@@ -152,7 +152,8 @@ class Dreamer:
         self.ran.append(only.present)
         check()
         whole = Frame(tuple(slice(0, n) for n in study.grid.shape), (0, 0, 0), (1, 1, 1), study.grid.shape)
-        return Curves(only, whole, torch.empty(0))
+        nothing = torch.empty(0)
+        return Curves(only, whole, nothing, nothing, nothing)
 
     def imagine(self, study: Study, target: str, given: Iterable[str], *, curves: Curves) -> Imagined:
         used = tuple(given)

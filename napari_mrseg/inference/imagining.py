@@ -116,11 +116,15 @@ class Curves:
         The box around their brain, and the network's grid in it.
     outputs
         (1, C, i, p, l) float32 on the network's coarser grid: curves and intervals of every modality.
+    scans, inside
+        The given scans' own voxels in the box, normalised, (M, i, p, l) float32, and where any of them shows something.
     """
 
     given: Study
     where: Frame
     outputs: Tensor
+    scans: Tensor
+    inside: Tensor
 
 
 @lru_cache(maxsize=1)
@@ -168,7 +172,9 @@ class Imaginer:
             if self.model.card.mirrored:
                 outputs = (outputs + self._network(inputs.flip(-1), check=check).float().flip(-1)) / 2
             check()
-        return Curves(seen, where, outputs)
+            used = [study.task.names.index(name) for name in seen.present]
+            scans = self._scans.normalised(seen, where)[used].to(outputs.device)
+            return Curves(seen, where, outputs, scans, self._scans.shown(seen, where))
 
     def imagine(
         self,
@@ -198,11 +204,11 @@ class Imaginer:
         if seen.digest != study.only(names).digest:
             raise ValueError("these curves are of other scans")
         with torch.inference_mode():
-            own = of_modality(curves.outputs, task.names.index(target))[0]
+            used = [task.names.index(name) for name in seen.present]
+            own = of_modality(curves.outputs, task.names.index(target), used)[0]
             fine = to_scan(own, _coarser(where))
-            scans = self._scans.normalised(seen, where).to(fine.device)
-            low, middle, high = mix_one(fine[None], scans[None])[0].cpu()
-            inside = self._scans.shown(seen, where)
+            low, middle, high = mix_one(fine[None], curves.scans[None])[0].cpu()
+            inside = curves.inside
         return Imagined(
             task=task,
             case=study.case,

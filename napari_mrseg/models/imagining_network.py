@@ -9,7 +9,7 @@ straight between :data:`BENDS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -97,15 +97,25 @@ def mix_one(outputs: Tensor, scans: Tensor) -> Tensor:
     a tenth lies.
     """
     low, high = BENDS
-    bent = torch.cat([scans, (scans - high).clamp_min(0), (low - scans).clamp_min(0)], 1)
-    middle = (outputs[:, :-BESIDE] * bent).sum(1) + outputs[:, -BESIDE]
+    middle, count = outputs[:, -BESIDE], scans.shape[1]
+    for m, scan in enumerate(scans.unbind(1)):
+        for place, bent in enumerate((scan, (scan - high).clamp_min(0), (low - scan).clamp_min(0))):
+            middle = torch.addcmul(middle, outputs[:, place * count + m], bent)
     below, above = outputs[:, -2:].clamp(LEAST_WIDTH, MOST_WIDTH).exp().unbind(1)
     return torch.stack([middle - below, middle, middle + above], 1)
 
 
-def of_modality(outputs: Tensor, number: int) -> Tensor:
-    """(B, M (3 M + 3), ...) -> (B, 3 M + 3, ...), the outputs of the modality of that number."""
-    return _by_modality(outputs)[:, number]
+def of_modality(outputs: Tensor, number: int, given: Sequence[int] | None = None) -> Tensor:
+    """(B, M (3 M + 3), ...) -> (B, 3 M + 3, ...), the outputs of the modality of that number.
+
+    ``given``: only what is for these scans, which is all that counts if the others are missing.
+    """
+    own = _by_modality(outputs)[:, number]
+    if given is None:
+        return own
+    count = (own.shape[1] - BESIDE) // SLOPES
+    channels = [place * count + m for place in range(SLOPES) for m in given]
+    return own[:, [*channels, *range(SLOPES * count, own.shape[1])]]
 
 
 def _by_modality(outputs: Tensor) -> Tensor:

@@ -123,7 +123,9 @@ class Imagining:
         self._answered: _Request | None = None
         self._kept: OrderedDict[tuple[str, str, tuple[str, str]], Imagined] = OrderedDict()
         self._curves: tuple[tuple[str, tuple[str, str]], Curves] | None = None  # of the scans used last
-        self._ahead: tuple[Study, Combination] | None = None  # what to run the network on before it is asked for
+        self._ahead: tuple[Study, Combination] | None = (
+            None  # what to run the network on before it is asked for
+        )
         self._thread: Thread | None = None
         self._closed = False
         for signal in self._signals:
@@ -314,11 +316,12 @@ class Imagining:
             check()
             imagined = imaginer.imagine(study, target, request.given, curves=curves)
         with self._wake:
+            if not self._closed and self.session.study is study:  # the newer request may need it, too
+                self._kept[at] = imagined
+                self._kept.move_to_end(at)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
             check()
-            self._kept[at] = imagined
-            self._kept.move_to_end(at)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
             before = self.shown
         if before is None or before.imagined is not imagined or before.study is not study:
             before = None
