@@ -180,7 +180,10 @@ def _show(
         _again_under_xvfb()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # within Qt's loop no handler of Python's would be reached
     try:
-        from napari_mrseg._qt.app import launch
+        from napari_mrseg._qt.icon_files import icons_written_beside
+
+        with icons_written_beside():
+            from napari_mrseg._qt.app import launch
     except ImportError as error:
         raise InputError(
             f'The viewer needs Qt, which is not installed ({error}); pip install "napari-mrseg[all]".'
