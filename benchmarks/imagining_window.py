@@ -53,24 +53,23 @@ def measure(session: Session, folder: Path) -> None:
     seconds_until(lambda: session.shown is not None and session.shown.combination == USED and dock.settled)
     turn(_QUIET)
     view = dock.imagining
-    frames: list[str] = []
+    frames: dict[str, float] = {}  # when each was first seen
 
     def swapped() -> None:
         """Note the imagined modality whose voxels this frame shows."""
         pictures = view.core.shown
         if view.layer is not None and pictures is not None and view.layer.data is pictures.middle:
-            frames.append(pictures.imagined.target)
+            frames.setdefault(pictures.imagined.target, time.perf_counter())
 
     viewer.window._qt_viewer.canvas.native.frameSwapped.connect(swapped)
     for target in IMAGINED:
         began = time.perf_counter()
         view.choose(target)
         frames.clear()
-        first = seconds_until(lambda t=target: t in frames)
+        seconds_until(lambda t=target: t in frames)
         seconds_until(lambda: not view.core.busy)
-        print(
-            f"{target}: first picture after {first:.2f} s, compared after {time.perf_counter() - began:.2f} s"
-        )
+        first, compared = frames[target] - began, time.perf_counter() - began
+        print(f"{target}: first picture after {first:.2f} s, compared after {compared:.2f} s")
     viewer.close()
     session.close()
 
