@@ -47,6 +47,19 @@ def test_a_frame_depends_on_its_number_alone() -> None:
     assert not np.array_equal(other.colour, one.colour)
 
 
+def test_a_frame_whose_depth_shows_nothing_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be refused as constant when it is read does not come."""
+    flat = iter([True, True, False])
+    stored = sensors.stored
+    monkeypatch.setattr(
+        sensors, "stored", lambda rng, depth: stored(rng, np.full_like(depth, 900) if next(flat) else depth)
+    )
+    monkeypatch.setattr("mrseg_training.data.collage.THERMAL", 0.0)
+    made = pool(0.0).frame(np.random.default_rng(0))
+    assert np.ptp(made.depth) > 0
+    assert next(flat, None) is None
+
+
 def test_where_depth_was_made_the_object_is_nearer() -> None:
     """Of a photograph: what stands on the floor is before what is behind it."""
     frames = pool(0.0)

@@ -55,7 +55,13 @@ class Pool:
         self.objects = [p for p in whole if 0.02 < p.mask.mean() < 0.7]
 
     def frame(self, rng: np.random.Generator) -> Scene:
-        """A frame of :data:`SIZE` that depends on ``rng`` alone."""
+        """A frame of :data:`SIZE` that depends on ``rng`` alone; its second image is never the same everywhere."""
+        while True:  # what a camera measures of a far wall may be all holes, or all of one value
+            made = self._frame(rng)
+            if np.ptp(made.depth) > 0:
+                return made
+
+    def _frame(self, rng: np.random.Generator) -> Scene:
         real = rng.random() < self.share
         made = self._photo if rng.random() < PHOTOS else self._collage
         colour, depth, truth = self._pair(rng) if real else made(rng)
