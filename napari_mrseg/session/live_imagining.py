@@ -123,9 +123,7 @@ class Imagining:
         self._answered: _Request | None = None
         self._kept: OrderedDict[tuple[str, str, tuple[str, str]], Imagined] = OrderedDict()
         self._curves: tuple[tuple[str, tuple[str, str]], Curves] | None = None  # of the scans used last
-        self._ahead: tuple[Study, Combination] | None = (
-            None  # what to run the network on before it is asked for
-        )
+        self._ahead: tuple[Study, Combination] | None = None  # on what to run before it is asked for
         self._thread: Thread | None = None
         self._closed = False
         for signal in self._signals:
