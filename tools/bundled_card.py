@@ -88,7 +88,9 @@ def commit() -> str:
         return done.stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", "../napari_mrseg", "../training")
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", ".", "../napari_mrseg", "../training"
+        )
         return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
