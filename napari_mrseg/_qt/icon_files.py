@@ -1,4 +1,4 @@
-"""napari writes its icons, some 300 files, each time it is imported: on a slow disk half of the time until the window."""
+"""napari writes its icons, some 300 files, each time it is imported; on a slow disk that takes a second."""
 
 from __future__ import annotations
 
