@@ -13,6 +13,7 @@ export MRSEG_DATA
 endif
 # The tests' tensors are tiny: more threads only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TEST_WINDOW := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb OMP_NUM_THREADS=1 $(XVFB) $(BIN)/python -m pytest
 
 .PHONY: demo docs test test-full lint core qt viewer training coverage setup system clean
 
@@ -30,6 +31,7 @@ test: setup
 test-full: test
 	MRSEG_FULL=1 $(TEST) tests/core/test_attacks.py tests/core/test_cohort_changes.py
 	MRSEG_FULL=1 QT_QPA_PLATFORM=offscreen $(TEST) tests/qt/test_between_studies.py tests/qt/test_walk.py
+	MRSEG_FULL=1 $(TEST_WINDOW) tests/viewer/test_plain_napari.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -44,7 +46,7 @@ qt: setup
 	QT_QPA_PLATFORM=offscreen $(TEST) tests/qt
 
 viewer: setup
-	env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb OMP_NUM_THREADS=1 $(XVFB) $(BIN)/python -m pytest tests/viewer
+	$(TEST_WINDOW) tests/viewer
 
 training: setup
 	$(TEST) tests/training
@@ -65,7 +67,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | system
 	$(BIN)/python -m pip install -q -U pip
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt torch
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[test]"
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # as pip would, on all cores
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # on all cores; some packages hold files that are no Python 3
 	touch $@
 
 # Qt, OpenGL and a virtual display. Only Debian and its relatives need this, and only root may install it.
