@@ -16,6 +16,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from napari_mrseg._qt.app import open_window
 from napari_mrseg._qt.dock import MrsegDock
+from napari_mrseg._qt.garbage import modules_kept
 from napari_mrseg.bench.hardware import memory
 from napari_mrseg.bench.jobs import Job, serve
 from napari_mrseg.bench.response_time import describe, finished, interrupt_sweep, until
@@ -23,6 +24,7 @@ from napari_mrseg.bench.synthetic import Subject, renamed
 from napari_mrseg.inference.device import resolve_device
 from napari_mrseg.models.store import load_model
 from napari_mrseg.session.state import Session
+from napari_mrseg.study import Study
 
 _TICK = 5  # ms between two ticks of an idle event loop
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
@@ -88,7 +90,12 @@ def measure(job: Job) -> dict[str, Any]:
     """The job ``window``: sweep, gaps, waits during the sweep, cached toggles in 2-D and 3-D, memory."""
     study = Subject.of(job["subject"]).open()
     session = Session(task=study.task, device=job["device"], precision=job["precision"])
-    session.set_model(load_model(Path(job["model"])))
+    with modules_kept(session.model_changed):  # as mrseg view does
+        session.set_model(load_model(Path(job["model"])))
+        return _measured(job, study, session)
+
+
+def _measured(job: Job, study: Study, session: Session) -> dict[str, Any]:
     viewer, dock = open_window(session)
     try:
         session.set_study(study)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LIMITS = (-2.5, 3.5)  # spreads of the brain's intensities: the window of every imagined picture
 MOST = 2.0  # spreads: the ends of the window of a difference
 _MARGIN = 2  # voxels around the brain
+_STILL = 1.0  # seconds without a change before the network runs ahead: toggles must not wait for it
 _KEPT = 3  # imagined scans of a study in memory, each 13 bytes a voxel
 
 Array = npt.NDArray[np.float32]
@@ -275,6 +276,10 @@ class Imagining:
     def _serve_next(self) -> bool:
         with self._wake:
             self._wake.wait_for(lambda: self._request is not None or self._ahead is not None or self._closed)
+            ahead = None
+            while self._request is None and not self._closed and ahead is not self._ahead:
+                ahead = self._ahead
+                self._wake.wait(_STILL)
             request, ahead, self._ahead = self._request, self._ahead, None
             if self._closed:
                 return False
