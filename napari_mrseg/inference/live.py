@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
+from napari_mrseg.at_exit import close_at_exit
 from napari_mrseg.errors import Cancelled
 from napari_mrseg.inference.allocator import release_freed_memory
 from napari_mrseg.inference.cache import PredictionCache
@@ -101,6 +102,7 @@ class Live:
             if self._thread is None:
                 self._thread = Thread(target=self._serve, name="mrseg-live", daemon=True)
                 self._thread.start()
+                close_at_exit(self)
             self._wake.notify_all()
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
+from napari_mrseg.at_exit import close_at_exit
 from napari_mrseg.errors import Cancelled, DeviceError, InputError, MrsegError
 from napari_mrseg.tasks import DEFAULT, Combination
 
@@ -244,6 +245,7 @@ class Imagining:
         if self._thread is None:
             self._thread = Thread(target=self._serve, name="mrseg-imagine", daemon=True)
             self._thread.start()
+            close_at_exit(self)
 
     def _ask(self) -> None:
         """Take up what is to be imagined now, unless that is done or under way."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterable
@@ -402,3 +404,21 @@ def test_something_else_than_the_engine_may_answer(tiny: Model) -> None:
     assert session.model is not None
     assert session.model.card.name == "compact"
     session.close()
+
+
+LEFT_OPEN = """
+import time
+from napari_mrseg.resources import sample_study
+from napari_mrseg.session.state import Session
+session = Session(device="cpu", sweep=True)
+session.load_model("compact")
+session.open([sample_study()])
+time.sleep(0.2)
+"""
+
+
+def test_a_program_that_ends_during_a_run_ends_well() -> None:
+    """A script that leaves a session running exits with 0: a thread cut off inside PyTorch would abort it."""
+    words = [sys.executable, "-c", LEFT_OPEN]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
